@@ -1,0 +1,92 @@
+"""Writing files so that a reader, or a killed run, never sees half of one."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+SIGNIFICANT_DIGITS = 6
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it (file or folder) to `path` on success.
+
+    On any exception the temporary is removed and `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: writers such as soundfile choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir():
+            remove(path)
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically, with the line ends as given on every platform."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write a nested dict of finite numbers: sorted keys, 6 significant digits, no lists or nulls.
+
+    DVC drops lists silently and shows NaN as always changed, so both are refused here.
+
+    Raises:
+        ValueError: naming the first key whose value is not a finite number or a string.
+    """
+    write_text(path, json.dumps(_rounded(metrics, ""), indent=2, sort_keys=True) + "\n")
+
+
+def _rounded(value: Any, name: str) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return {str(k): _rounded(v, f"{name}.{k}".lstrip(".")) for k, v in value.items()}
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise ValueError(f"metric {name} = {value!r}: must be a number, a string or a dict of them")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"metric {name} = {number}: must be finite")
+    return float(f"{number:.{SIGNIFICANT_DIGITS}g}")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping[str, Any]) -> None:
+    """Save tensors as safetensors with `info` (anything JSON) as metadata; same input, same bytes.
+
+    safetensors writes two or more metadata keys in random order, hence one key with a JSON string.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata={"info": json.dumps(info, sort_keys=True)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote: the tensors by name, and `info`."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads((file.metadata() or {}).get("info", "{}"))

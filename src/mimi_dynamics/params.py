@@ -1,0 +1,212 @@
+"""The one model of `params.yaml`: every setting, its type and its allowed range.
+
+`load_params` checks the whole file, so a typo in a later stage's section stops the first stage.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mimi_dynamics.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+
+CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
+HeadName = Literal["gaussian", "mdn", "flow"]
+Name = Annotated[str, StringConstraints(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A block of settings: unknown keys, strings for numbers and floats for counts are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SplitParams(Section):
+    """Shares of the recordings of all voices that are not held out."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "SplitParams":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test = {total:g}: must sum to 1")
+        for name in ("train", "validation", "test"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name} = 0: every split needs a share greater than 0")
+        return self
+
+
+class AsteriskParams(Section):
+    """Which of the Asterisk prompt sets to use."""
+
+    languages: Annotated[list[Literal["en", "es", "fr", "it", "ru"]], Field(min_length=1)]
+
+
+class LibriSpeechParams(Section):
+    """Which OpenSLR 12 archives to use."""
+
+    subsets: Annotated[
+        list[
+            Literal[
+                "dev-clean",
+                "dev-other",
+                "test-clean",
+                "test-other",
+                "train-clean-100",
+                "train-clean-360",
+                "train-other-500",
+            ]
+        ],
+        Field(min_length=1),
+    ]
+
+
+class FolderParams(Section):
+    """A directory of the user's own audio."""
+
+    path: str
+
+
+class IngestParams(Section):
+    """What speech to use, and how to split it."""
+
+    corpora: Annotated[list[CorpusName], Field(min_length=1)]
+    mirror: str
+    min_seconds: Positive
+    max_seconds: Positive
+    test_voices: list[Name]
+    splits: SplitParams
+    asterisk: AsteriskParams
+    librispeech: LibriSpeechParams
+    folder: FolderParams
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "IngestParams":
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(f"min_seconds = {self.min_seconds:g}: must be below max_seconds")
+        if "folder" in self.corpora and not self.folder.path:
+            raise ValueError("folder.path = '': must name a directory when corpora has 'folder'")
+        return self
+
+
+class MimiParams(Section):
+    """Kyutai's checkpoint."""
+
+    weights: str
+    codebooks: Annotated[int, Field(ge=1, le=32)]
+
+
+class MiniParams(Section):
+    """Shape and training of mimi-mini."""
+
+    seed: int
+    corpora: Annotated[list[CorpusName], Field(min_length=1)]
+    filters: Count
+    dim: Count
+    layers: Count
+    codebooks: Annotated[int, Field(ge=2, le=32)]
+    bins: Annotated[int, Field(ge=2, le=32768)]
+    steps: Count
+    batch_clips: Count
+    clip_frames: Count
+    lr: Positive
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+
+
+class CodecParams(Section):
+    """Which codec turns speech into latents."""
+
+    name: Literal["mimi-mini", "mimi"]
+    mimi: MimiParams
+    mini: MiniParams
+
+
+class EncodeParams(Section):
+    """How audio passes through the codec."""
+
+    batch_seconds: Positive
+
+
+class LatentsParams(Section):
+    """The coordinates in which latents are modelled."""
+
+    dim: Count
+    voiced_range_db: Positive
+
+
+class PredictParams(Section):
+    """The probabilistic predictor and its controls."""
+
+    heads: Annotated[list[HeadName], Field(min_length=1)]
+    warmup_frames: Annotated[int, Field(ge=0)]
+    var_order: Count
+    linear_order: Count
+    width: Count
+    components: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_frames: Count
+    lr: Positive
+    max_epochs: Count
+    patience: Count
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    seed: Annotated[int, Field(ge=0)]
+    horizon: Count
+    ingest: IngestParams
+    codec: CodecParams
+    encode: EncodeParams
+    latents: LatentsParams
+    predict: PredictParams
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the whole of `params.yaml`.
+
+    YAML 1.2 rules: DVC writes 0.00001 as 1e-05, which YAML 1.1 readers take for a string.
+
+    Raises:
+        InputError: one line naming the key, its value and what is allowed.
+    """
+    try:
+        settings = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: not found; run from the repository's top folder") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: must hold settings by name, not {type(settings).__name__}")
+    try:
+        return Params.model_validate(settings)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"]) or "settings"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        problem = f"{key}: unknown setting"
+    elif first["type"] == "missing":
+        problem = f"{key}: missing"
+    elif first["type"] == "value_error":
+        problem = f"{key}: {message}"
+    else:
+        problem = f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    more = len(problems) - 1
+    return problem + (f" (and {more} more)" if more else "")
