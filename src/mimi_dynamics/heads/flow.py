@@ -1,0 +1,83 @@
+"""The flow head: autoregressive affine layers (MAF, Papamakarios et al. 2017) over a mixture base.
+
+The one place that knows nflows. The layers make the coordinates depend on each other, the base
+makes the density multimodal with heavy tails; both see the context.
+"""
+
+import math
+
+import torch
+from nflows.transforms import (
+    CompositeTransform,
+    MaskedAffineAutoregressiveTransform,
+    ReversePermutation,
+)
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from mimi_dynamics.heads.mdn import MdnHead
+
+LAYERS = 2
+UNIT_SCALE = math.log(math.e - 1)  # softplus of it is 1
+
+
+class FlowHead(nn.Module):
+    """y = T^{-1}(u; context), u ~ mixture(context), T autoregressive over the coordinates.
+
+    The density takes one pass, a sample `dim` passes per layer. T is the identity at the start.
+
+    Args:
+        dim: coordinates of the target.
+        context_dim: features of the context vector.
+        width: hidden units of each layer and of the base.
+        components: number of mixture components of the base.
+    """
+
+    def __init__(self, dim: int, context_dim: int, width: int, components: int) -> None:
+        super().__init__()
+        self.base = MdnHead(dim, context_dim, width, components)
+        layers = []
+        for _ in range(LAYERS):
+            layer = MaskedAffineAutoregressiveTransform(
+                dim, width, context_features=context_dim, num_blocks=2
+            )
+            _start_at_identity(layer.autoregressive_net.final_layer)
+            layers += [layer, ReversePermutation(dim)]
+        self.transform = CompositeTransform(layers)
+
+    def forward(self, context: Tensor) -> Distribution:
+        """Distribution over (rows, dim) for a context of (rows, context_dim)."""
+        return FlowDistribution(self.transform, self.base(context), context)
+
+
+def _start_at_identity(final_layer: nn.Linear) -> None:
+    """Scale 1 and shift 0: nflows interleaves them, (scale, shift) for every coordinate."""
+    nn.init.normal_(final_layer.weight, std=1e-3)
+    with torch.no_grad():
+        final_layer.bias.view(-1, 2)[:, 0] = UNIT_SCALE
+        final_layer.bias.view(-1, 2)[:, 1] = 0
+
+
+class FlowDistribution(Distribution):
+    """A base distribution seen through an invertible transform that also takes the context."""
+
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
+
+    def __init__(self, transform: CompositeTransform, base: Distribution, context: Tensor) -> None:
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        self.transform, self.base, self.context = transform, base, context
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(rows,) log density of `value` of (rows, dim)."""
+        noise, log_determinant = self.transform(value, context=self.context)
+        return self.base.log_prob(noise) + log_determinant
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        """(*sample_shape, rows, dim) independent draws for every row of the context."""
+        with torch.no_grad():
+            noise = self.base.sample(sample_shape)
+            context = self.context.expand(*sample_shape, *self.context.shape)
+            samples, _ = self.transform.inverse(
+                noise.flatten(0, -2), context=context.flatten(0, -2)
+            )
+            return samples.view(noise.shape)

@@ -1,0 +1,151 @@
+"""Latents as the models see them: whitened frames, clip by clip, and padded batches of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimi_dynamics.errors import InputError
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """All clips end to end.
+
+    Attributes:
+        frames: (frames, dim) float32, whitened.
+        voiced: (frames,) bool, speech rather than silence.
+        lengths: (clips,) int64, frames of each clip; they sum to the number of frames.
+        splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
+    """
+
+    frames: Tensor
+    voiced: Tensor
+    lengths: np.ndarray
+    splits: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates of a frame."""
+        return self.frames.shape[1]
+
+    @property
+    def clip_of_frame(self) -> np.ndarray:
+        """(frames,) index of the clip that each frame belongs to."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def select(self, split: str) -> "Sequences":
+        """Only the clips of one split, in order."""
+        clips = self.splits == split
+        kept = torch.from_numpy(clips[self.clip_of_frame])
+        return replace(
+            self,
+            frames=self.frames[kept],
+            voiced=self.voiced[kept],
+            lengths=self.lengths[clips],
+            splits=self.splits[clips],
+        )
+
+
+class Batch(NamedTuple):
+    """Clips of similar length, padded with zeros at the end.
+
+    Attributes:
+        context: (clips, time, dim) frames x_t.
+        target: (clips, time, dim) what is to be predicted at each t: x_{t+k}, or a function of it.
+        scored: (clips, time) bool, where there is a target that counts.
+        frame: (scored,) int64, index of each scored target in the `Sequences`, row by row.
+    """
+
+    context: Tensor
+    target: Tensor
+    scored: Tensor
+    frame: Tensor
+
+
+def make_batches(
+    sequences: Sequences,
+    horizon: int,
+    warmup_frames: int,
+    batch_frames: int,
+    targets: Tensor | None = None,
+) -> list[Batch]:
+    """Pad clips into batches of at most `batch_frames` padded frames (at least one clip each).
+
+    A target is scored if its index within the clip is at least `max(horizon, warmup_frames)`: so
+    all horizons up to `warmup_frames` score the very same frames.
+
+    Args:
+        sequences: the clips.
+        horizon: k, how many frames ahead the target lies.
+        warmup_frames: frames at the start of a clip that are never targets.
+        batch_frames: padded frames in a batch.
+        targets: (frames, dim) what to predict at each frame; None for the frame itself.
+
+    Raises:
+        InputError: if no clip is long enough to have a single target.
+    """
+    first = max(horizon, warmup_frames)
+    starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])
+    usable = np.flatnonzero(sequences.lengths > first)
+    if usable.size == 0:
+        longest = int(sequences.lengths.max(initial=0))
+        raise InputError(
+            f"horizon = {horizon} (first target at frame {first}): "
+            f"must be below the longest clip of every split, here {longest} frames"
+        )
+    order = usable[np.argsort(sequences.lengths[usable], kind="stable")]
+    targets = sequences.frames if targets is None else targets
+    return [
+        _pad(sequences, targets, starts, group, horizon, first)
+        for group in _group(order, sequences.lengths, batch_frames)
+    ]
+
+
+def _group(order: np.ndarray, lengths: np.ndarray, batch_frames: int) -> list[np.ndarray]:
+    groups: list[list[int]] = [[]]
+    for clip in order:
+        if groups[-1] and (len(groups[-1]) + 1) * lengths[clip] > batch_frames:
+            groups.append([])
+        groups[-1].append(clip)
+    return [np.array(group) for group in groups]
+
+
+def _pad(
+    sequences: Sequences,
+    targets: Tensor,
+    starts: np.ndarray,
+    clips: np.ndarray,
+    horizon: int,
+    first: int,
+) -> Batch:
+    steps = np.arange(sequences.lengths[clips].max() - horizon)
+    inside = steps[None] < sequences.lengths[clips][:, None] - horizon
+    index = torch.from_numpy(np.where(inside, starts[clips][:, None] + steps[None], 0))
+    inside = torch.from_numpy(inside)
+    scored = inside & torch.from_numpy(steps[None] + horizon >= first)
+    ahead = torch.where(inside, index + horizon, 0)
+    return Batch(
+        context=sequences.frames[index] * inside[..., None],
+        target=targets[ahead] * inside[..., None],
+        scored=scored,
+        frame=ahead[scored],
+    )
+
+
+def scored_frames(batches: Sequence[Batch]) -> int:
+    """How many targets the batches score."""
+    return sum(len(batch.frame) for batch in batches)
+
+
+def difference_targets(sequences: Sequences, horizon: int) -> Tensor:
+    """(frames, dim) Δx = x_i − x_{i−horizon} at every frame i; zero where a clip has no such past."""
+    delta = torch.zeros_like(sequences.frames)
+    delta[horizon:] = sequences.frames[horizon:] - sequences.frames[:-horizon]
+    starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])
+    within_clip = np.arange(len(delta)) - np.repeat(starts, sequences.lengths)
+    delta[torch.from_numpy(within_clip < horizon)] = 0
+    return delta
