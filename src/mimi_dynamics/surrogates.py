@@ -29,7 +29,8 @@ def permute(sequences: Sequences, generator: torch.Generator) -> Sequences:
     noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64)
     order = torch.empty(len(sequences.frames), dtype=torch.int64)
     for split in np.unique(sequences.splits):
-        here = torch.from_numpy((sequences.splits == split)[sequences.clip_of_frame]).nonzero()[:, 0]
+        in_split = (sequences.splits == split)[sequences.clip_of_frame]
+        here = torch.from_numpy(np.flatnonzero(in_split))
         order[here] = here[torch.argsort(noise[here])]
     return _reorder(sequences, order)
 

@@ -1,4 +1,4 @@
-"""Ridge vector autoregression in closed form: the floor under every head, and the linear surrogate."""
+"""Ridge vector autoregression in closed form: the floor under all heads, the linear surrogate."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Var:
     """x_{t+k} ~ N(b + Σ_i A_i x_{t−i}, covariance); frames before the clip count as zero.
 
     Attributes:
-        coefficients: (order, dim, dim), A_0 first (the newest frame); order 0 is the plain Gaussian.
+        coefficients: (order, dim, dim), A_0 first (the newest frame); order 0 is a Gaussian.
         intercept: (dim,).
         covariance: (dim, dim) of the residual on the training frames.
     """
@@ -28,7 +28,7 @@ class Var:
 
     def mean(self, context: Tensor) -> Tensor:
         """(clips, time, dim) expectation of the target at every t, from frames up to t only."""
-        order, dim, _ = self.coefficients.shape
+        order = len(self.coefficients)
         if order == 0:
             return self.intercept.expand_as(context)
         past = functional.pad(context.transpose(1, 2), (order - 1, 0))

@@ -1,0 +1,50 @@
+"""Independent jobs on all cores, one thread each: faster than shared threads for small models.
+
+One thread a job also makes results the same bits whatever the number of cores.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_parallel(
+    work: Callable[[Job], Result], jobs: Iterable[Job], description: str
+) -> list[Result]:
+    """Run `work` on every job in processes of one thread each, with a progress bar.
+
+    Args:
+        work: a module-level function.
+        jobs: its arguments; the first are started first, so put the long ones there.
+        description: what the progress bar says.
+
+    Returns:
+        The results in the order of the jobs.
+    """
+    jobs = list(jobs)
+    with ProcessPoolExecutor(
+        max_workers=min(available_cores(), len(jobs)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(1,),
+    ) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        with tqdm(total=len(jobs), desc=description, unit="fit") as progress:
+            for future in futures:
+                future.add_done_callback(lambda _: progress.update())
+            return [future.result() for future in futures]

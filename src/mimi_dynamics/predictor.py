@@ -1,0 +1,139 @@
+"""p(target | x_{≤t}): a ridge VAR, a causal trunk over the full past, and a density head.
+
+The head models the VAR's residual, whitened: so every head starts as good as the linear floor and
+spends its capacity on what is beyond it. A marginal model is the same thing without the past.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mimi_dynamics.heads import make_head
+from mimi_dynamics.sequences import Batch
+from mimi_dynamics.var import Var
+
+
+class Trunk(nn.Module):
+    """A causal recurrent summary of all frames up to t (GRU, Cho et al. 2014).
+
+    Args:
+        dim: coordinates of a frame.
+        width: features of the summary.
+        dropout: share of features dropped in training.
+    """
+
+    def __init__(self, dim: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.inputs = nn.Sequential(nn.Linear(dim, width), nn.SiLU())
+        self.dropout = nn.Dropout(dropout)
+        self.recurrence = nn.GRU(width, width, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(clips, time, width) features from frames of (clips, time, dim)."""
+        inputs = self.inputs(frames)
+        past, _ = self.recurrence(self.dropout(inputs))
+        return self.dropout(self.norm(inputs + past))
+
+
+class NoPast(nn.Module):
+    """The trunk of a marginal model: the same learned features whatever the past.
+
+    Args:
+        width: features of the summary.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = nn.Parameter(torch.randn(width))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(clips, time, width) the constant features for frames of (clips, time, dim)."""
+        return self.features.expand(*frames.shape[:2], -1)
+
+
+class LinearResidual(nn.Module):
+    """y = L⁻¹ (target − VAR mean), L Lᵀ the VAR's residual covariance; fixed, not trained.
+
+    Args:
+        var: the fitted VAR; order 0 centres and whitens only.
+    """
+
+    def __init__(self, var: Var) -> None:
+        super().__init__()
+        self.register_buffer("coefficients", var.coefficients)
+        self.register_buffer("intercept", var.intercept)
+        self.register_buffer("root", torch.linalg.cholesky(var.covariance))
+
+    def mean(self, context: Tensor) -> Tensor:
+        """(clips, time, dim) linear prediction."""
+        return Var(self.coefficients, self.intercept, self.root).mean(context)
+
+    def whiten(self, residual: Tensor) -> Tensor:
+        """(rows, dim) whitened residual."""
+        return torch.linalg.solve_triangular(self.root, residual.T, upper=False).T
+
+    def colour(self, whitened: Tensor) -> Tensor:
+        """Inverse of `whiten`, for any leading dimensions."""
+        return whitened @ self.root.T
+
+    @property
+    def log_determinant(self) -> Tensor:
+        """Log |det| of the map from residual to whitened residual."""
+        return -self.root.diagonal().log().sum()
+
+
+class Predictor(nn.Module):
+    """Density of the target given all frames up to t.
+
+    Args:
+        var: linear floor on whose residual the head works.
+        trunk: (clips, time, dim) frames to (clips, time, width) features, causal.
+        head: features to a distribution over the whitened residual.
+    """
+
+    def __init__(self, var: Var, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.linear = LinearResidual(var)
+        self.trunk = trunk
+        self.head = head
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """(scored,) log density of each scored target, in nats."""
+        mean = self.linear.mean(batch.context)
+        residual = self.linear.whiten((batch.target - mean)[batch.scored])
+        features = self.trunk(batch.context)[batch.scored]
+        return self.head(features).log_prob(residual) + self.linear.log_determinant
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(scored,) negative log density: the loss of each scored target."""
+        return -self.log_prob(batch)
+
+    def sample(self, batch: Batch, samples: int) -> Tensor:
+        """(samples, scored, dim) independent draws of each scored target."""
+        features = self.trunk(batch.context)[batch.scored]
+        drawn = self.head(features).sample((samples,))
+        return self.linear.mean(batch.context)[batch.scored] + self.linear.colour(drawn)
+
+    def mean(self, batch: Batch) -> Tensor:
+        """(scored, dim) expectation of each scored target, for heads that know theirs."""
+        features = self.trunk(batch.context)[batch.scored]
+        drawn = self.head(features).mean
+        return self.linear.mean(batch.context)[batch.scored] + self.linear.colour(drawn)
+
+
+def make_predictor(
+    var: Var, head: str, *, uses_past: bool, width: int, components: int, dropout: float
+) -> Predictor:
+    """Build a predictor, or with `uses_past=False` the marginal of the same family.
+
+    Args:
+        var: the linear floor; order 0 for a marginal.
+        head: a key of `heads.HEADS`.
+        uses_past: whether the trunk sees the past.
+        width: hidden units of trunk and head.
+        components: mixture components of the head.
+        dropout: of the trunk, in training.
+    """
+    dim = len(var.intercept)
+    trunk = Trunk(dim, width, dropout) if uses_past else NoPast(width)
+    return Predictor(var, trunk, make_head(head, dim, width, width, components))

@@ -1,0 +1,101 @@
+"""The one training loop: minimise the mean per-frame loss, keep what validation likes best."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mimi_dynamics.sequences import Batch
+
+WARMUP_SHARE = 0.05  # of all steps, linear from 0
+GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingParams:
+    """How long and how fast to train.
+
+    Attributes:
+        lr: peak learning rate of AdamW; cosine to zero after a short warm-up.
+        max_epochs: passes over the training batches.
+        patience: epochs without a better validation loss before stopping.
+    """
+
+    lr: float
+    max_epochs: int
+    patience: int
+
+
+class DivergedError(RuntimeError):
+    """The training loss is not finite."""
+
+
+def fit(
+    model: nn.Module,
+    train: list[Batch],
+    validation: list[Batch],
+    params: TrainingParams,
+    generator: torch.Generator,
+) -> float:
+    """Train `model` in place and return its best validation loss, with the weights that gave it.
+
+    Args:
+        model: maps a batch to the (scored,) losses of its targets, in nats per frame.
+        train: batches, visited in a new order every epoch.
+        validation: batches for early stopping.
+        params: see `TrainingParams`.
+        generator: draws the order of the batches.
+
+    Raises:
+        DivergedError: naming the epoch, if a training loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=params.lr)
+    total_steps = params.max_epochs * len(train)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _rate(s, total_steps))
+    best_loss, best_state, waited = mean_loss(model, validation), _state(model), 0
+    for epoch in range(params.max_epochs):
+        model.train()
+        for index in torch.randperm(len(train), generator=generator).tolist():
+            loss = model(train[index]).mean()
+            if not torch.isfinite(loss):
+                raise DivergedError(f"training loss is {loss.item()} in epoch {epoch}")
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+            optimizer.step()
+            schedule.step()
+        validation_loss = mean_loss(model, validation)
+        if validation_loss < best_loss:
+            best_loss, best_state, waited = validation_loss, _state(model), 0
+        else:
+            waited += 1
+            if waited >= params.patience:
+                break
+    model.load_state_dict(best_state)
+    model.eval()
+    return best_loss
+
+
+def _rate(step: int, total_steps: int) -> float:
+    warmup = max(1, int(WARMUP_SHARE * total_steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return copy.deepcopy(model.state_dict())
+
+
+def losses(model: nn.Module, batches: list[Batch]) -> Tensor:
+    """(scored,) losses of all batches, end to end, without dropout or gradients."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(batch) for batch in batches])
+
+
+def mean_loss(model: nn.Module, batches: list[Batch]) -> float:
+    """Mean loss per scored target over all batches."""
+    return losses(model, batches).double().mean().item()
