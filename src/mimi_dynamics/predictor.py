@@ -114,11 +114,12 @@ class Predictor(nn.Module):
         drawn = self.head(features).sample((samples,))
         return self.linear.mean(batch.context)[batch.scored] + self.linear.colour(drawn)
 
-    def mean(self, batch: Batch) -> Tensor:
-        """(scored, dim) expectation of each scored target, for heads that know theirs."""
-        features = self.trunk(batch.context)[batch.scored]
-        drawn = self.head(features).mean
-        return self.linear.mean(batch.context)[batch.scored] + self.linear.colour(drawn)
+    def mean_and_spread(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(scored, dim) mean and (scored,) summed variance, for heads that know theirs."""
+        distribution = self.head(self.trunk(batch.context)[batch.scored])
+        mean = self.linear.mean(batch.context)[batch.scored]
+        spread = distribution.variance @ self.linear.root.square().sum(0)
+        return mean + self.linear.colour(distribution.mean), spread
 
 
 def make_predictor(

@@ -4,7 +4,6 @@ Theiler et al. 1992 ("Testing for nonlinearity in time series") describe the ide
 surrogate shows is not evidence for the structure that the surrogate has lost.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -78,12 +77,17 @@ def _simulate(var: Var, lengths: np.ndarray, generator: torch.Generator) -> Tens
     return path[kept]
 
 
-def make_surrogates(
-    linear_order: int,
-) -> dict[str, Callable[[Sequences, torch.Generator], Sequences]]:
-    """Every surrogate by name, as a function of the real sequences and a random generator."""
+def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, Sequences]:
+    """Every surrogate of `real` by name.
+
+    Args:
+        real: the data.
+        linear_order: frames of memory of the VAR behind `linear`.
+        seed: of the permutations and the simulation.
+    """
+    generator = torch.Generator().manual_seed(seed)
     return {
-        "shuffled": shuffle,
-        "permuted": permute,
-        "linear": lambda sequences, generator: simulate_linear(sequences, generator, linear_order),
+        "shuffled": shuffle(real, generator),
+        "permuted": permute(real, generator),
+        "linear": simulate_linear(real, generator, linear_order),
     }

@@ -1,0 +1,198 @@
+"""From fitted densities to gains: every row of data, every subset of frames, with intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from mimi_dynamics.estimation import DENSITIES, Fit, Fitted, batches_of, fit_density
+from mimi_dynamics.parallel import run_parallel
+from mimi_dynamics.scoring import ClipBootstrap, Estimate, r2_equivalent
+from mimi_dynamics.sequences import Sequences
+
+POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
+Fits = dict[tuple[str, str, str], Fitted]  # by row, head, density
+
+
+def fit_all(template: Fit, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
+    """Fit every head to the real data, then the best one to every surrogate.
+
+    Args:
+        template: settings shared by all fits.
+        rows: the data by name, `real` among them.
+        heads: the heads to try, beside the closed-form `var`.
+
+    Returns:
+        All fits, and the name of the head with the best conditional validation NLL on real data.
+    """
+    # The point forecast wants the gaussian head on the shuffled twin too, whichever head wins.
+    points = [_fit(template, rows, row, POINT_HEAD, "conditional") for row in ("real", "shuffled")]
+    first = [_fit(template, rows, "real", h, d) for d in DENSITIES for h in [*heads, "var"]]
+    fits = _run({(job.row, job.head, job.density): job for job in first + points})
+    best = min(heads, key=lambda head: fits["real", head, "conditional"].validation_nll)
+    surrogates = [row for row in rows if row != "real"]
+    second = [_fit(template, rows, row, best, d) for d in DENSITIES for row in surrogates]
+    pending = {(job.row, job.head, job.density): job for job in second}
+    return fits | _run({key: job for key, job in pending.items() if key not in fits}), best
+
+
+def _fit(template: Fit, rows: Mapping[str, Sequences], row: str, head: str, density: str) -> Fit:
+    return replace(template, row=row, sequences=rows[row], head=head, density=density)
+
+
+def _run(jobs: dict[tuple[str, str, str], Fit]) -> Fits:
+    # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
+    cost = {"flow": 0, "mdn": 1, "gaussian": 2, "var": 3}
+    keys = sorted(jobs, key=lambda key: (DENSITIES.index(key[2]), cost[key[1]]))
+    return dict(zip(keys, run_parallel(fit_density, [jobs[k] for k in keys], "fit"), strict=True))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scored frames of one split of one row.
+
+    Attributes:
+        clip: (scored,) index of the clip within the split.
+        voiced: (scored,) bool.
+    """
+
+    clip: np.ndarray
+    voiced: np.ndarray
+
+    @classmethod
+    def of(cls, job: Fit, split: str) -> "Scored":
+        """Which frames `job` is scored on, in the order of its NLLs."""
+        sequences = job.sequences.select(split)
+        frame = torch.cat([batch.frame for batch in batches_of(job, split)]).numpy()
+        return cls(sequences.clip_of_frame[frame], sequences.voiced.numpy()[frame])
+
+
+class Gains:
+    """Gains of rows of data over the same clips, comparable in pairs.
+
+    Args:
+        template: settings shared by all fits.
+        rows: the data by name.
+        fits: what `fit_all` gave.
+        split: `test` or `test_voice`.
+        bootstrap: draws of that split's clips.
+    """
+
+    def __init__(
+        self,
+        template: Fit,
+        rows: Mapping[str, Sequences],
+        fits: Fits,
+        split: str,
+        bootstrap: ClipBootstrap,
+    ) -> None:
+        self.fits, self.split, self.bootstrap = fits, split, bootstrap
+        jobs = {name: replace(template, sequences=data) for name, data in rows.items()}
+        self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
+        self.dim = rows["real"].dim
+
+    def nll(self, row: str, head: str, density: str, *, voiced: bool = False) -> Estimate:
+        """Mean NLL in nats per dimension, of all or only the voiced scored frames."""
+        values = self.fits[row, head, density].nll[self.split]
+        scored = self.scored[row]
+        kept = scored.voiced if voiced else np.full(len(values), fill_value=True)
+        return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
+
+    def gain(self, row: str, head: str, *, delta: bool = False, voiced: bool = False) -> Estimate:
+        """NLL of the marginal minus NLL of the conditional, in nats per dimension."""
+        marginal = self.nll(row, head, "delta_marginal" if delta else "marginal", voiced=voiced)
+        return marginal - self.nll(row, head, "conditional", voiced=voiced)
+
+    def dynamic_gain(self, head: str, *, delta: bool = False, voiced: bool = False) -> Estimate:
+        """Gain on real data beyond that on shuffled frames: the evidence for dynamics."""
+        real = self.gain("real", head, delta=delta, voiced=voiced)
+        return real - self.gain("shuffled", head, delta=delta, voiced=voiced)
+
+
+def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
+    """Headline gains of one split: on x and on Δx, all and voiced frames."""
+    gain, dynamic = gains.gain("real", head), gains.dynamic_gain(head)
+    voiced, voiced_dynamic = (
+        gains.gain("real", head, voiced=True),
+        gains.dynamic_gain(head, voiced=True),
+    )
+    delta = gains.gain("real", head, delta=True)
+    return {
+        **gain.metrics("gain_nats_per_dim"),
+        **dynamic.metrics("dynamic_gain_nats_per_dim"),
+        "gain_nats_per_frame": gain.value * gains.dim,
+        "dynamic_gain_nats_per_frame": dynamic.value * gains.dim,
+        "r2_equiv": r2_equivalent(gain.value),
+        "delta": {
+            **(-delta).metrics("dnll_nats_per_dim"),
+            **delta.metrics("gain_nats_per_dim"),
+            **gains.dynamic_gain(head, delta=True).metrics("dynamic_gain_nats_per_dim"),
+        },
+        "voiced": {
+            **voiced.metrics("gain_nats_per_dim"),
+            **voiced_dynamic.metrics("dynamic_gain_nats_per_dim"),
+            "share": float(gains.scored["real"].voiced.mean()),
+        },
+    }
+
+
+def surrogate_metrics(gains: Gains, head: str, rows: list[str]) -> dict[str, object]:
+    """Gains of each surrogate, on x and on Δx."""
+    return {
+        row: {
+            **gains.gain(row, head).metrics("gain_nats_per_dim"),
+            **gains.gain(row, head, delta=True).metrics("delta_gain_nats_per_dim"),
+        }
+        for row in rows
+        if row != "real"
+    }
+
+
+def head_metrics(gains: Gains, heads: list[str]) -> dict[str, object]:
+    """NLL and gain of each head on real data, with the tail of its per-frame NLL."""
+    metrics = {}
+    for head in heads:
+        nll = gains.fits["real", head, "conditional"].nll[gains.split] / gains.dim
+        metrics[head] = {
+            **gains.nll("real", head, "conditional").metrics("nll_nats_per_dim"),
+            "nll_median_nats_per_dim": float(np.median(nll)),
+            "nll_q999_nats_per_dim": float(np.quantile(nll, 0.999)),
+            "nll_max_nats_per_dim": float(nll.max()),
+            "marginal_nll_nats_per_dim": gains.nll("real", head, "marginal").value,
+            "gain_nats_per_dim": gains.gain("real", head).value,
+            "validation_nll_nats_per_dim": gains.fits["real", head, "conditional"].validation_nll
+            / gains.dim,
+        }
+    return metrics
+
+
+def point_forecast_metrics(job: Fit, fitted: Fitted, split: str) -> dict[str, float]:
+    """How the point forecast looks by the measures that mislead: R², direction, magnitude of Δx.
+
+    `r2_one_step` is of x about its train mean; `direction_cosine` the mean cosine between Δx and
+    its forecast, 0.707 for frames without any dynamics; `log_magnitude_r2` the squared
+    correlation of log |Δx| with that of its forecast, spread included.
+    """
+    predictor = fitted.predictor
+    squared, total, cosines, magnitudes = 0.0, 0.0, [], []
+    train_mean = job.sequences.select("train").frames.mean(0)
+    predictor.eval()
+    for batch in batches_of(job, split):
+        with torch.no_grad():
+            mean, spread = predictor.mean_and_spread(batch)
+        target, now = batch.target[batch.scored], batch.context[batch.scored]
+        squared += (target - mean).square().sum().item()
+        total += (target - train_mean).square().sum().item()
+        cosines.append(torch.cosine_similarity(target - now, mean - now))
+        forecast = (mean - now).square().sum(1) + spread
+        magnitudes.append(
+            torch.stack([(target - now).norm(dim=1).clamp(min=1e-6).log(), forecast.log() / 2])
+        )
+    correlation = torch.corrcoef(torch.cat(magnitudes, 1).double())[0, 1].item()
+    return {
+        "r2_one_step": 1 - squared / total,
+        "mse_per_dim": squared / (sum(len(c) for c in cosines) * job.sequences.dim),
+        "direction_cosine": torch.cat(cosines).double().mean().item(),
+        "log_magnitude_r2": correlation**2,
+    }

@@ -1,0 +1,84 @@
+"""Principal components of the latents of train speech, and what leaving out the rest costs.
+
+    python src/normalize.py        (or: dvc repro normalize)
+
+Reads data/manifest.parquet, data/audio/ and data/latents/.
+Writes models/normalizer.safetensors and metrics/normalize.json.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from mimi_dynamics.latents import Latents, read_latents
+from tqdm import tqdm
+
+from mimi_dynamics.codec import Codec, load_codec
+from mimi_dynamics.codec_losses import log_mel_distance
+from mimi_dynamics.files import write_metrics
+from mimi_dynamics.normalizer import Normalizer, fit_normalizer, frames_in_split, voiced_frames
+from mimi_dynamics.params import Params
+from mimi_dynamics.stage import run_stage
+
+LISTENED_CLIPS = 64  # evenly spaced over the test split: four minutes of speech
+
+
+def normalize(params: Params) -> None:
+    """Run the stage."""
+    latents = read_latents(Path("data/latents"))
+    voiced = voiced_frames(latents, params.latents.voiced_range_db)
+    train, test = (frames_in_split(latents, split) for split in ("train", "test"))
+    normalizer = fit_normalizer(latents.values[train & voiced], params.latents.dim)
+    normalizer.save(Path("models/normalizer.safetensors"))
+    manifest = pd.read_parquet("data/manifest.parquet").set_index("clip_id")
+    write_metrics(
+        Path("metrics/normalize.json"),
+        {
+            "latent_dim": latents.values.shape[1],
+            "dim": params.latents.dim,
+            "variance_kept": {
+                "train": normalizer.variance_kept(latents.values[train & voiced]),
+                "test": normalizer.variance_kept(latents.values[test & voiced]),
+            },
+            "voiced_share": {"train": voiced[train].mean(), "test": voiced[test].mean()},
+            "log_mel_distance": truncation_cost(
+                load_codec(params.codec), normalizer, latents, manifest
+            ),
+        },
+    )
+
+
+def truncation_cost(
+    codec: Codec, normalizer: Normalizer, latents: Latents, manifest: pd.DataFrame
+) -> dict[str, float]:
+    """Log-mel distances in nepers, on test clips, of what is decoded from whole and cut latents."""
+    ends = np.cumsum(latents.lengths)
+    clips = np.flatnonzero(latents.splits == "test")
+    clips = clips[np.unique(np.linspace(0, len(clips) - 1, LISTENED_CLIPS).astype(int))]
+    distances = []
+    for clip in tqdm(clips, desc="decode", unit="clip"):
+        whole = latents.values[ends[clip] - latents.lengths[clip] : ends[clip]]
+        kept = normalizer.restore(normalizer.normalize(whole))
+        with torch.no_grad():
+            decoded, truncated = codec.decode(torch.from_numpy(np.stack([whole, kept])))
+        path = manifest.loc[latents.clip_ids[clip], "path"]
+        original = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        pairs = {
+            "whole_to_original": (decoded, original),
+            "truncated_to_original": (truncated, original),
+            "truncated_to_whole": (truncated, decoded),
+        }
+        samples = len(original)
+        distances.append(
+            {
+                name: log_mel_distance(a[None, :samples], b[None, :samples]).item()
+                for name, (a, b) in pairs.items()
+            }
+        )
+    return pd.DataFrame(distances).mean().to_dict()
+
+
+if __name__ == "__main__":
+    run_stage(normalize)

@@ -1,0 +1,120 @@
+"""How many nats does the past tell about the latent `horizon` frames ahead?
+
+Fits p(x_{t+k} | x_{≤t}), p(x_{t+k}) and p(Δx) from the same family to the real latents and to
+every surrogate, and scores them on held-out clips.
+
+    python src/predict.py        (or: dvc repro predict)
+
+Reads data/latents/ and models/normalizer.safetensors.
+Writes models/predictor/, metrics/predict.json, plots/predict.csv and plots/predict.png.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from mimi_dynamics.latents import read_latents
+
+from mimi_dynamics.estimation import Fit, batches_of, evaluated_splits
+from mimi_dynamics.figures import gains_figure, save_figure
+from mimi_dynamics.files import atomic_path, write_metrics, write_tensors, write_text
+from mimi_dynamics.gains import (
+    POINT_HEAD,
+    Fits,
+    Gains,
+    fit_all,
+    gain_metrics,
+    head_metrics,
+    point_forecast_metrics,
+    surrogate_metrics,
+)
+from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.params import Params
+from mimi_dynamics.predictor import Predictor
+from mimi_dynamics.scoring import ClipBootstrap
+from mimi_dynamics.sequences import Sequences
+from mimi_dynamics.stage import run_stage
+from mimi_dynamics.surrogates import make_surrogates
+
+
+def predict(params: Params) -> None:
+    """Run the stage."""
+    latents = read_latents(Path("data/latents"))
+    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    template = Fit("real", real, "", "conditional", params.horizon, params.predict, params.seed)
+    for split in ("train", "validation", *evaluated_splits(real)):
+        batches_of(template, split)  # a horizon too long for the clips stops here, not in an hour
+    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
+    fits, best = fit_all(template, rows, list(params.predict.heads))
+
+    gains = {
+        split: Gains(template, rows, fits, split, clip_bootstrap(real, split, params))
+        for split in evaluated_splits(real)
+    }
+    metrics = summarise(template, rows, fits, best, gains)
+    write_metrics(Path("metrics/predict.json"), metrics)
+    write_plots(gains["test"], best, list(rows), params.horizon)
+    write_predictor(fits["real", best, "conditional"].predictor, best, params)
+
+
+def clip_bootstrap(sequences: Sequences, split: str, params: Params) -> ClipBootstrap:
+    """The draws of one split's clips that all of its estimates share."""
+    clips = int((sequences.splits == split).sum())
+    return ClipBootstrap(clips, params.predict.bootstrap_samples, params.seed)
+
+
+def summarise(
+    template: Fit, rows: dict[str, Sequences], fits: Fits, best: str, gains: dict[str, Gains]
+) -> dict[str, object]:
+    """All of `metrics/predict.json`."""
+    test = gains["test"]
+    surrogates = surrogate_metrics(test, best, list(rows))
+    points = {
+        row: point_forecast_metrics(
+            replace(template, sequences=rows[row]), fits[row, POINT_HEAD, "conditional"], "test"
+        )
+        for row in ("real", "shuffled")
+    }
+    surrogates["shuffled"] |= points["shuffled"]
+    metrics = {
+        "horizon_frames": template.horizon,
+        "dim": test.dim,
+        "best_head": best,
+        "frames": len(test.scored["real"].clip),
+        **gain_metrics(test, best),
+        **points["real"],
+        "heads": head_metrics(test, [*template.params.heads, "var"]),
+        "surrogates": surrogates,
+    }
+    if "test_voice" in gains:
+        metrics["test_voice"] = gain_metrics(gains["test_voice"], best)
+    return metrics
+
+
+def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:
+    """The table of gains as CSV and as a figure."""
+    table = {
+        row: {
+            key.replace("_ci", ""): value
+            for name, delta in (("gain", False), ("delta_gain", True))
+            for key, value in gains.gain(row, head, delta=delta).metrics(name).items()
+        }
+        for row in rows
+    }
+    frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row").reset_index()
+    write_text(Path("plots/predict.csv"), frame.to_csv(index=False, float_format="%.6g"))
+    title = f"What the past tells about the latent {80 * horizon} ms ahead ({head} head)"
+    save_figure(gains_figure(table, title), Path("plots/predict.png"))
+
+
+def write_predictor(predictor: Predictor, head: str, params: Params) -> None:
+    """The best conditional density, with what is needed to build it again."""
+    info = {"head": head, "horizon": params.horizon, "predict": params.predict.model_dump()}
+    with atomic_path(Path("models/predictor")) as folder:
+        folder.mkdir()
+        write_tensors(folder / "predictor.safetensors", predictor.state_dict(), info)
+
+
+if __name__ == "__main__":
+    run_stage(predict)
