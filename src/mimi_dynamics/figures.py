@@ -46,9 +46,8 @@ def gains_figure(table: Mapping[str, Mapping[str, float]], title: str) -> Figure
         _bars(left, table, "gain", "the next latent x: shuffling takes the gain away")
         _bars(right, table, "delta_gain", "its change Δx: noise seems predictable too")
         right.axhline(HALF_LN_2, color="#b03030", lw=1, ls="--")
-        right.text(
-            3.45, HALF_LN_2 + 0.006, "½ ln 2: free for any noise", color="#b03030", ha="right"
-        )
+        note = "½ ln 2: free for any noise"
+        right.text(3.45, HALF_LN_2 + 0.006, note, color="#b03030", ha="right")
         left.set_ylabel("gain over not knowing the past, nats per dimension")
     return figure
 

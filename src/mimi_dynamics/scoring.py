@@ -25,12 +25,15 @@ class Estimate:
     resamples: np.ndarray
 
     def __sub__(self, other: "Estimate") -> "Estimate":
+        """Paired difference."""
         return Estimate(self.value - other.value, self.resamples - other.resamples)
 
     def __neg__(self) -> "Estimate":
+        """The same with the other sign."""
         return Estimate(-self.value, -self.resamples)
 
     def __truediv__(self, divisor: "Estimate | float") -> "Estimate":
+        """Paired ratio, or a change of units."""
         if isinstance(divisor, Estimate):
             return Estimate(self.value / divisor.value, self.resamples / divisor.resamples)
         return Estimate(self.value / divisor, self.resamples / divisor)

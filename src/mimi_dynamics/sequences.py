@@ -142,7 +142,7 @@ def scored_frames(batches: Sequence[Batch]) -> int:
 
 
 def difference_targets(sequences: Sequences, horizon: int) -> Tensor:
-    """(frames, dim) Δx = x_i − x_{i−horizon} at every frame i; zero where a clip has no such past."""
+    """(frames, dim) Δx = x_i − x_{i−horizon} at every frame i; zero where there is no such past."""
     delta = torch.zeros_like(sequences.frames)
     delta[horizon:] = sequences.frames[horizon:] - sequences.frames[:-horizon]
     starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])

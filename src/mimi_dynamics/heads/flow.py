@@ -72,10 +72,10 @@ class FlowDistribution(Distribution):
         noise, log_determinant = self.transform(value, context=self.context)
         return self.base.log_prob(noise) + log_determinant
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """(*sample_shape, rows, dim) independent draws for every row of the context."""
         with torch.no_grad():
-            noise = self.base.sample(sample_shape)
+            noise = self.base.sample(torch.Size(sample_shape))
             context = self.context.expand(*sample_shape, *self.context.shape)
             samples, _ = self.transform.inverse(
                 noise.flatten(0, -2), context=context.flatten(0, -2)
