@@ -1,5 +1,7 @@
 """The mixture density head (Bishop 1994), with Student-t components for heavy tails."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import (
@@ -12,6 +14,34 @@ from torch.distributions import (
 from torch.nn import functional
 
 from mimi_dynamics.heads.scales import positive_scale
+
+
+class SharedFreedomStudentT(StudentT):
+    """Student-t whose degrees of freedom are the same for every row.
+
+    The gamma functions are then evaluated once, not for every row: they took a sixth of the time
+    of a training step.
+
+    Args:
+        freedom: (components, dim) degrees of freedom.
+        means: (rows, components, dim).
+        scales: (rows, components, dim).
+    """
+
+    def __init__(self, freedom: Tensor, means: Tensor, scales: Tensor) -> None:
+        super().__init__(freedom, means, scales, validate_args=False)
+        half = freedom / 2
+        self.half_next = half + 0.5
+        self.inverse_freedom = 1 / freedom
+        self.log_constant = (
+            torch.lgamma(self.half_next) - torch.lgamma(half) - 0.5 * (freedom * math.pi).log()
+        )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(rows, components, dim) log density of `value`, broadcast against that shape."""
+        squared = ((value - self.loc) / self.scale).square()
+        tail = self.half_next * (squared * self.inverse_freedom).log1p()
+        return self.log_constant - self.scale.log() - tail
 
 
 class MdnHead(nn.Module):
@@ -47,6 +77,6 @@ class MdnHead(nn.Module):
         means = self.means(hidden).view(shape)
         scales = positive_scale(self.scales(hidden).view(shape))
         freedom = 2 + functional.softplus(self.raw_freedom)
-        components = Independent(StudentT(freedom, means, scales, validate_args=False), 1)
+        components = Independent(SharedFreedomStudentT(freedom, means, scales), 1)
         weights = Categorical(logits=self.weights(hidden), validate_args=False)
         return MixtureSameFamily(weights, components, validate_args=False)

@@ -1,0 +1,92 @@
+"""A predictor sees the past only, and changes of coordinates change nothing but a constant."""
+
+import math
+
+import pytest
+import torch
+
+from mimi_dynamics.heads import HEADS
+from mimi_dynamics.predictor import Predictor, make_predictor
+from mimi_dynamics.sequences import Batch, make_batches
+from mimi_dynamics.var import fit_var
+from tests.processes import RHO, autoregression
+
+DIM = 3
+ORDER = 4
+
+
+def batches(horizon: int = 1) -> list[Batch]:
+    """Batches of an autoregression."""
+    return make_batches(autoregression(2000, DIM), horizon, ORDER, 500)
+
+
+def perturbed(head: str, *, uses_past: bool = True) -> Predictor:
+    """A predictor away from its starting point."""
+    torch.manual_seed(0)
+    var = fit_var(batches(), batches(), ORDER if uses_past else 0)
+    predictor = make_predictor(var, head, uses_past=uses_past, width=16, components=3, dropout=0.3)
+    with torch.no_grad():
+        for parameter in predictor.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return predictor.eval()
+
+
+def changed_from(batch: Batch, time: int) -> Batch:
+    """The same batch with other context frames from `time` on."""
+    context = batch.context.clone()
+    context[:, time:] += torch.randn_like(context[:, time:])
+    return batch._replace(context=context)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_future_does_not_move_the_past(head: str) -> None:
+    """Other frames from t on: what was said before t stays the same to the bit, the rest moves."""
+    predictor, batch, time = perturbed(head), batches()[0], 20
+    at = batch.scored.nonzero()[:, 1]
+    with torch.no_grad():
+        before, after = predictor.log_prob(batch), predictor.log_prob(changed_from(batch, time))
+    assert torch.equal(before[at < time], after[at < time])
+    assert not torch.isclose(before[at >= time], after[at >= time]).any()
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_marginal_ignores_the_past(head: str) -> None:
+    """Other context frames altogether: the same density."""
+    predictor, batch = perturbed(head, uses_past=False), batches()[0]
+    with torch.no_grad():
+        before, after = predictor.log_prob(batch), predictor.log_prob(changed_from(batch, 0))
+    assert torch.equal(before, after)
+
+
+def test_starts_as_the_linear_floor() -> None:
+    """An untrained gaussian head is the ridge VAR."""
+    train = batches()
+    var = fit_var(train, train, ORDER)
+    predictor = make_predictor(var, "gaussian", uses_past=True, width=8, components=1, dropout=0)
+    with torch.no_grad():
+        found = predictor.eval().log_prob(train[0])
+    torch.testing.assert_close(found, var.log_prob(train[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_samples_have_the_predicted_moments() -> None:
+    """Mean and summed variance of many draws are those that the gaussian head states."""
+    predictor, batch = perturbed("gaussian"), batches()[0]
+    torch.manual_seed(1)
+    samples = predictor.sample(batch, 2000)
+    with torch.no_grad():
+        mean, spread = predictor.mean_and_spread(batch)
+    tolerance = 6 * (spread.max() / 2000).sqrt().item()
+    torch.testing.assert_close(samples.mean(0), mean, atol=tolerance, rtol=0)
+    torch.testing.assert_close(samples.var(0).sum(1), spread, rtol=0.2, atol=0)
+
+
+def test_var_recovers_an_autoregression() -> None:
+    """Coefficients, residual and causality of the closed form."""
+    sequences = autoregression(40_000, DIM)
+    train = make_batches(sequences, 1, ORDER, 4000)
+    var = fit_var(train, train, ORDER)
+    torch.testing.assert_close(var.coefficients[0], RHO * torch.eye(DIM), atol=0.03, rtol=0)
+    assert var.coefficients[1:].abs().max() < 0.03
+    torch.testing.assert_close(var.covariance, (1 - RHO**2) * torch.eye(DIM), atol=0.02, rtol=0)
+    nll = -torch.cat([var.log_prob(b) for b in train]).mean().item() / DIM
+    assert nll == pytest.approx(0.5 * math.log(2 * math.pi * math.e * (1 - RHO**2)), abs=0.01)
