@@ -1,0 +1,24 @@
+"""Decode the speech corpora named in `ingest.corpora` into 24 kHz clips, and split them.
+
+Writes data/audio/, data/manifest.parquet, data/rejected.csv and metrics/ingest.json.
+"""
+
+from pathlib import Path
+
+from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.ingestion import ingest_corpora, write_manifest
+from mimi_dynamics.ingestion_metrics import summarise
+from mimi_dynamics.params import Params
+from mimi_dynamics.stage import run_stage
+
+
+def ingest(params: Params) -> None:
+    """Read, decode, split, write."""
+    manifest, rejected = ingest_corpora(params.ingest, Path("data/audio"))
+    write_manifest(manifest, Path("data/manifest.parquet"))
+    write_text(Path("data/rejected.csv"), rejected.to_csv(index=False, lineterminator="\n"))
+    write_metrics(Path("metrics/ingest.json"), summarise(manifest, rejected))
+
+
+if __name__ == "__main__":
+    run_stage(ingest)

@@ -1,0 +1,25 @@
+"""The corpora that `ingest.corpora` may name, one module each."""
+
+from pathlib import Path
+
+from mimi_dynamics.corpora import asterisk, rhasspy
+from mimi_dynamics.corpora.recording import Recording
+from mimi_dynamics.params import IngestParams
+
+__all__ = ["Recording", "list_recordings"]
+
+
+def list_recordings(corpus: str, params: IngestParams, workspace: Path) -> list[Recording]:
+    """Every source file of a corpus, fetched and unpacked where that is needed.
+
+    Args:
+        corpus: One of the names that `ingest.corpora` allows.
+        params: Where to find it, and which parts.
+        workspace: Folder for unpacked archives, which must outlive the recordings.
+
+    Raises:
+        InputError: the corpus cannot be had, or is not what it should be.
+    """
+    if corpus == "asterisk":
+        return asterisk.list_recordings(params.asterisk.languages, params.mirror, workspace)
+    return rhasspy.list_recordings(corpus, params.mirror, workspace)

@@ -1,0 +1,213 @@
+"""From the corpora asked for to clean 24 kHz clips, a manifest of them and a list of the rest."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from mimi_dynamics.audio import (
+    SAMPLE_RATE,
+    SILENCE_PEAK,
+    AudioError,
+    read_audio,
+    to_pcm,
+    write_flac,
+)
+from mimi_dynamics.corpora import Recording, list_recordings
+from mimi_dynamics.errors import InputError
+from mimi_dynamics.files import atomic_path
+from mimi_dynamics.params import IngestParams
+from mimi_dynamics.splits import SPLITS, TEST_VOICE, assign_split
+
+SCRATCH = Path("runs")  # ignored by git and DVC
+REASONS = (
+    "bad_rate",
+    "duplicate",
+    "empty",
+    "link",
+    "not_audio",
+    "not_finite",
+    "silent",
+    "too_long",
+    "too_short",
+    "undecodable",
+)
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.float64() if name == "seconds" else pa.string(), nullable=False)
+        for name in (
+            "clip_id",
+            "corpus",
+            "voice",
+            "language",
+            "split",
+            "path",
+            "sha256",
+            "seconds",
+            "text",
+        )
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What became of one recording: `reason` is '' where it is a clip."""
+
+    recording: Recording
+    reason: str
+    sha256: str = ""  # of the source file
+    pcm_sha256: str = ""
+    seconds: float = 0.0
+
+
+def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode all recordings of the corpora asked for into `audio_dir`, which is replaced whole.
+
+    Args:
+        params: Which corpora, where from, what to reject and how to split.
+        audio_dir: Receives one 24 kHz mono 16-bit FLAC file per clip.
+
+    Returns:
+        The manifest (columns of `MANIFEST_SCHEMA`, sorted by `clip_id`) and what was rejected
+        (columns `name`, `reason`, sorted).
+
+    Raises:
+        InputError: a corpus cannot be had or has no usable clip, a test voice is not there, or a
+            split is empty.
+    """
+    SCRATCH.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=SCRATCH, prefix="unpacked-") as workspace,
+        atomic_path(audio_dir) as building,
+    ):
+        recordings = [
+            recording
+            for corpus in dict.fromkeys(params.corpora)
+            for recording in list_recordings(corpus, params, Path(workspace))
+        ]
+        recordings.sort(key=lambda recording: (recording.clip_id, recording.name))
+        _check_voices(params, {recording.voice for recording in recordings})
+        building.mkdir()
+        clips = list(_unique(_convert_all(recordings, params, building), building))
+        manifest = _manifest([clip for clip in clips if not clip.reason], params, audio_dir)
+        _check_clips(manifest, params)
+    rejected = sorted((clip.recording.name, clip.reason) for clip in clips if clip.reason)
+    return manifest, pd.DataFrame(rejected, columns=["name", "reason"], dtype=str)
+
+
+def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path) -> Iterator[Clip]:
+    """Convert in parallel (FFmpeg and FLAC run outside Python's lock), in the order given."""
+    convert = partial(_convert, params=params, folder=folder)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        clips = pool.map(convert, recordings)
+        yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
+
+
+def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
+    if recording.refused:
+        return Clip(recording, recording.refused)
+    try:
+        mono = read_audio(recording.path, params.max_seconds, recording.container)
+        if mono.size == 0:
+            raise AudioError("empty")
+        if abs(mono).max() < SILENCE_PEAK:
+            raise AudioError("silent")
+        if mono.size < params.min_seconds * SAMPLE_RATE:
+            raise AudioError("too_short")
+        if mono.size > params.max_seconds * SAMPLE_RATE:
+            raise AudioError("too_long")
+        with recording.path.open("rb") as file:
+            source_sha256 = file_digest(file, "sha256").hexdigest()
+    except AudioError as error:
+        return Clip(recording, str(error))
+    except OSError:
+        return Clip(recording, "undecodable")  # not readable, or gone
+    pcm = to_pcm(mono)
+    write_flac(folder / file_name(recording.clip_id), pcm)
+    pcm_sha256 = sha256(pcm.tobytes()).hexdigest()
+    return Clip(recording, "", source_sha256, pcm_sha256, mono.size / SAMPLE_RATE)
+
+
+def _unique(clips: Iterator[Clip], folder: Path) -> Iterator[Clip]:
+    """Keep the first of clips with the same samples, and remove the files of the others."""
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.reason or clip.pcm_sha256 not in seen:
+            seen.add(clip.pcm_sha256)
+            yield clip
+        else:
+            (folder / file_name(clip.recording.clip_id)).unlink()
+            yield Clip(clip.recording, "duplicate")
+
+
+def file_name(clip_id: str) -> str:
+    """A relative path that every file system takes and that leads nowhere else, one per clip.
+
+    It is the clip's id itself where that is harmless; else a cleaned one with a hash of the id.
+    """
+    parts = [re.sub(r"[^A-Za-z0-9_.-]", "_", part)[:60].strip(".") for part in clip_id.split("/")]
+    cleaned = "/".join(part or "_" for part in parts)
+    reserved = any(re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)", part) for part in parts)
+    if cleaned != clip_id or len(parts) > 6 or reserved:
+        digest = sha256(clip_id.encode()).hexdigest()[:12]
+        cleaned = "/".join([*cleaned.split("/")[:1], f"{cleaned.split('/')[-1]}-{digest}"])
+    return f"{cleaned}.flac"
+
+
+def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.DataFrame:
+    rows = [
+        {
+            "clip_id": clip.recording.clip_id,
+            "corpus": clip.recording.corpus,
+            "voice": clip.recording.voice,
+            "language": clip.recording.language,
+            "split": assign_split(
+                clip.recording.voice, clip.recording.prompt, params.splits, params.test_voices
+            ),
+            "path": (audio_dir / file_name(clip.recording.clip_id)).as_posix(),
+            "sha256": clip.sha256,
+            "seconds": clip.seconds,
+            "text": clip.recording.text,
+        }
+        for clip in clips
+    ]
+    return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA).to_pandas()
+
+
+def _check_voices(params: IngestParams, voices: set[str]) -> None:
+    for voice in params.test_voices:
+        if voice not in voices:
+            known = ", ".join(sorted(voices)) or "none"
+            raise InputError(f"ingest.test_voices: {voice!r} must be one of the voices: {known}")
+
+
+def _check_clips(manifest: pd.DataFrame, params: IngestParams) -> None:
+    for corpus in params.corpora:
+        if not (manifest["corpus"] == corpus).any():
+            raise InputError(f"corpus {corpus}: no usable clip; all of its files were rejected")
+    _check_voices(params, set(manifest["voice"]))
+    for split in SPLITS:
+        if split == TEST_VOICE or (manifest["split"] == split).any():
+            continue
+        raise InputError(
+            f"ingest.splits.{split} = {getattr(params.splits, split):g}: no recording falls into "
+            f"this split; raise its share, or use more than these {len(manifest)} clips"
+        )
+
+
+def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
+    """Write a manifest as Parquet; equal manifests give equal bytes."""
+    table = pa.Table.from_pandas(manifest, MANIFEST_SCHEMA, preserve_index=False)
+    with atomic_path(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(None), temporary)
