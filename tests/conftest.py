@@ -1,6 +1,7 @@
-"""Shared test settings: slow tests run only with --slow."""
+"""Shared test settings: slow tests run only with --slow, and every test on one thread."""
 
 import pytest
+import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,3 +15,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Small models are slower, not faster, on shared threads."""
+    torch.set_num_threads(1)

@@ -1,0 +1,85 @@
+"""The estimator finds nothing where there is nothing, and what there is where it is known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mimi_dynamics.estimation import Fit, fit_density
+from mimi_dynamics.params import PredictParams, load_params
+from mimi_dynamics.sequences import Sequences
+from mimi_dynamics.training import DivergedError
+from tests.processes import VAR_GAIN, autoregression, white_noise
+from tests.test_params import ROOT
+
+SETTINGS = load_params(ROOT / "params.yaml").predict
+SMALL = SETTINGS.model_copy(
+    update={"width": 32, "components": 4, "max_epochs": 3, "var_order": 2, "batch_frames": 1000}
+)
+
+
+def nll(
+    data: Sequences, head: str, density: str, params: PredictParams = SMALL, horizon: int = 1
+) -> np.ndarray:
+    """(scored,) test NLL in nats per dimension."""
+    return fit_density(Fit("real", data, head, density, horizon, params, 0)).nll["test"] / data.dim
+
+
+def gain(data: Sequences, head: str, marginal: str = "marginal", **kwargs: object) -> float:
+    """Estimated gain in nats per dimension."""
+    return float(
+        nll(data, head, marginal, **kwargs).mean() - nll(data, head, "conditional", **kwargs).mean()
+    )
+
+
+@pytest.mark.parametrize("head", ["var", "gaussian", "mdn", "flow"])
+def test_white_noise_gains_nothing_on_x_and_half_ln_2_on_its_change(head: str) -> None:
+    """The artefact that this project exists to avoid, reproduced and named."""
+    data = white_noise(20_000, 4)
+    assert gain(data, head) == pytest.approx(0, abs=0.005)
+    assert gain(data, head, "delta_marginal") == pytest.approx(0.5 * math.log(2), abs=0.015)
+
+
+@pytest.mark.parametrize("head", ["var", "gaussian", "mdn", "flow"])
+def test_linear_gain_is_recovered(head: str) -> None:
+    """At least 97 % of a VAR(1)'s information, and not more than there is."""
+    assert gain(autoregression(20_000, 4), head) / VAR_GAIN == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("horizon", [2, 4])
+def test_gain_decays_as_it_must(horizon: int) -> None:
+    """ρ^k ahead, a VAR(1) tells −½ ln(1 − ρ^2k)."""
+    true = -0.5 * math.log(1 - 0.8 ** (2 * horizon))
+    found = gain(autoregression(40_000, 4), "gaussian", horizon=horizon)
+    assert found == pytest.approx(true, abs=0.015)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["mdn", "flow"])
+def test_sign_flips_are_found_where_linear_models_are_blind(head: str) -> None:
+    """X' = ±ρx + noise: no R² at all, yet most of a VAR's gain (the sign alone is lost)."""
+    data = autoregression(60_000, 4, random_sign=True)
+    params = SMALL.model_copy(update={"width": 128, "max_epochs": 15})
+    assert gain(data, "var") == pytest.approx(0, abs=0.01)
+    assert gain(data, head, params=params) > 0.9 * (VAR_GAIN - math.log(2) / 4)
+
+
+@pytest.mark.parametrize("head", ["mdn", "flow"])
+def test_same_seed_same_bits(head: str) -> None:
+    """Two fits agree exactly; another seed does not."""
+    data = autoregression(4000, 3)
+    first, again, other = (
+        fit_density(Fit("real", data, head, "conditional", 1, SMALL, seed)).nll["test"]
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_not_a_number_stops_training() -> None:
+    """Before it can become a metric."""
+    data = autoregression(4000, 3)
+    data.frames[100] = torch.nan
+    with pytest.raises((DivergedError, ValueError, RuntimeError)):
+        nll(data, "gaussian", "conditional")
