@@ -1,0 +1,157 @@
+"""The whole pipeline as a user runs it: DVC, in a fresh clone, on a small corpus of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from tests.speechlike import write_corpus
+from tests.test_params import ROOT
+
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+def run(clone: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command in the clone, with this interpreter first on the path as in an activated one."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        command,
+        cwd=clone,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    if check:
+        assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with a small corpus and small models, its pipeline run once and committed."""
+    folder = tmp_path_factory.mktemp("clone")
+    tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
+    for name in tracked:
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "plots/", "metrics/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    for name in ("metrics/codec.json", "plots/codec_training.csv"):  # outputs of a frozen stage
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    write_corpus(folder / "runs" / "my-audio")
+    yaml = YAML()
+    settings = yaml.load(folder / "params.yaml")
+    settings["ingest"]["corpora"] = ["folder"]
+    settings["ingest"]["folder"]["path"] = "runs/my-audio"
+    settings["ingest"]["test_voices"] = ["cleo"]
+    settings["ingest"]["splits"].update(train=0.6, validation=0.2, test=0.2)
+    settings["latents"]["dim"] = 6
+    settings["predict"].update(width=16, components=2, max_epochs=2, var_order=2, linear_order=2)
+    settings["predict"]["bootstrap_samples"] = 100
+    yaml.dump(settings, folder / "params.yaml")
+    run(folder, "git", "init", "-q", "-b", "main")
+    for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
+        run(folder, "git", "config", key, value)
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "results")
+    return folder
+
+
+def metrics(clone: Path, stage: str) -> dict[str, object]:
+    """The metrics file of a stage."""
+    return json.loads((clone / "metrics" / f"{stage}.json").read_text())
+
+
+def test_headline_metrics_are_there(clone: Path) -> None:
+    """Every key that design and README promise, with its interval."""
+    found = metrics(clone, "predict")
+    for key in ("gain_nats_per_dim", "dynamic_gain_nats_per_dim"):
+        assert found[f"{key}_ci_low"] <= found[key] <= found[f"{key}_ci_high"]
+        assert key in found["voiced"]
+        assert key in found["test_voice"]
+    assert found["delta"]["dnll_nats_per_dim"] == -found["delta"]["gain_nats_per_dim"]
+    assert set(found["heads"]) == {"gaussian", "mdn", "flow", "var"}
+    assert set(found["surrogates"]) == {"shuffled", "permuted", "linear"}
+    for row in found["surrogates"].values():
+        assert {"gain_nats_per_dim", "delta_gain_nats_per_dim"} <= set(row)
+    for key in ("r2_one_step", "direction_cosine"):
+        assert key in found
+        assert key in found["surrogates"]["shuffled"]
+    assert (found["horizon_frames"], found["dim"]) == (1, 6)
+
+
+def test_gliding_formants_are_predictable(clone: Path) -> None:
+    """They hold their course for two frames: real gain, well above that of shuffled frames."""
+    found = metrics(clone, "predict")
+    assert found["dynamic_gain_nats_per_dim_ci_low"] > 0.05
+    assert abs(found["surrogates"]["permuted"]["gain_nats_per_dim"]) < 0.03
+
+
+def test_splits_are_by_recording_and_voice(clone: Path) -> None:
+    """The held-out voice is nowhere else."""
+    manifest = pd.read_parquet(clone / "data/manifest.parquet")
+    assert set(manifest["split"]) == {"train", "validation", "test", "test_voice"}
+    assert ((manifest["voice"] == "cleo") == (manifest["split"] == "test_voice")).all()
+
+
+def test_only_intended_files_are_in_git(clone: Path) -> None:
+    """Audio, latents and models stay out; metrics, plots and the lock are in."""
+    tracked = set(run(clone, "git", "ls-files").stdout.splitlines())
+    assert not any(name.startswith(("data/", "runs/")) for name in tracked)
+    assert [n for n in tracked if n.startswith("models/")] == ["models/mimi-mini.safetensors"]
+    assert {"dvc.lock", "metrics/predict.json", "plots/predict.png"} <= tracked
+    assert run(clone, "git", "status", "--porcelain").stdout == ""
+
+
+def test_again_nothing_runs(clone: Path) -> None:
+    """And the check that CI uses, which needs no data, agrees."""
+    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
+    assert UP_TO_DATE in run(clone, "dvc", "repro", "--dry", "--allow-missing").stdout
+
+
+def test_forced_again_metrics_are_the_same_bytes(clone: Path) -> None:
+    """Training and figures included."""
+    run(clone, "dvc", "repro", "-f", "-s", "predict")
+    assert run(clone, "git", "status", "--porcelain").stdout == ""
+
+
+def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> None:
+    """`dvc exp run -S horizon=2`, then `dvc metrics diff`, then back."""
+    output = run(clone, "dvc", "exp", "run", "-S", "horizon=2").stdout
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'predict':"
+    ]
+    changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
+    assert list(changed) == ["metrics/predict.json"]
+    assert "gain_nats_per_dim" in changed["metrics/predict.json"]
+    run(clone, "git", "checkout", "-q", ".")
+    run(clone, "dvc", "checkout")
+    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("horizon=0", "horizon = 0"),
+        ("horizon=500", "below the longest clip of every split"),
+        ("+predict.typo=1", "predict.typo: unknown setting"),
+    ],
+)
+def test_bad_settings_end_in_one_line(clone: Path, setting: str, problem: str) -> None:
+    """Named, without a traceback; what was committed can be had back."""
+    result = run(clone, "dvc", "exp", "run", "-S", setting, check=False)
+    assert result.returncode != 0
+    output = result.stdout + result.stderr
+    assert problem in output
+    assert "Traceback" not in output
+    run(clone, "git", "checkout", "-q", ".")
+    run(clone, "dvc", "checkout")
