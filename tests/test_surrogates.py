@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from mimi_dynamics.processes import RHO
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.surrogates import make_surrogates, permute, shuffle
-from tests.processes import RHO, autoregression
+from tests.simulation import simulate
 
 
 def labelled() -> Sequences:
@@ -41,7 +42,7 @@ def test_permute_stays_within_splits() -> None:
 
 def test_linear_keeps_the_linear_dynamics_only() -> None:
     """Variance and one-step correlation are those of the data; the frames are others."""
-    real = autoregression(40_000, 3)
+    real = simulate("linear", 40_000, 3)
     linear = make_surrogates(real, linear_order=2, seed=0)["linear"].frames.view(-1, 50, 3)
     assert linear.var().item() == pytest.approx(1, abs=0.06)
     lagged = (linear[:, 1:] * linear[:, :-1]).mean().item()
@@ -50,7 +51,7 @@ def test_linear_keeps_the_linear_dynamics_only() -> None:
 
 def test_same_seed_same_surrogates() -> None:
     """And another seed, others."""
-    real = autoregression(2000, 2)
+    real = simulate("linear", 2000, 2)
     first, again, other = (make_surrogates(real, 2, seed) for seed in (0, 0, 1))
     for name in first:
         assert torch.equal(first[name].frames, again[name].frames)
