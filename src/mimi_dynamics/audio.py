@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 SAMPLE_RATE = 24_000
-MIN_RATE, MAX_RATE = 1_000, 768_000
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; the resampler's tables grow with the ratio
 SILENCE_PEAK = 10 ** (-60 / 20)  # -60 dB below full scale
 CHUNK_SAMPLES = 1 << 16
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
@@ -37,9 +37,10 @@ def read_audio(path: Path, max_seconds: float, container: str = "") -> np.ndarra
         container: FFmpeg's name of the file format, '' to recognise it.
 
     Returns:
-        float32 of shape [samples], within [-1, 1].
+        float32 of shape [samples], within [-1, 1]; less than a millisecond may leave no sample.
 
     Raises:
+        OSError: the file cannot be read at all.
         AudioError: `empty`, `undecodable`, `bad_rate`, `too_long` or `not_finite`.
     """
     if path.stat().st_size == 0:
@@ -54,11 +55,11 @@ def read_audio(path: Path, max_seconds: float, container: str = "") -> np.ndarra
     if not np.isfinite(mono).all():
         raise AudioError("not_finite")
     peak = float(np.abs(mono).max())
-    return resample((mono / max(peak, 1.0)).astype(np.float32), rate)
+    return resample(mono / max(peak, 1.0), rate)
 
 
 def _decode(file: BinaryIO, max_seconds: float, container: str) -> tuple[np.ndarray, int]:
-    """Mono float64 samples at the file's own rate, and that rate in Hz."""
+    """Mono float32 samples at the file's own rate, and that rate in Hz."""
     with av.open(
         file,
         format=container or None,
@@ -67,23 +68,23 @@ def _decode(file: BinaryIO, max_seconds: float, container: str) -> tuple[np.ndar
     ) as media:
         if not media.streams.audio:
             raise AudioError("undecodable")
-        stream = media.streams.audio[0]
-        rate = stream.rate
-        if not MIN_RATE <= rate <= MAX_RATE:
-            raise AudioError("bad_rate")
-        parts, samples = [], 0
-        for frame in media.decode(stream):
+        parts, samples, rate = [], 0, 0
+        for frame in media.decode(audio=0):
+            # What the frames say counts: some formats announce half the rate in their header.
+            rate = rate or frame.sample_rate
+            if not MIN_RATE <= rate <= MAX_RATE:
+                raise AudioError("bad_rate")
             if frame.sample_rate != rate:
                 raise AudioError("undecodable")  # changes its rate midway
             parts.append(_mono(frame))
             samples += frame.samples
             if samples > max_seconds * rate:
                 raise AudioError("too_long")
-    return (np.concatenate(parts) if parts else np.zeros(0)), rate
+    return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), rate
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """Mean of a frame's channels, float64 [samples], full scale = 1.
+    """Mean of a frame's channels, float32 [samples], full scale = 1.
 
     Not FFmpeg's downmix, which knows no rule for channels that the file does not name.
     """
@@ -93,13 +94,15 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
         values = values.reshape(-1, frame.layout.nb_channels).T
     if name == "u8":
         values -= FULL_SCALE["u8"]
-    return values.mean(axis=0) / FULL_SCALE[name]
+    with np.errstate(over="ignore", invalid="ignore"):  # found later, as not finite
+        return (values.mean(axis=0) / FULL_SCALE[name]).astype(np.float32)
 
 
 def resample(mono: np.ndarray, rate: int) -> np.ndarray:
     """Resample float32 [samples] from `rate` Hz to 24 kHz, as float32 within [-1, 1].
 
-    The length is within one sample of `samples · 24000 / rate`.
+    The length is within one sample of `samples · 24000 / rate`, or 0 where the input is shorter
+    than half the filter (16 samples of the lower rate).
     """
     if rate == SAMPLE_RATE:
         return mono

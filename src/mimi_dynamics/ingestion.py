@@ -2,10 +2,10 @@
 
 import os
 import re
-import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -25,11 +25,11 @@ from mimi_dynamics.audio import (
 )
 from mimi_dynamics.corpora import Recording, list_recordings
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import atomic_path
+from mimi_dynamics.files import atomic_path, remove
 from mimi_dynamics.params import IngestParams
 from mimi_dynamics.splits import SPLITS, TEST_VOICE, assign_split
 
-SCRATCH = Path("runs")  # ignored by git and DVC
+SOURCES = ".sources"  # no clip has such a name
 REASONS = (
     "bad_rate",
     "duplicate",
@@ -42,6 +42,7 @@ REASONS = (
     "too_short",
     "undecodable",
 )
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # no file may be called so on Windows
 MANIFEST_SCHEMA = pa.schema(
     [
         pa.field(name, pa.float64() if name == "seconds" else pa.string(), nullable=False)
@@ -86,24 +87,34 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         InputError: a corpus cannot be had or has no usable clip, a test voice is not there, or a
             split is empty.
     """
-    SCRATCH.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=SCRATCH, prefix="unpacked-") as workspace,
-        atomic_path(audio_dir) as building,
-    ):
-        recordings = [
-            recording
-            for corpus in dict.fromkeys(params.corpora)
-            for recording in list_recordings(corpus, params, Path(workspace))
-        ]
-        recordings.sort(key=lambda recording: (recording.clip_id, recording.name))
+    with atomic_path(audio_dir) as building:
+        workspace = building / SOURCES
+        workspace.mkdir(parents=True)
+        recordings = _list_all(params, workspace)
         _check_voices(params, {recording.voice for recording in recordings})
-        building.mkdir()
         clips = list(_unique(_convert_all(recordings, params, building), building))
+        _check_corpora(params, clips)
         manifest = _manifest([clip for clip in clips if not clip.reason], params, audio_dir)
-        _check_clips(manifest, params)
+        _check_voices(params, set(manifest["voice"]))
+        _check_splits(params, manifest)
+        remove(workspace)
     rejected = sorted((clip.recording.name, clip.reason) for clip in clips if clip.reason)
     return manifest, pd.DataFrame(rejected, columns=["name", "reason"], dtype=str)
+
+
+def _list_all(params: IngestParams, workspace: Path) -> list[Recording]:
+    """All recordings, sorted; of several with one id (other formats of it), the first is used."""
+    recordings = [
+        recording
+        for corpus in dict.fromkeys(params.corpora)
+        for recording in list_recordings(corpus, params, workspace)
+    ]
+    recordings.sort(key=lambda recording: (recording.clip_id, recording.name))
+    ids = [""] + [recording.clip_id for recording in recordings]
+    return [
+        replace(recording, refused="duplicate") if recording.clip_id == before else recording
+        for before, recording in zip(ids, recordings, strict=False)
+    ]
 
 
 def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path) -> Iterator[Clip]:
@@ -119,14 +130,10 @@ def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
         return Clip(recording, recording.refused)
     try:
         mono = read_audio(recording.path, params.max_seconds, recording.container)
-        if mono.size == 0:
-            raise AudioError("empty")
-        if abs(mono).max() < SILENCE_PEAK:
+        if mono.size and abs(mono).max() < SILENCE_PEAK:
             raise AudioError("silent")
         if mono.size < params.min_seconds * SAMPLE_RATE:
             raise AudioError("too_short")
-        if mono.size > params.max_seconds * SAMPLE_RATE:
-            raise AudioError("too_long")
         with recording.path.open("rb") as file:
             source_sha256 = file_digest(file, "sha256").hexdigest()
     except AudioError as error:
@@ -154,15 +161,22 @@ def _unique(clips: Iterator[Clip], folder: Path) -> Iterator[Clip]:
 def file_name(clip_id: str) -> str:
     """A relative path that every file system takes and that leads nowhere else, one per clip.
 
-    It is the clip's id itself where that is harmless; else a cleaned one with a hash of the id.
+    It is the clip's id itself where that is harmless; else a cleaned, shortened one with a hash of
+    the id. Capitals count as harmful: some file systems take `A` and `a` for one name. So do dots
+    in folders, one of which could get the name of another clip's file.
     """
-    parts = [re.sub(r"[^A-Za-z0-9_.-]", "_", part)[:60].strip(".") for part in clip_id.split("/")]
-    cleaned = "/".join(part or "_" for part in parts)
-    reserved = any(re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)", part) for part in parts)
-    if cleaned != clip_id or len(parts) > 6 or reserved:
-        digest = sha256(clip_id.encode()).hexdigest()[:12]
-        cleaned = "/".join([*cleaned.split("/")[:1], f"{cleaned.split('/')[-1]}-{digest}"])
-    return f"{cleaned}.flac"
+    parts = clip_id.split("/")
+    folders = [_cleaned(part, "") for part in parts[:-1]]
+    name = _cleaned(parts[-1], ".")
+    if [*folders, name] == parts and len(parts) <= 6:
+        return f"{clip_id}.flac"
+    digest = sha256(clip_id.encode()).hexdigest()[:12]
+    return "/".join([*folders[:2], f"{name}-{digest}.flac"])
+
+
+def _cleaned(part: str, also: str) -> str:
+    part = re.sub(rf"[^a-z0-9_{also}-]", "_", part.lower())[:60].strip(".")
+    return f"{part}_" if not part or RESERVED.match(part) else part
 
 
 def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.DataFrame:
@@ -188,15 +202,26 @@ def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.Da
 def _check_voices(params: IngestParams, voices: set[str]) -> None:
     for voice in params.test_voices:
         if voice not in voices:
-            known = ", ".join(sorted(voices)) or "none"
-            raise InputError(f"ingest.test_voices: {voice!r} must be one of the voices: {known}")
+            known = ", ".join(sorted(voices)[:20]) + (", …" if len(voices) > 20 else "")
+            raise InputError(
+                f"ingest.test_voices: {voice!r} must be one of the voices with usable clips, "
+                f"which are {known or 'none'}"
+            )
 
 
-def _check_clips(manifest: pd.DataFrame, params: IngestParams) -> None:
+def _check_corpora(params: IngestParams, clips: list[Clip]) -> None:
     for corpus in params.corpora:
-        if not (manifest["corpus"] == corpus).any():
-            raise InputError(f"corpus {corpus}: no usable clip; all of its files were rejected")
-    _check_voices(params, set(manifest["voice"]))
+        reasons = Counter(clip.reason for clip in clips if clip.recording.corpus == corpus)
+        if not reasons:
+            raise InputError(f"corpus {corpus}: no usable clip: it holds no audio file at all")
+        if not reasons[""]:
+            counts = ", ".join(
+                f"{count} {reason}" for reason, count in reasons.most_common() if count
+            )
+            raise InputError(f"corpus {corpus}: no usable clip: all files were rejected ({counts})")
+
+
+def _check_splits(params: IngestParams, manifest: pd.DataFrame) -> None:
     for split in SPLITS:
         if split == TEST_VOICE or (manifest["split"] == split).any():
             continue

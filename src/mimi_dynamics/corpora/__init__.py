@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mimi_dynamics.corpora import asterisk, rhasspy
+from mimi_dynamics.corpora import asterisk, folder, librispeech, rhasspy
 from mimi_dynamics.corpora.recording import Recording
 from mimi_dynamics.params import IngestParams
 
@@ -22,4 +22,8 @@ def list_recordings(corpus: str, params: IngestParams, workspace: Path) -> list[
     """
     if corpus == "asterisk":
         return asterisk.list_recordings(params.asterisk.languages, params.mirror, workspace)
+    if corpus == "librispeech":
+        return librispeech.list_recordings(params.librispeech.subsets, params.mirror, workspace)
+    if corpus == "folder":
+        return folder.list_recordings(params.folder.path, workspace)
     return rhasspy.list_recordings(corpus, params.mirror, workspace)

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mimi_dynamics.corpora.fetching import DOWNLOADS, FetchError, unpack_members
-from mimi_dynamics.errors import InputError
+from mimi_dynamics.corpora.fetching import (
+    DOWNLOADS,
+    FetchError,
+    problems_named,
+    unpack_members,
+)
 from mimi_dynamics.files import atomic_path
 
-APT_SECONDS = 180.0
+APT_SECONDS = 120.0
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER_BYTES = 60
 
@@ -73,18 +77,17 @@ def unpack_deb(package: Path, folder: Path, place: Callable[[str], str]) -> None
     Raises:
         InputError: the package is damaged.
     """
-    try:
+    with problems_named(package):
         name, content = _data_member(package.read_bytes())
-        stream: io.BytesIO | pa.CompressedInputStream = io.BytesIO(content)
-        if name.endswith(".zst"):  # not known to Python 3.11's tarfile
-            stream = pa.CompressedInputStream(pa.BufferReader(content), "zstd")
-        mode = "r|" if name.endswith(".zst") else "r:*"
-        with tarfile.open(fileobj=stream, mode=mode) as tar:
+        with _open_tar(name, content) as tar:
             unpack_members(tar, package, folder, place)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise InputError(
-            f"{package}: damaged package ({error}); delete or replace it, then try again"
-        ) from error
+
+
+def _open_tar(name: str, content: bytes) -> tarfile.TarFile:
+    if name.endswith(".zst"):  # as Ubuntu has it; not known to Python 3.11's tarfile
+        stream = pa.CompressedInputStream(pa.BufferReader(content), "zstd")
+        return tarfile.open(fileobj=stream, mode="r|")
+    return tarfile.open(fileobj=io.BytesIO(content))
 
 
 def _data_member(package: bytes) -> tuple[str, bytes]:

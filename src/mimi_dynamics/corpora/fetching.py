@@ -1,16 +1,20 @@
 """Getting a corpus's archive from a mirror or its public home, and unpacking it safely."""
 
+import lzma
 import shutil
 import tarfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from tqdm import tqdm
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import atomic_path
@@ -27,7 +31,7 @@ class FetchError(Exception):
 
 def mirror_folder(mirror: str, name: str) -> Path | None:
     """The sub-folder `name` of a mirror that is a directory; None if there is none."""
-    folder = Path(mirror) / name
+    folder = Path(mirror).expanduser() / name
     return folder if mirror and not _is_url(mirror) and folder.is_dir() else None
 
 
@@ -41,11 +45,12 @@ def from_mirror(mirror: str, names: list[str]) -> Path:
     if _is_url(mirror):
         prefix = mirror.rstrip("/")
         return first_that_works([lambda n=name: download(f"{prefix}/{n}") for name in names])
-    if not Path(mirror).is_dir():
+    folder = Path(mirror).expanduser()
+    if not folder.is_dir():
         raise InputError(f"ingest.mirror = {mirror!r}: must be a directory or a URL prefix")
     for name in names:
-        if (Path(mirror) / name).is_file():
-            return Path(mirror) / name
+        if (folder / name).is_file():
+            return folder / name
     raise FetchError(f"{mirror} holds no {' or '.join(names)}")
 
 
@@ -110,11 +115,15 @@ def _download_once(url: str, target: Path) -> None:
         urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,
         atomic_path(target) as temporary,
     ):
-        with temporary.open("wb") as file:
-            shutil.copyfileobj(response, file, 1 << 20)
+        total = int(response.headers.get("Content-Length") or 0)
+        with (
+            temporary.open("wb") as file,
+            tqdm.wrapattr(file, "write", total or None, desc=target.name, disable=None) as output,
+        ):
+            shutil.copyfileobj(response, output, 1 << 20)
         size = temporary.stat().st_size
-        if response.length:  # what http.client still waits for: it does not raise by itself
-            raise OSError(f"broke off after {size} bytes, {response.length} missing")
+        if total and size != total:  # urllib does not mind
+            raise OSError(f"broke off after {size} of {total} bytes")
 
 
 def _is_url(mirror: str) -> bool:
@@ -132,7 +141,7 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str]) -> None:
     Raises:
         InputError: the archive is damaged, or a name leads out of `folder`.
     """
-    with _damage_named(archive), tarfile.open(archive) as tar:
+    with problems_named(archive), tarfile.open(archive) as tar:
         unpack_members(tar, archive, folder, place)
 
 
@@ -159,11 +168,16 @@ def _copy(source: IO[bytes], target: Path) -> None:
 
 
 @contextmanager
-def _damage_named(archive: Path) -> Iterator[None]:
+def problems_named(archive: Path) -> Iterator[None]:
+    """Turn whatever a damaged archive makes its readers raise into one line about it.
+
+    Raises:
+        InputError: naming the archive.
+    """
     try:
         yield
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{archive}: damaged archive ({reason}); delete or replace it, then try again"
+            f"{archive}: cannot unpack it ({reason}); if it is damaged, delete or replace it"
         ) from error

@@ -32,3 +32,10 @@ class Recording:
     text: str = ""
     container: str = ""
     refused: str = ""
+
+
+def printable(name: str) -> str:
+    """A name that may be shown and stored as UTF-8; different names stay different."""
+    if name.isprintable() and "\\" not in name:
+        return name
+    return name.encode("unicode_escape").decode("ascii")

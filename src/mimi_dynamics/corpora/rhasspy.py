@@ -18,7 +18,7 @@ from mimi_dynamics.corpora.fetching import (
     mirror_folder,
     unpack,
 )
-from mimi_dynamics.corpora.recording import Recording
+from mimi_dynamics.corpora.recording import Recording, printable
 
 LANGUAGES = {"kathleen": "en", "kerstin": "de"}
 HOME = "https://github.com/rhasspy/dataset-voice-{voice}/archive/refs/heads/master.tar.gz"
@@ -62,11 +62,11 @@ def _place(member: str) -> str:
 
 def _recording(path: Path, relative: Path, voice: str) -> Recording:
     return Recording(
-        name=f"{voice}/{relative.as_posix()}",
-        clip_id=f"{voice}/{relative.with_suffix('').as_posix()}",
+        name=f"{voice}/{printable(relative.as_posix())}",
+        clip_id=f"{voice}/{printable(relative.with_suffix('').as_posix())}",
         corpus=voice,
         voice=voice,
         language=LANGUAGES[voice],
-        prompt=READ_AT.sub("", relative.stem),
+        prompt=READ_AT.sub("", printable(relative.stem)),
         path=path,
     )

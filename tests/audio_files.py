@@ -1,0 +1,49 @@
+"""Sounds, broken files and settings for the tests of `ingest`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from mimi_dynamics.params import IngestParams
+
+
+def tone(seconds: float, hertz: float, rate: int = 24_000, peak: float = 0.5) -> np.ndarray:
+    """A sine as float32 [samples]."""
+    time = np.arange(round(seconds * rate)) / rate
+    return (peak * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def write_sound(
+    path: Path, sound: np.ndarray, rate: int = 24_000, subtype: str | None = None
+) -> Path:
+    """Write float [samples] or [samples, channels] in the format that the name ends in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sound, rate, subtype=subtype)
+    return path
+
+
+def write_voices(root: Path, voices: int = 2, clips: int = 20) -> Path:
+    """A folder corpus of different tones of 0.3 s, `clips` for each voice."""
+    for voice in range(voices):
+        for clip in range(clips):
+            sound = tone(0.3, 200 + 20 * clip + 7 * voice, rate=16_000)
+            write_sound(root / f"voice{voice}" / f"take{clip:02d}.wav", sound, 16_000)
+    return root
+
+
+def ingest_params(**changes: Any) -> IngestParams:  # noqa: ANN401
+    """Settings for short clips of a folder, changed as asked for."""
+    settings = {
+        "corpora": ["folder"],
+        "mirror": "",
+        "min_seconds": 0.2,
+        "max_seconds": 2.0,
+        "test_voices": [],
+        "splits": {"train": 0.5, "validation": 0.25, "test": 0.25},
+        "asterisk": {"languages": ["en"]},
+        "librispeech": {"subsets": ["dev-clean"]},
+        "folder": {"path": "."},
+    }
+    return IngestParams.model_validate(settings | changes)
