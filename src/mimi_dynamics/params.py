@@ -116,10 +116,10 @@ class MimiParams(Section):
 class MiniParams(Section):
     """Shape and training of mimi-mini."""
 
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     corpora: Annotated[list[CorpusName], Field(min_length=1)]
-    filters: Count
-    dim: Count
+    filters: Annotated[int, Field(ge=2, multiple_of=2)]
+    dim: Annotated[int, Field(ge=32, multiple_of=32)]
     layers: Count
     codebooks: Annotated[int, Field(ge=2, le=32)]
     bins: Annotated[int, Field(ge=2, le=32768)]
@@ -127,7 +127,6 @@ class MiniParams(Section):
     batch_clips: Count
     clip_frames: Count
     lr: Positive
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
 
 
 class CodecParams(Section):
