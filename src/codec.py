@@ -1,0 +1,30 @@
+"""Train mimi-mini on read speech, and measure it on recordings and on a voice it never heard."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mimi_dynamics.codec import load_codec, save_mini
+from mimi_dynamics.codec_evaluation import evaluate_codec
+from mimi_dynamics.codec_training import join_speech, train_codec, training_speech
+from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.params import Params
+from mimi_dynamics.stage import run_stage
+
+SCRATCH = Path("runs/codec")  # audio and checkpoints: ignored by git and DVC
+
+
+def codec(params: Params) -> None:
+    """Write the weights, how training went, and the metrics."""
+    speech = training_speech(params.ingest, params.codec.mini, SCRATCH)
+    train = join_speech(speech[speech["split"] == "train"])
+    training = train_codec(params.codec.mini, train, SCRATCH)
+    save_mini(training.model, params.codec.mini)
+    log = pd.DataFrame(training.log).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(Path("plots/codec_training.csv"), log)
+    mini = load_codec(params.codec.model_copy(update={"name": "mimi-mini"}))
+    write_metrics(Path("metrics/codec.json"), evaluate_codec(mini, speech, params.codec.mini.bins))
+
+
+if __name__ == "__main__":
+    run_stage(codec)
