@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
-from mimi_dynamics.latents import Latents, read_latents
 from tqdm import tqdm
 
 from mimi_dynamics.codec import Codec, load_codec
 from mimi_dynamics.codec_losses import log_mel_distance
 from mimi_dynamics.files import write_metrics
+from mimi_dynamics.latents import Latents, read_latents
 from mimi_dynamics.normalizer import Normalizer, fit_normalizer, frames_in_split, voiced_frames
 from mimi_dynamics.params import Params
 from mimi_dynamics.stage import run_stage

@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from mimi_dynamics.latents import read_latents
 
 from mimi_dynamics.estimation import Fit, batches_of, evaluated_splits
 from mimi_dynamics.figures import gains_figure, save_figure
-from mimi_dynamics.files import atomic_path, write_metrics, write_tensors, write_text
+from mimi_dynamics.files import atomic_path, write_metrics, write_text
 from mimi_dynamics.gains import (
     POINT_HEAD,
     Fits,
@@ -28,6 +27,7 @@ from mimi_dynamics.gains import (
     point_forecast_metrics,
     surrogate_metrics,
 )
+from mimi_dynamics.latents import read_latents
 from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import Predictor
@@ -35,6 +35,7 @@ from mimi_dynamics.scoring import ClipBootstrap
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.tensors import write_tensors
 
 
 def predict(params: Params) -> None:

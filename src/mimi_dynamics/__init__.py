@@ -1,1 +1,1 @@
-"""Are the latents of a neural speech codec predictable? The library behind the pipeline's stages."""
+"""Are the latents of a neural speech codec predictable? The library behind the stages."""

@@ -18,8 +18,8 @@ from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
 from safetensors import SafetensorError
 
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import read_tensors, write_tensors
 from mimi_dynamics.params import CodecParams, MiniParams
+from mimi_dynamics.tensors import read_tensors, write_tensors
 
 FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples: 80 ms
 MINI_WEIGHTS = Path("models/mimi-mini.safetensors")

@@ -22,9 +22,10 @@ from tqdm import tqdm
 from mimi_dynamics.codec import FRAME_SIZE, build_mini
 from mimi_dynamics.codec_losses import reconstruction_loss, reconstruction_terms
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import atomic_path, read_tensors, write_tensors
+from mimi_dynamics.files import atomic_path
 from mimi_dynamics.ingestion import ingest_corpora
 from mimi_dynamics.params import IngestParams, MiniParams
+from mimi_dynamics.tensors import read_tensors, write_tensors
 
 BETAS = (0.8, 0.99)
 COMMITMENT_WEIGHT = 0.25

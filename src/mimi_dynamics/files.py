@@ -9,10 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-
 SIGNIFICANT_DIGITS = 6
 
 
@@ -73,20 +69,3 @@ def _rounded(value: Any, name: str) -> Any:  # noqa: ANN401
     if not math.isfinite(number):
         raise ValueError(f"metric {name} = {number}: must be finite")
     return float(f"{number:.{SIGNIFICANT_DIGITS}g}")
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping[str, Any]) -> None:
-    """Save tensors as safetensors with `info` (anything JSON) as metadata; same input, same bytes.
-
-    safetensors writes two or more metadata keys in random order, hence one key with a JSON string.
-    """
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata={"info": json.dumps(info, sort_keys=True)})
-
-
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote: the tensors by name, and `info`."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads((file.metadata() or {}).get("info", "{}"))

@@ -29,23 +29,34 @@ def fit_all(template: Fit, rows: Mapping[str, Sequences], heads: list[str]) -> t
     # The point forecast wants the gaussian head on the shuffled twin too, whichever head wins.
     points = [_fit(template, rows, row, POINT_HEAD, "conditional") for row in ("real", "shuffled")]
     first = [_fit(template, rows, "real", h, d) for d in DENSITIES for h in [*heads, "var"]]
-    fits = _run({(job.row, job.head, job.density): job for job in first + points})
-    best = min(heads, key=lambda head: fits["real", head, "conditional"].validation_nll)
+    fits = fit_many(first + points)
+    best = best_head(fits, "real", heads)
     surrogates = [row for row in rows if row != "real"]
     second = [_fit(template, rows, row, best, d) for d in DENSITIES for row in surrogates]
-    pending = {(job.row, job.head, job.density): job for job in second}
-    return fits | _run({key: job for key, job in pending.items() if key not in fits}), best
+    return fits | fit_many([job for job in second if _key(job) not in fits]), best
+
+
+def best_head(fits: Fits, row: str, heads: list[str]) -> str:
+    """The head with the best conditional NLL on the validation split of one row of data."""
+    return min(heads, key=lambda head: fits[row, head, "conditional"].validation_nll)
 
 
 def _fit(template: Fit, rows: Mapping[str, Sequences], row: str, head: str, density: str) -> Fit:
     return replace(template, row=row, sequences=rows[row], head=head, density=density)
 
 
-def _run(jobs: dict[tuple[str, str, str], Fit]) -> Fits:
+def _key(job: Fit) -> tuple[str, str, str]:
+    return job.row, job.head, job.density
+
+
+def fit_many(jobs: list[Fit]) -> Fits:
+    """Run fits on all cores, each once even if asked for twice."""
     # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
     cost = {"flow": 0, "mdn": 1, "gaussian": 2, "var": 3}
-    keys = sorted(jobs, key=lambda key: (DENSITIES.index(key[2]), cost[key[1]]))
-    return dict(zip(keys, run_parallel(fit_density, [jobs[k] for k in keys], "fit"), strict=True))
+    unique = {_key(job): job for job in jobs}
+    keys = sorted(unique, key=lambda key: (DENSITIES.index(key[2]), cost[key[1]]))
+    fitted = run_parallel(fit_density, [unique[key] for key in keys], "fit")
+    return dict(zip(keys, fitted, strict=True))
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class Gains:
         self.fits, self.split, self.bootstrap = fits, split, bootstrap
         jobs = {name: replace(template, sequences=data) for name, data in rows.items()}
         self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
-        self.dim = rows["real"].dim
+        self.dim = template.sequences.dim
 
     def nll(self, row: str, head: str, density: str, *, voiced: bool = False) -> Estimate:
         """Mean NLL in nats per dimension, of all or only the voiced scored frames."""

@@ -8,9 +8,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import read_tensors, write_tensors
 from mimi_dynamics.latents import Latents
 from mimi_dynamics.sequences import Sequences
+from mimi_dynamics.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""The whole table of gains, on data whose gains are known."""
+
+import math
+
+import pytest
+
+from mimi_dynamics.estimation import Fit
+from mimi_dynamics.gains import (
+    Gains,
+    fit_all,
+    gain_metrics,
+    head_metrics,
+    point_forecast_metrics,
+    surrogate_metrics,
+)
+from mimi_dynamics.processes import VAR_GAIN
+from mimi_dynamics.scoring import ClipBootstrap
+from mimi_dynamics.surrogates import make_surrogates
+from tests.simulation import simulate
+from tests.test_estimation import SMALL
+
+HEADS = ["gaussian", "mdn"]
+
+
+@pytest.fixture(scope="module", params=["white_noise", "linear"])
+def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
+    """All metrics of one process, as the stage `predict` writes them."""
+    data = simulate(request.param, 20_000, 4)
+    template = Fit("real", data, "", "conditional", 1, SMALL, 0)
+    rows = {"real": data} | make_surrogates(data, linear_order=2, seed=0)
+    fits, best = fit_all(template, rows, HEADS)
+    bootstrap = ClipBootstrap(len(data.select("test").lengths), 200, 0)
+    gains = Gains(template, rows, fits, "test", bootstrap)
+    return request.param, {
+        "gains": gain_metrics(gains, best),
+        "surrogates": surrogate_metrics(gains, best, list(rows)),
+        "heads": head_metrics(gains, [*HEADS, "var"]),
+        "points": point_forecast_metrics(template, fits["real", "gaussian", "conditional"], "test"),
+    }
+
+
+def test_gains_are_the_known_ones(table: tuple[str, dict[str, dict]]) -> None:
+    """On x: none, or the VAR's. On Δx: ½ ln 2, or ½ ln(2(1 − ρ)) more than on x."""
+    process, metrics = table
+    true = {"white_noise": 0.0, "linear": VAR_GAIN}[process]
+    free = {"white_noise": 0.5 * math.log(2), "linear": 0.5 * math.log(2 * 0.2)}[process]
+    gains = metrics["gains"]
+    assert gains["gain_nats_per_dim"] == pytest.approx(true, abs=0.02)
+    assert gains["gain_nats_per_frame"] == pytest.approx(4 * gains["gain_nats_per_dim"])
+    assert gains["dynamic_gain_nats_per_dim"] == pytest.approx(true, abs=0.03)
+    assert gains["delta"]["gain_nats_per_dim"] == pytest.approx(true + free, abs=0.03)
+    assert gains["delta"]["dnll_nats_per_dim"] == -gains["delta"]["gain_nats_per_dim"]
+    assert (
+        gains["delta"]["dnll_nats_per_dim_ci_low"]
+        <= gains["delta"]["dnll_nats_per_dim"]
+        <= gains["delta"]["dnll_nats_per_dim_ci_high"]
+    )
+    assert gains["r2_equiv"] == pytest.approx(1 - math.exp(-2 * true), abs=0.02)
+
+
+def test_surrogates_show_what_is_free(table: tuple[str, dict[str, dict]]) -> None:
+    """Permuted frames gain nothing on x and half ln 2 on Δx; the linear twin what data do."""
+    process, metrics = table
+    surrogates = metrics["surrogates"]
+    for row in ("shuffled", "permuted"):
+        assert surrogates[row]["gain_nats_per_dim"] == pytest.approx(0, abs=0.03)
+        assert surrogates[row]["delta_gain_nats_per_dim"] == pytest.approx(0.347, abs=0.03)
+    true = {"white_noise": 0.0, "linear": VAR_GAIN}[process]
+    assert surrogates["linear"]["gain_nats_per_dim"] == pytest.approx(true, abs=0.03)
+
+
+def test_point_forecasts_mislead_as_known(table: tuple[str, dict[str, dict]]) -> None:
+    """White noise has no R², yet a direction cosine of 0.707 (0.32 for ρ = 0.8)."""
+    process, metrics = table
+    points = metrics["points"]
+    if process == "white_noise":
+        assert points["r2_one_step"] == pytest.approx(0, abs=0.01)
+        assert points["direction_cosine"] > 0.6
+    else:
+        assert points["r2_one_step"] == pytest.approx(0.64, abs=0.02)
+        assert points["mse_per_dim"] == pytest.approx(0.36, abs=0.02)
+        assert points["direction_cosine"] < 0.4
+
+
+def test_tail_of_the_nll_is_reported(table: tuple[str, dict[str, dict]]) -> None:
+    """For every head and the floor, in order."""
+    for head in table[1]["heads"].values():
+        assert (
+            head["nll_median_nats_per_dim"]
+            < head["nll_q999_nats_per_dim"]
+            <= head["nll_max_nats_per_dim"]
+        )
