@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec import load_codec, save_mini
+from mimi_dynamics.codec import MINI_WEIGHTS, load_codec, save_mini
 from mimi_dynamics.codec_evaluation import evaluate_codec
 from mimi_dynamics.codec_training import join_speech, train_codec, training_speech
 from mimi_dynamics.files import write_metrics, write_text
@@ -23,7 +23,9 @@ def codec(params: Params) -> None:
     log = pd.DataFrame(training.log).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(Path("plots/codec_training.csv"), log)
     mini = load_codec(params.codec.model_copy(update={"name": "mimi-mini"}))
-    write_metrics(Path("metrics/codec.json"), evaluate_codec(mini, speech, params.codec.mini.bins))
+    metrics = evaluate_codec(mini, speech, params.codec.mini.bins)
+    metrics["weights_bytes"] = MINI_WEIGHTS.stat().st_size
+    write_metrics(Path("metrics/codec.json"), metrics)
 
 
 if __name__ == "__main__":
