@@ -47,7 +47,9 @@ def test_gains_are_the_known_ones(table: tuple[str, dict[str, dict]]) -> None:
     gains = metrics["gains"]
     assert gains["gain_nats_per_dim"] == pytest.approx(true, abs=0.02)
     assert gains["gain_nats_per_frame"] == pytest.approx(4 * gains["gain_nats_per_dim"])
-    assert gains["dynamic_gain_nats_per_dim"] == pytest.approx(true, abs=0.03)
+    shuffled = metrics["surrogates"]["shuffled"]["gain_nats_per_dim"]
+    assert gains["dynamic_gain_nats_per_dim"] == pytest.approx(true - shuffled, abs=0.03)
+    assert shuffled < 0.12
     assert gains["delta"]["gain_nats_per_dim"] == pytest.approx(true + free, abs=0.03)
     assert gains["delta"]["dnll_nats_per_dim"] == -gains["delta"]["gain_nats_per_dim"]
     assert (
@@ -62,7 +64,8 @@ def test_surrogates_show_what_is_free(table: tuple[str, dict[str, dict]]) -> Non
     """Permuted frames gain nothing on x and half ln 2 on Δx; the linear twin what data do."""
     process, metrics = table
     surrogates = metrics["surrogates"]
-    for row in ("shuffled", "permuted"):
+    # Shuffled within its clip, a frame of the VAR still tells of the clip's mean: no exact null.
+    for row in ("shuffled", "permuted") if process == "white_noise" else ("permuted",):
         assert surrogates[row]["gain_nats_per_dim"] == pytest.approx(0, abs=0.03)
         assert surrogates[row]["delta_gain_nats_per_dim"] == pytest.approx(0.347, abs=0.03)
     true = {"white_noise": 0.0, "linear": VAR_GAIN}[process]

@@ -60,7 +60,7 @@ def encode_corpus(
     }
     alone = set(manifest["clip_id"].iloc[choose_evenly(len(manifest), ALONE_CLIPS)])
     frames = dict.fromkeys(manifest["split"].unique(), 0)
-    noise = 0.0
+    noise, finite = 0.0, 0
     with (
         LatentWriter(path, info) as writer,
         tqdm(desc="encode", total=len(manifest), unit="clip", disable=None) as bar,
@@ -70,6 +70,7 @@ def encode_corpus(
             writer.write(clips)
             for clip, clip_path in zip(clips, group["path"], strict=True):
                 frames[clip.split] += len(clip.latent)
+                finite += int(np.isfinite(clip.latent).sum())
                 if clip.clip_id in alone:
                     single = encode_batch(codec, [read_clip(Path(clip_path))])[0].latent
                     noise = max(noise, relative_difference(clip.latent, single))
@@ -80,8 +81,7 @@ def encode_corpus(
         "frames_by_split": frames,
         "dim": codec.dim,
         "codebooks": codec.codebooks,
-        # A clip with any other value stops the stage.
-        "finite_share": 1.0,
+        "finite_share": finite / (sum(frames.values()) * codec.dim),
         # Largest relative difference between clips in their batches and the same clips alone.
         "batch_noise_floor": noise,
     }
