@@ -58,7 +58,7 @@ def truncation_cost(
     clips = np.flatnonzero(latents.splits == "test")
     clips = clips[np.unique(np.linspace(0, len(clips) - 1, LISTENED_CLIPS).astype(int))]
     distances = []
-    for clip in tqdm(clips, desc="decode", unit="clip"):
+    for clip in tqdm(clips, desc="decode", unit="clip", disable=None):
         whole = latents.values[ends[clip] - latents.lengths[clip] : ends[clip]]
         kept = normalizer.restore(normalizer.normalize(whole))
         with torch.no_grad():
