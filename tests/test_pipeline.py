@@ -138,6 +138,26 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
     assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
 
 
+def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) -> None:
+    """Nothing for nothing; a stale lock, a missing and a broken file each by name."""
+    command = (sys.executable, ".ci/metrics_report.py", "HEAD")
+    assert run(clone, *command).stdout.count("Nothing changed.") == 2
+    settings = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(settings.replace("horizon: 1 ", "horizon: 3 "))
+    (clone / "metrics/normalize.json").write_text('{"dim": NaN}')
+    (clone / "metrics/encode.json").unlink()
+    result = run(clone, *command, check=False)
+    run(clone, "git", "checkout", "-q", ".")
+    assert result.returncode == 1
+    for problem in (
+        "`dvc.lock` is stale",
+        "`metrics/encode.json` is missing",
+        "`metrics/normalize.json`: dim is not a finite number",
+        "| params.yaml | horizon | 1 | 3 |",
+    ):
+        assert problem in result.stdout
+
+
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import hf_hub_download
+from huggingface_hub.utils import logging as hub_logging
 from moshi.models.compression import MimiModel
 from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
 from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
@@ -230,6 +231,7 @@ def _check_mini(params: MiniParams, path: Path) -> None:
 
 
 def _download_mimi() -> Path:
+    hub_logging.set_verbosity_error()  # a warning for every retry would bury the one line below
     try:
         path = Path(hf_hub_download(MIMI_REPOSITORY, MIMI_FILE, revision=MIMI_REVISION))
     except OSError as error:
