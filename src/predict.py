@@ -6,7 +6,7 @@ every surrogate, and scores them on held-out clips.
     python src/predict.py        (or: dvc repro predict)
 
 Reads data/latents/ and models/normalizer.safetensors.
-Writes models/predictor/, metrics/predict.json, plots/predict.csv and plots/predict.png.
+Writes models/predictor.safetensors, metrics/predict.json, plots/predict.csv and plots/predict.png.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ import pandas as pd
 
 from mimi_dynamics.estimation import Fit, batches_of, evaluated_splits
 from mimi_dynamics.figures import gains_figure, save_figure
-from mimi_dynamics.files import atomic_path, write_metrics, write_text
+from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.gains import (
     POINT_HEAD,
     Fits,
@@ -30,12 +30,11 @@ from mimi_dynamics.gains import (
 from mimi_dynamics.latents import read_latents
 from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.params import Params
-from mimi_dynamics.predictor import Predictor
+from mimi_dynamics.predictor import Predictor, save_predictor
 from mimi_dynamics.scoring import ClipBootstrap
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.surrogates import make_surrogates
-from mimi_dynamics.tensors import write_tensors
 
 
 def predict(params: Params) -> None:
@@ -111,10 +110,8 @@ def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:
 
 def write_predictor(predictor: Predictor, head: str, params: Params) -> None:
     """The best conditional density, with what is needed to build it again."""
-    info = {"head": head, "horizon": params.horizon, "predict": params.predict.model_dump()}
-    with atomic_path(Path("models/predictor")) as folder:
-        folder.mkdir()
-        write_tensors(folder / "predictor.safetensors", predictor.state_dict(), info)
+    info = {"head": head, "horizon": params.horizon, **params.predict.model_dump()}
+    save_predictor(predictor, Path("models/predictor.safetensors"), info)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """A predictor sees the past only, and changes of coordinates change nothing but a constant."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from mimi_dynamics.heads import HEADS
-from mimi_dynamics.predictor import Predictor, make_predictor
+from mimi_dynamics.predictor import Predictor, load_predictor, make_predictor, save_predictor
 from mimi_dynamics.processes import RHO
 from mimi_dynamics.sequences import Batch, make_batches
 from mimi_dynamics.var import fit_var
@@ -91,3 +92,25 @@ def test_var_recovers_an_autoregression() -> None:
     torch.testing.assert_close(var.covariance, (1 - RHO**2) * torch.eye(DIM), atol=0.02, rtol=0)
     nll = -torch.cat([var.log_prob(b) for b in train]).mean().item() / DIM
     assert nll == pytest.approx(0.5 * math.log(2 * math.pi * math.e * (1 - RHO**2)), abs=0.01)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_survives_a_round_trip(head: str, tmp_path: Path) -> None:
+    """Saved and loaded: the same density to the bit, and what was noted beside it."""
+    predictor, batch = perturbed(head), batches()[0]
+    info = {"head": head, "width": 16, "components": 3, "horizon": 2}
+    save_predictor(predictor, tmp_path / "predictor.safetensors", info)
+    loaded, read = load_predictor(tmp_path / "predictor.safetensors")
+    with torch.no_grad():
+        assert torch.equal(loaded.log_prob(batch), predictor.log_prob(batch))
+    assert read["horizon"] == 2
+
+
+def test_trunk_goes_on_from_its_state() -> None:
+    """Frame by frame with a state equals all frames at once."""
+    trunk, frames = perturbed("gaussian").trunk, batches()[0].context
+    whole, state, steps = trunk(frames), None, []
+    for time in range(frames.shape[1]):
+        step, state = trunk.step(frames[:, time : time + 1], state)
+        steps.append(step)
+    torch.testing.assert_close(torch.cat(steps, 1), whole)

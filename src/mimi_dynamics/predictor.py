@@ -4,11 +4,16 @@ The head models the VAR's residual, whitened: so every head starts as good as th
 spends its capacity on what is beyond it. A marginal model is the same thing without the past.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from mimi_dynamics.heads import make_head
 from mimi_dynamics.sequences import Batch
+from mimi_dynamics.tensors import read_tensors, write_tensors
 from mimi_dynamics.var import Var
 
 
@@ -30,9 +35,13 @@ class Trunk(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(clips, time, width) features from frames of (clips, time, dim)."""
+        return self.step(frames, None)[0]
+
+    def step(self, frames: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Go on from where `state` left off: features of these frames, and the new state."""
         inputs = self.inputs(frames)
-        past, _ = self.recurrence(self.dropout(inputs))
-        return self.dropout(self.norm(inputs + past))
+        past, state = self.recurrence(self.dropout(inputs), state)
+        return self.dropout(self.norm(inputs + past)), state
 
 
 class NoPast(nn.Module):
@@ -138,3 +147,32 @@ def make_predictor(
     dim = len(var.intercept)
     trunk = Trunk(dim, width, dropout) if uses_past else NoPast(width)
     return Predictor(var, trunk, make_head(head, dim, width, width, components))
+
+
+def save_predictor(predictor: Predictor, path: Path, info: Mapping[str, Any]) -> None:
+    """Write weights and what is needed to build the model again.
+
+    Args:
+        predictor: a conditional density.
+        path: of the safetensors file.
+        info: `head`, `width`, `components`, and whatever else a reader should know.
+    """
+    order, dim, _ = predictor.linear.coefficients.shape
+    write_tensors(path, predictor.state_dict(), {"order": order, "dim": dim, **info})
+
+
+def load_predictor(path: Path) -> tuple[Predictor, dict[str, Any]]:
+    """Read what `save_predictor` wrote: the model, ready to score and sample, and its `info`."""
+    tensors, info = read_tensors(path)
+    order, dim = info["order"], info["dim"]
+    var = Var(torch.zeros(order, dim, dim), torch.zeros(dim), torch.eye(dim))
+    predictor = make_predictor(
+        var,
+        info["head"],
+        uses_past=True,
+        width=info["width"],
+        components=info["components"],
+        dropout=0.0,
+    )
+    predictor.load_state_dict(tensors)
+    return predictor.eval(), info
