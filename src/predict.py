@@ -14,24 +14,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.estimation import Fit, batches_of, evaluated_splits
-from mimi_dynamics.figures import gains_figure, save_figure
+from mimi_dynamics.estimation import Fit, check_horizon, evaluated_splits
+from mimi_dynamics.figures import FRAME_MS, save_figure
 from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.gain_figures import gains_figure
 from mimi_dynamics.gains import (
     POINT_HEAD,
     Fits,
     Gains,
+    clip_bootstrap,
     fit_all,
     gain_metrics,
     head_metrics,
     point_forecast_metrics,
     surrogate_metrics,
 )
-from mimi_dynamics.latents import read_latents
-from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import Predictor, save_predictor
-from mimi_dynamics.scoring import ClipBootstrap
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.surrogates import make_surrogates
@@ -39,29 +39,21 @@ from mimi_dynamics.surrogates import make_surrogates
 
 def predict(params: Params) -> None:
     """Run the stage."""
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-    template = Fit("real", real, "", "conditional", params.horizon, params.predict, params.seed)
-    for split in ("train", "validation", *evaluated_splits(real)):
-        batches_of(template, split)  # a horizon too long for the clips stops here, not in an hour
+    real = read_sequences(params.latents.voiced_range_db)
+    template = Fit("real", real, "", params.horizon, params.predict, params.seed)
+    check_horizon(template)
     rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
 
+    draws = params.predict.bootstrap_samples
     gains = {
-        split: Gains(template, rows, fits, split, clip_bootstrap(real, split, params))
+        split: Gains(template, rows, fits, split, clip_bootstrap(real, split, draws, params.seed))
         for split in evaluated_splits(real)
     }
     metrics = summarise(template, rows, fits, best, gains)
     write_metrics(Path("metrics/predict.json"), metrics)
     write_plots(gains["test"], best, list(rows), params.horizon)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
-
-
-def clip_bootstrap(sequences: Sequences, split: str, params: Params) -> ClipBootstrap:
-    """The draws of one split's clips that all of its estimates share."""
-    clips = int((sequences.splits == split).sum())
-    return ClipBootstrap(clips, params.predict.bootstrap_samples, params.seed)
 
 
 def summarise(
@@ -104,7 +96,7 @@ def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:
     }
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row").reset_index()
     write_text(Path("plots/predict.csv"), frame.to_csv(index=False, float_format="%.6g"))
-    title = f"What the past tells about the latent {80 * horizon} ms ahead ({head} head)"
+    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
     save_figure(gains_figure(table, title), Path("plots/predict.png"))
 
 

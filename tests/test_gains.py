@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from mimi_dynamics.estimation import Fit
@@ -9,12 +10,13 @@ from mimi_dynamics.gains import (
     Gains,
     fit_all,
     gain_metrics,
+    half_life,
     head_metrics,
     point_forecast_metrics,
     surrogate_metrics,
 )
 from mimi_dynamics.processes import VAR_GAIN
-from mimi_dynamics.scoring import ClipBootstrap
+from mimi_dynamics.scoring import ClipBootstrap, Estimate
 from mimi_dynamics.surrogates import make_surrogates
 from tests.simulation import simulate
 from tests.test_estimation import SMALL
@@ -25,8 +27,8 @@ HEADS = ["gaussian", "mdn"]
 @pytest.fixture(scope="module", params=["white_noise", "linear"])
 def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
     """All metrics of one process, as the stage `predict` writes them."""
-    data = simulate(request.param, 20_000, 4)
-    template = Fit("real", data, "", "conditional", 1, SMALL, 0)
+    data = simulate(request.param, 12_000, 4)
+    template = Fit("real", data, "", 1, SMALL, 0)
     rows = {"real": data} | make_surrogates(data, linear_order=2, seed=0)
     fits, best = fit_all(template, rows, HEADS)
     bootstrap = ClipBootstrap(len(data.select("test").lengths), 200, 0)
@@ -93,3 +95,19 @@ def test_tail_of_the_nll_is_reported(table: tuple[str, dict[str, dict]]) -> None
             < head["nll_q999_nats_per_dim"]
             <= head["nll_max_nats_per_dim"]
         )
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ({1: 0.4, 2: 0.2, 4: 0.1, 8: 0.05}, 2.0),
+        ({1: 0.4, 2: 0.4, 4: 0.1}, 2 * math.sqrt(2)),  # halfway between, on logarithmic axes
+        ({1: 0.4, 2: 0.3, 4: 0.25}, 4.0),  # not halved within what was measured
+        ({1: 0.4, 2: -0.01, 4: 0.3}, 1.0),  # gone at once: the first crossing counts
+    ],
+)
+def test_half_life(gains: dict[int, float], expected: float) -> None:
+    """Of curves that can be read off by hand, as value and in every resample."""
+    found = half_life({k: Estimate(v, np.full(3, v)) for k, v in gains.items()})
+    assert found.value == pytest.approx(expected, abs=0.05)
+    assert found.resamples == pytest.approx(np.full(3, found.value))

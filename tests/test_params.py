@@ -76,7 +76,7 @@ def test_exponents_are_numbers(tmp_path: Path, number: str) -> None:
     """DVC writes 1e-05 where a user sets 0.00001."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     file = tmp_path / "params.yaml"
-    changed = text.replace("  lr: 0.001\n  max_epochs", f"  lr: {number}\n  max_epochs")
+    changed = text.replace("  lr: 0.004\n", f"  lr: {number}\n")
     assert changed != text
     file.write_text(changed, encoding="utf-8")
     assert load_params(file).predict.lr == 1e-5

@@ -54,8 +54,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["ingest"]["test_voices"] = ["cleo"]
     settings["ingest"]["splits"].update(train=0.6, validation=0.2, test=0.2)
     settings["latents"]["dim"] = 6
-    settings["predict"].update(width=16, components=2, max_epochs=2, var_order=2, linear_order=2)
+    settings["predict"].update(
+        width=16, components=2, pretrain_epochs=1, epochs=2, var_order=2, linear_order=2
+    )
     settings["predict"]["bootstrap_samples"] = 100
+    settings["horizons"] = [1, 2]
+    settings["controls"].update(frames=2000, clip_frames=40, dim=2)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
@@ -87,6 +91,14 @@ def test_headline_metrics_are_there(clone: Path) -> None:
         assert key in found
         assert key in found["surrogates"]["shuffled"]
     assert (found["horizon_frames"], found["dim"]) == (1, 6)
+    sweep = metrics(clone, "horizons")
+    for k in ("k1", "k2"):
+        for key in ("gain_nats_per_dim", "dynamic_gain_nats_per_dim"):
+            assert sweep[k][f"{key}_ci_low"] <= sweep[k][key] <= sweep[k][f"{key}_ci_high"]
+    assert 80 <= sweep["half_life_ms"] <= 160
+    for process, found in metrics(clone, "controls").items():
+        assert ("recovered" in found) == (process != "white_noise")
+        assert "estimated_nats_per_dim" in found
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from mimi_dynamics.heads import HEADS
-from mimi_dynamics.predictor import Predictor, load_predictor, make_predictor, save_predictor
+from mimi_dynamics.predictor import (
+    Predictor,
+    load_predictor,
+    make_conditional,
+    make_marginal,
+    save_predictor,
+)
 from mimi_dynamics.processes import RHO
 from mimi_dynamics.sequences import Batch, make_batches
 from mimi_dynamics.var import fit_var
@@ -25,8 +31,9 @@ def batches(horizon: int = 1) -> list[Batch]:
 def perturbed(head: str, *, uses_past: bool = True) -> Predictor:
     """A predictor away from its starting point."""
     torch.manual_seed(0)
-    var = fit_var(batches(), batches(), ORDER if uses_past else 0)
-    predictor = make_predictor(var, head, uses_past=uses_past, width=16, components=3, dropout=0.3)
+    predictor = make_marginal(fit_var(batches(), batches(), 0), head, 16, 3)
+    if uses_past:
+        predictor = make_conditional(predictor, 16, dropout=0.3)
     with torch.no_grad():
         for parameter in predictor.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -60,14 +67,18 @@ def test_marginal_ignores_the_past(head: str) -> None:
     assert torch.equal(before, after)
 
 
-def test_starts_as_the_linear_floor() -> None:
-    """An untrained gaussian head is the ridge VAR."""
+@pytest.mark.parametrize("head", HEADS)
+def test_conditional_starts_as_the_marginal(head: str) -> None:
+    """Whatever the past; and a gaussian marginal starts as the Gaussian of the data."""
     train = batches()
-    var = fit_var(train, train, ORDER)
-    predictor = make_predictor(var, "gaussian", uses_past=True, width=8, components=1, dropout=0)
+    gaussian = fit_var(train, train, 0)
+    marginal = make_marginal(gaussian, head, 16, 3)
+    conditional = make_conditional(marginal, 16, dropout=0.3).eval()
     with torch.no_grad():
-        found = predictor.eval().log_prob(train[0])
-    torch.testing.assert_close(found, var.log_prob(train[0]), rtol=1e-4, atol=1e-4)
+        found, expected = conditional.log_prob(train[0]), marginal.log_prob(train[0])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    if head == "gaussian":
+        torch.testing.assert_close(found, gaussian.log_prob(train[0]), rtol=1e-4, atol=1e-4)
 
 
 def test_samples_have_the_predicted_moments() -> None:

@@ -1,5 +1,6 @@
 """How many nats the past tells about the next latent: fits, and their scores frame by frame."""
 
+import copy
 import zlib
 from dataclasses import dataclass
 from typing import Literal
@@ -8,36 +9,39 @@ import numpy as np
 import torch
 
 from mimi_dynamics.params import PredictParams
-from mimi_dynamics.predictor import Predictor, make_predictor
+from mimi_dynamics.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.sequences import Batch, Sequences, difference_targets, make_batches
-from mimi_dynamics.training import TrainingParams, fit, losses
-from mimi_dynamics.var import Var, fit_var
+from mimi_dynamics.training import TrainingParams, fit, losses, mean_loss
+from mimi_dynamics.var import fit_var
 
+Batches = dict[str, list[Batch]]  # by split
 Density = Literal["conditional", "marginal", "delta_marginal"]
-DENSITIES: tuple[Density, ...] = ("conditional", "marginal", "delta_marginal")
+PAIR: tuple[Density, Density] = ("marginal", "conditional")
+EVALUATED_SPLITS = ("test", "test_voice")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One density to be fitted and scored.
+    """Densities to be fitted: p(x_{t+k}) and p(x_{t+k} | x_{≤t}), or p(Δx).
 
     Attributes:
         row: name of the data, `real` or a surrogate's.
         sequences: the data, every split.
         head: a key of `heads.HEADS`, or `var` for the closed-form floor.
-        density: p(x_{t+k} | x_{≤t}), p(x_{t+k}) or p(Δx).
         horizon: k, in frames.
         params: of the predictor.
         seed: of initial weights, batch order and dropout.
+        delta: whether the target is Δx = x_{t+k} − x_t. Given the past that is x_{t+k} shifted, so
+            only the marginal is another one.
     """
 
     row: str
     sequences: Sequences
     head: str
-    density: Density
     horizon: int
     params: PredictParams
     seed: int
+    delta: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,45 +59,70 @@ class Fitted:
     nll: dict[str, np.ndarray]
 
 
-EVALUATED_SPLITS = ("test", "test_voice")
+def fit_densities(job: Fit) -> dict[Density, Fitted]:
+    """Fit on train, stop on validation, score the evaluated splits.
+
+    A density without the past is trained for `pretrain_epochs`; then two copies of it go on for
+    `epochs`, one with and one without the past. They differ in nothing else, and the conditional
+    has to learn only what the past adds: trained from scratch it ended 0.03 nats/dim above the
+    marginal on permuted frames. Where the past does not help on validation, the conditional is
+    the marginal.
+    """
+    splits = ("train", "validation", *evaluated_splits(job.sequences))
+    batches = {split: batches_of(job, split) for split in splits}
+    fitted = (_fit_floors if job.head == "var" else _fit_heads)(job, batches)
+    return {"delta_marginal": fitted[0]} if job.delta else dict(zip(PAIR, fitted, strict=True))
 
 
-def fit_density(job: Fit) -> Fitted:
-    """Fit one density on train, stop on validation, score the evaluated splits."""
-    train, validation = (batches_of(job, split) for split in ("train", "validation"))
-    evaluated = {split: batches_of(job, split) for split in evaluated_splits(job.sequences)}
-    uses_past = job.density == "conditional"
-    var = fit_var(train, validation, job.params.var_order if uses_past else 0)
-    if job.head == "var":
-        nll = {split: _var_nll(var, batches) for split, batches in evaluated.items()}
-        return Fitted(None, float(_var_nll(var, validation).mean()), nll)
-    seed = zlib.crc32(f"{job.seed} {job.row} {job.head} {job.density}".encode())
+def _fit_floors(job: Fit, batches: Batches) -> list[Fitted]:
+    orders = (0,) if job.delta else (0, job.params.var_order)
+    floors = [fit_var(batches["train"], batches["validation"], order) for order in orders]
+    scores = [
+        {
+            split: -torch.cat([var.log_prob(batch) for batch in of]).numpy()
+            for split, of in batches.items()
+            if split != "train"
+        }
+        for var in floors
+    ]
+    return [Fitted(None, float(nll.pop("validation").mean()), nll) for nll in scores]
+
+
+def _fit_heads(job: Fit, batches: Batches) -> list[Fitted]:
+    seed = zlib.crc32(f"{job.seed} {job.row} {job.head} {job.delta}".encode())
     torch.manual_seed(seed)
-    predictor = make_predictor(
-        var,
-        job.head,
-        uses_past=uses_past,
-        width=job.params.width,
-        components=job.params.components,
-        dropout=job.params.dropout,
-    )
-    training = TrainingParams(job.params.lr, job.params.max_epochs, job.params.patience)
     generator = torch.Generator().manual_seed(seed)
-    validation_nll = fit(predictor, train, validation, training, generator)
-    nll = {split: losses(predictor, batches).numpy() for split, batches in evaluated.items()}
-    return Fitted(predictor, validation_nll, nll)
+    params = job.params
+
+    def train(predictor: Predictor, epochs: int, *, anneal: bool) -> Predictor:
+        training = TrainingParams(params.lr, epochs, anneal)
+        fit(predictor, batches["train"], batches["validation"], training, generator)
+        return predictor
+
+    gaussian = fit_var(batches["train"], batches["validation"], 0)
+    start = make_marginal(gaussian, job.head, params.width, params.components)
+    train(start, params.pretrain_epochs, anneal=False)
+    marginal = _score(train(copy.deepcopy(start), params.epochs, anneal=True), batches)
+    if job.delta:
+        return [marginal]
+    conditional = make_conditional(start, params.width, params.dropout)
+    conditional = _score(train(conditional, params.epochs, anneal=True), batches)
+    if conditional.validation_nll > marginal.validation_nll:
+        forgetful = make_conditional(marginal.predictor, params.width, params.dropout)
+        conditional = _score(forgetful, batches)
+    return [marginal, conditional]
 
 
-def _var_nll(var: Var, batches: list[Batch]) -> np.ndarray:
-    return -torch.cat([var.log_prob(batch) for batch in batches]).numpy()
+def _score(predictor: Predictor, batches: Batches) -> Fitted:
+    evaluated = {split: of for split, of in batches.items() if split in EVALUATED_SPLITS}
+    nll = {split: losses(predictor, of).numpy() for split, of in evaluated.items()}
+    return Fitted(predictor, mean_loss(predictor, batches["validation"]), nll)
 
 
 def batches_of(job: Fit, split: str) -> list[Batch]:
-    """The batches of one split, with the targets that the density is about."""
+    """The batches of one split, with the targets that the densities are about."""
     sequences = job.sequences.select(split)
-    targets = None
-    if job.density == "delta_marginal":
-        targets = difference_targets(sequences, job.horizon)
+    targets = difference_targets(sequences, job.horizon) if job.delta else None
     return make_batches(
         sequences, job.horizon, job.params.warmup_frames, job.params.batch_frames, targets
     )
@@ -102,3 +131,13 @@ def batches_of(job: Fit, split: str) -> list[Batch]:
 def evaluated_splits(sequences: Sequences) -> list[str]:
     """`test`, and `test_voice` where a voice is held out."""
     return [split for split in EVALUATED_SPLITS if split in sequences.splits]
+
+
+def check_horizon(job: Fit) -> None:
+    """Stop now, not in an hour, if the horizon is too long for the clips of any split.
+
+    Raises:
+        InputError: naming the horizon and the longest clip.
+    """
+    for split in ("train", "validation", *evaluated_splits(job.sequences)):
+        batches_of(job, split)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mimi_dynamics.estimation import DENSITIES, Fit, Fitted, batches_of, fit_density
+from mimi_dynamics.estimation import Fit, Fitted, batches_of, fit_densities
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.scoring import ClipBootstrap, Estimate, r2_equivalent
 from mimi_dynamics.sequences import Sequences
@@ -16,7 +16,7 @@ Fits = dict[tuple[str, str, str], Fitted]  # by row, head, density
 
 
 def fit_all(template: Fit, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
-    """Fit every head to the real data, then the best one to every surrogate.
+    """Fit every head to the real data, then the best one to every surrogate and to Δx.
 
     Args:
         template: settings shared by all fits.
@@ -26,14 +26,15 @@ def fit_all(template: Fit, rows: Mapping[str, Sequences], heads: list[str]) -> t
     Returns:
         All fits, and the name of the head with the best conditional validation NLL on real data.
     """
+    jobs = [_fit(template, rows, "real", head) for head in [*heads, "var"]]
     # The point forecast wants the gaussian head on the shuffled twin too, whichever head wins.
-    points = [_fit(template, rows, row, POINT_HEAD, "conditional") for row in ("real", "shuffled")]
-    first = [_fit(template, rows, "real", h, d) for d in DENSITIES for h in [*heads, "var"]]
-    fits = fit_many(first + points)
+    points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
+    fits = fit_many(jobs + points)
     best = best_head(fits, "real", heads)
-    surrogates = [row for row in rows if row != "real"]
-    second = [_fit(template, rows, row, best, d) for d in DENSITIES for row in surrogates]
-    return fits | fit_many([job for job in second if _key(job) not in fits]), best
+    jobs = [_fit(template, rows, row, best) for row in rows]
+    deltas = [replace(job, delta=True) for job in jobs]
+    missing = [job for job in jobs if (job.row, best, "conditional") not in fits]
+    return fits | fit_many(missing + deltas), best
 
 
 def best_head(fits: Fits, row: str, heads: list[str]) -> str:
@@ -41,22 +42,22 @@ def best_head(fits: Fits, row: str, heads: list[str]) -> str:
     return min(heads, key=lambda head: fits[row, head, "conditional"].validation_nll)
 
 
-def _fit(template: Fit, rows: Mapping[str, Sequences], row: str, head: str, density: str) -> Fit:
-    return replace(template, row=row, sequences=rows[row], head=head, density=density)
-
-
-def _key(job: Fit) -> tuple[str, str, str]:
-    return job.row, job.head, job.density
+def _fit(template: Fit, rows: Mapping[str, Sequences], row: str, head: str) -> Fit:
+    return replace(template, row=row, sequences=rows[row], head=head)
 
 
 def fit_many(jobs: list[Fit]) -> Fits:
     """Run fits on all cores, each once even if asked for twice."""
     # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
     cost = {"flow": 0, "mdn": 1, "gaussian": 2, "var": 3}
-    unique = {_key(job): job for job in jobs}
-    keys = sorted(unique, key=lambda key: (DENSITIES.index(key[2]), cost[key[1]]))
-    fitted = run_parallel(fit_density, [unique[key] for key in keys], "fit")
-    return dict(zip(keys, fitted, strict=True))
+    unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
+    ordered = [unique[key] for key in sorted(unique)]
+    fitted = run_parallel(fit_densities, ordered, "fit")
+    return {
+        (job.row, job.head, density): result
+        for job, results in zip(ordered, fitted, strict=True)
+        for density, result in results.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,50 @@ class Gains:
         """Gain on real data beyond that on shuffled frames: the evidence for dynamics."""
         real = self.gain("real", head, delta=delta, voiced=voiced)
         return real - self.gain("shuffled", head, delta=delta, voiced=voiced)
+
+
+def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) -> ClipBootstrap:
+    """The draws of one split's clips that all of its estimates share."""
+    return ClipBootstrap(int((sequences.splits == split).sum()), samples, seed)
+
+
+def half_life(gains: Mapping[int, Estimate]) -> Estimate:
+    """Frames ahead at which the gain is half of that at the shortest distance.
+
+    Between two distances the logarithm of the gain runs straight over the logarithm of the
+    distance; a gain that has not halved at the longest distance has that one for its half-life.
+
+    Args:
+        gains: by distance in frames.
+    """
+    leads = sorted(gains)
+    values = np.array([[gains[k].value, *gains[k].resamples] for k in leads])
+    level = np.log(np.maximum(values, 1e-9) / np.maximum(values[0] / 2, 1e-9))
+    reached = level <= 0
+    after = np.where(reached.any(0), reached.argmax(0), len(leads) - 1)
+    before = np.maximum(after - 1, 0)
+    columns = np.arange(values.shape[1])
+    high, low = level[before, columns], np.minimum(level[after, columns], 0)
+    share = np.where(high > low, high / np.where(high > low, high - low, 1), 0)
+    log_leads = np.log(leads)
+    halved = np.exp(log_leads[before] + share * (log_leads[after] - log_leads[before]))
+    halved = np.where(reached.any(0), halved, leads[-1])
+    return Estimate(float(halved[0]), halved[1:])
+
+
+def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
+    """One distance of `metrics/horizons.json`."""
+    return {
+        **gains.gain("real", head).metrics("gain_nats_per_dim"),
+        **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
+        **gains.dynamic_gain(head, voiced=True).metrics("voiced_dynamic_gain_nats_per_dim"),
+        "frames": len(gains.scored["real"].clip),
+        "surrogates": {
+            row: gains.gain(row, head).metrics("gain_nats_per_dim")
+            for row in gains.scored
+            if row != "real"
+        },
+    }
 
 
 def gain_metrics(gains: Gains, head: str) -> dict[str, object]:

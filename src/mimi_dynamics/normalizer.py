@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.latents import Latents
+from mimi_dynamics.latents import Latents, read_latents
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.tensors import read_tensors, write_tensors
 
@@ -84,6 +84,13 @@ def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
 def frames_in_split(latents: Latents, split: str) -> np.ndarray:
     """(frames,) bool: frames of the clips of one split."""
     return np.repeat(latents.splits == split, latents.lengths)
+
+
+def read_sequences(voiced_range_db: float) -> Sequences:
+    """What `encode` and `normalize` wrote, as models see it: from data/latents/ and models/."""
+    latents = read_latents(Path("data/latents"))
+    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    return normalized_sequences(latents, normalizer, voiced_range_db)
 
 
 def normalized_sequences(

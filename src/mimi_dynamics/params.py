@@ -162,9 +162,17 @@ class PredictParams(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     batch_frames: Count
     lr: Positive
-    max_epochs: Count
-    patience: Count
+    pretrain_epochs: Count
+    epochs: Count
     bootstrap_samples: Annotated[int, Field(ge=100)]
+
+
+class ControlsParams(Section):
+    """Size of the processes with known answers."""
+
+    frames: Annotated[int, Field(ge=1000)]
+    clip_frames: Annotated[int, Field(ge=20)]
+    dim: Count
 
 
 class Params(Section):
@@ -172,11 +180,14 @@ class Params(Section):
 
     seed: Annotated[int, Field(ge=0)]
     horizon: Count
+    horizons: Annotated[list[Count], Field(min_length=1)]
+    head: HeadName
     ingest: IngestParams
     codec: CodecParams
     encode: EncodeParams
     latents: LatentsParams
     predict: PredictParams
+    controls: ControlsParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -1,93 +1,175 @@
-"""p(target | x_{≤t}): a ridge VAR, a causal trunk over the full past, and a density head.
+"""p(target | x_{≤t}): a causal trunk over the full past, and a density head.
 
-The head models the VAR's residual, whitened: so every head starts as good as the linear floor and
-spends its capacity on what is beyond it. A marginal model is the same thing without the past.
+A marginal model is the same thing without the past, and a conditional model starts as one.
 """
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mimi_dynamics.heads import make_head
 from mimi_dynamics.sequences import Batch
 from mimi_dynamics.tensors import read_tensors, write_tensors
 from mimi_dynamics.var import Var
 
+State = list[Tensor]
+# Sharp dependence on the newest frame is learned faster the larger it is: of a process whose scale
+# jumps with the sign of the last frame, 79 % of the information was found with 1 and 83 % with 4.
+FRAME_SCALE = 4
+
 
 class Trunk(nn.Module):
-    """A causal recurrent summary of all frames up to t (GRU, Cho et al. 2014).
+    """A causal summary of all frames up to t.
+
+    Convolutions over the last 8 frames (dilated as in WaveNet, van den Oord et al. 2016) and
+    leaky averages over all before them. A GRU of the same width took twice the time of a training
+    step for a validation NLL 0.01 nats/dim worse: on a few short clips its matrices are too thin.
+    The newest frame itself stands beside the summary: what dropout blurs must stay sharp there.
 
     Args:
         dim: coordinates of a frame.
         width: features of the summary.
-        dropout: share of features dropped in training.
+        dropout: share of the summary's features dropped in training.
     """
 
     def __init__(self, dim: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.inputs = nn.Sequential(nn.Linear(dim, width), nn.SiLU())
-        self.dropout = nn.Dropout(dropout)
-        self.recurrence = nn.GRU(width, width, batch_first=True)
+        self.width = width + dim
+        self.gate = nn.Parameter(torch.zeros(self.width))  # a conditional starts as the marginal
+        self.inputs = nn.Linear(dim, width)
+        self.layers = nn.ModuleList(
+            [Convolution(width, 1), Convolution(width, 2), Average(width), Convolution(width, 4)]
+        )
         self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(clips, time, width) features from frames of (clips, time, dim)."""
+        """(clips, time, features) from frames of (clips, time, dim)."""
         return self.step(frames, None)[0]
 
-    def step(self, frames: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Go on from where `state` left off: features of these frames, and the new state."""
-        inputs = self.inputs(frames)
-        past, state = self.recurrence(self.dropout(inputs), state)
-        return self.dropout(self.norm(inputs + past)), state
+    def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Go on from where `state` left off: features of these frames, and the new state.
+
+        Every tensor of a state has one row per clip; None stands for the start of the clips.
+        """
+        hidden = self.dropout(functional.silu(self.inputs(frames)))
+        before = [layer.start(hidden) for layer in self.layers] if state is None else state
+        after = []
+        for layer, past in zip(self.layers, before, strict=True):
+            hidden, past = layer(hidden, past)
+            after.append(past)
+        return torch.cat(
+            [self.dropout(self.norm(hidden)), FRAME_SCALE * frames], -1
+        ) * self.gate, after
+
+    def features(self, batch: Batch) -> Tensor:
+        """(scored, features) of what is known when each scored target is predicted."""
+        return self(batch.context)[batch.scored]
 
 
-class NoPast(nn.Module):
-    """The trunk of a marginal model: the same learned features whatever the past.
+class Convolution(nn.Module):
+    """Residual layer that looks at this frame and one `dilation` frames earlier.
 
     Args:
-        width: features of the summary.
+        width: features.
+        dilation: frames between the two.
+    """
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.linear = nn.Linear(2 * width, width)
+
+    def start(self, hidden: Tensor) -> Tensor:
+        """(clips, dilation, width) silence before the first frame."""
+        return torch.zeros_like(hidden[:, :1]).expand(-1, self.dilation, -1)
+
+    def forward(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips, time, width) output, and the past of the frames to come."""
+        known = torch.cat([past, hidden], 1)
+        delayed = known[:, : hidden.shape[1]]
+        change = functional.silu(self.linear(torch.cat([hidden, delayed], -1)))
+        return hidden + change, known[:, -self.dilation :]
+
+
+class Average(nn.Module):
+    """Residual layer of exponentially weighted means of the whole past, each with its own memory.
+
+    Args:
+        width: features; their time constants start between 4 and 150 frames.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.features = nn.Parameter(torch.randn(width))
+        self.decay = nn.Parameter(torch.linspace(1, 5, width))  # sigmoid: weight kept per frame
+        self.inputs = nn.Linear(width, width)
+        self.outputs = nn.Linear(width, width)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """(clips, time, width) the constant features for frames of (clips, time, dim)."""
-        return self.features.expand(*frames.shape[:2], -1)
+    def start(self, hidden: Tensor) -> Tensor:
+        """(clips, 1, width) nothing averaged yet."""
+        return torch.zeros_like(hidden[:, :1])
+
+    def forward(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips, time, width) output, and the averages at its last frame."""
+        keep = torch.sigmoid(self.decay)
+        mean = (1 - keep) * self.inputs(hidden)
+        mean = torch.cat([mean[:, :1] + keep * past, mean[:, 1:]], 1)
+        shift = 1
+        while shift < mean.shape[1]:  # each round doubles how far back a mean reaches
+            earlier = functional.pad(mean[:, :-shift], (0, 0, shift, 0))
+            mean = mean + keep**shift * earlier
+            shift *= 2
+        return hidden + functional.silu(self.outputs(mean)), mean[:, -1:]
 
 
-class LinearResidual(nn.Module):
-    """y = L⁻¹ (target − VAR mean), L Lᵀ the VAR's residual covariance; fixed, not trained.
+class NoPast(nn.Module):
+    """The trunk of a marginal model: features that are all zero, once for every target.
 
     Args:
-        var: the fitted VAR; order 0 centres and whitens only.
+        width: number of features.
     """
 
-    def __init__(self, var: Var) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("coefficients", var.coefficients)
-        self.register_buffer("intercept", var.intercept)
-        self.register_buffer("root", torch.linalg.cholesky(var.covariance))
+        self.width = width
 
-    def mean(self, context: Tensor) -> Tensor:
-        """(clips, time, dim) linear prediction."""
-        return Var(self.coefficients, self.intercept, self.root).mean(context)
+    def features(self, batch: Batch) -> Tensor:
+        """(1, features) zeros."""
+        return batch.context.new_zeros(1, self.width)
 
-    def whiten(self, residual: Tensor) -> Tensor:
-        """(rows, dim) whitened residual."""
-        return torch.linalg.solve_triangular(self.root, residual.T, upper=False).T
+
+class Whitening(nn.Module):
+    """y = L⁻¹ (target − mean), L Lᵀ the targets' covariance; fixed, not trained.
+
+    A residual of the ridge VAR in place of the target made the flow 0.05 nats/dim worse: where the
+    density has sharp peaks, as of silence, the VAR's errors blur them.
+
+    Args:
+        mean: (dim,) of the training targets.
+        covariance: (dim, dim) of the training targets.
+    """
+
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("root", torch.linalg.cholesky(covariance))
+
+    def whiten(self, target: Tensor) -> Tensor:
+        """(rows, dim) whitened target."""
+        return torch.linalg.solve_triangular(self.root, (target - self.mean).T, upper=False).T
 
     def colour(self, whitened: Tensor) -> Tensor:
         """Inverse of `whiten`, for any leading dimensions."""
-        return whitened @ self.root.T
+        return whitened @ self.root.T + self.mean
 
     @property
     def log_determinant(self) -> Tensor:
-        """Log |det| of the map from residual to whitened residual."""
+        """Log |det| of the map from target to whitened target."""
         return -self.root.diagonal().log().sum()
 
 
@@ -95,23 +177,22 @@ class Predictor(nn.Module):
     """Density of the target given all frames up to t.
 
     Args:
-        var: linear floor on whose residual the head works.
-        trunk: (clips, time, dim) frames to (clips, time, width) features, causal.
-        head: features to a distribution over the whitened residual.
+        whitening: coordinates in which the head works.
+        trunk: batch to features of each scored target, causal; or `NoPast`.
+        head: features to a distribution over the whitened target.
     """
 
-    def __init__(self, var: Var, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, whitening: Whitening, trunk: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.linear = LinearResidual(var)
+        self.whitening = whitening
         self.trunk = trunk
         self.head = head
 
     def log_prob(self, batch: Batch) -> Tensor:
         """(scored,) log density of each scored target, in nats."""
-        mean = self.linear.mean(batch.context)
-        residual = self.linear.whiten((batch.target - mean)[batch.scored])
-        features = self.trunk(batch.context)[batch.scored]
-        return self.head(features).log_prob(residual) + self.linear.log_determinant
+        target = self.whitening.whiten(batch.target[batch.scored])
+        density = self.head(self.trunk.features(batch))
+        return density.log_prob(target) + self.whitening.log_determinant
 
     def forward(self, batch: Batch) -> Tensor:
         """(scored,) negative log density: the loss of each scored target."""
@@ -119,34 +200,41 @@ class Predictor(nn.Module):
 
     def sample(self, batch: Batch, samples: int) -> Tensor:
         """(samples, scored, dim) independent draws of each scored target."""
-        features = self.trunk(batch.context)[batch.scored]
-        drawn = self.head(features).sample((samples,))
-        return self.linear.mean(batch.context)[batch.scored] + self.linear.colour(drawn)
+        drawn = self.head(self.trunk.features(batch)).sample((samples,))
+        return self.whitening.colour(drawn)
 
     def mean_and_spread(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(scored, dim) mean and (scored,) summed variance, for heads that know theirs."""
-        distribution = self.head(self.trunk(batch.context)[batch.scored])
-        mean = self.linear.mean(batch.context)[batch.scored]
-        spread = distribution.variance @ self.linear.root.square().sum(0)
-        return mean + self.linear.colour(distribution.mean), spread
+        distribution = self.head(self.trunk.features(batch))
+        spread = distribution.variance @ self.whitening.root.square().sum(0)
+        return self.whitening.colour(distribution.mean), spread
 
 
-def make_predictor(
-    var: Var, head: str, *, uses_past: bool, width: int, components: int, dropout: float
-) -> Predictor:
-    """Build a predictor, or with `uses_past=False` the marginal of the same family.
+def make_marginal(gaussian: Var, head: str, width: int, components: int) -> Predictor:
+    """Build a density of the target alone, of the same family as `make_conditional`.
 
     Args:
-        var: the linear floor; order 0 for a marginal.
+        gaussian: the VAR of order 0: mean and covariance of the target.
         head: a key of `heads.HEADS`.
-        uses_past: whether the trunk sees the past.
         width: hidden units of trunk and head.
         components: mixture components of the head.
+    """
+    dim = len(gaussian.intercept)
+    no_past = NoPast(width + dim)
+    density = make_head(head, dim, no_past.width, width, components)
+    return Predictor(Whitening(gaussian.intercept, gaussian.covariance), no_past, density)
+
+
+def make_conditional(marginal: Predictor, width: int, dropout: float) -> Predictor:
+    """Build a density given the past which, before it is trained, is the marginal.
+
+    Args:
+        marginal: of the same width; it is copied.
+        width: hidden units of the trunk.
         dropout: of the trunk, in training.
     """
-    dim = len(var.intercept)
-    trunk = Trunk(dim, width, dropout) if uses_past else NoPast(width)
-    return Predictor(var, trunk, make_head(head, dim, width, width, components))
+    trunk = Trunk(len(marginal.whitening.mean), width, dropout)
+    return Predictor(copy.deepcopy(marginal.whitening), trunk, copy.deepcopy(marginal.head))
 
 
 def save_predictor(predictor: Predictor, path: Path, info: Mapping[str, Any]) -> None:
@@ -157,22 +245,16 @@ def save_predictor(predictor: Predictor, path: Path, info: Mapping[str, Any]) ->
         path: of the safetensors file.
         info: `head`, `width`, `components`, and whatever else a reader should know.
     """
-    order, dim, _ = predictor.linear.coefficients.shape
-    write_tensors(path, predictor.state_dict(), {"order": order, "dim": dim, **info})
+    dim = len(predictor.whitening.mean)
+    write_tensors(path, predictor.state_dict(), {"dim": dim, **info})
 
 
 def load_predictor(path: Path) -> tuple[Predictor, dict[str, Any]]:
     """Read what `save_predictor` wrote: the model, ready to score and sample, and its `info`."""
     tensors, info = read_tensors(path)
-    order, dim = info["order"], info["dim"]
-    var = Var(torch.zeros(order, dim, dim), torch.zeros(dim), torch.eye(dim))
-    predictor = make_predictor(
-        var,
-        info["head"],
-        uses_past=True,
-        width=info["width"],
-        components=info["components"],
-        dropout=0.0,
-    )
+    dim, width = info["dim"], info["width"]
+    gaussian = Var(torch.zeros(0, dim, dim), torch.zeros(dim), torch.eye(dim))
+    marginal = make_marginal(gaussian, info["head"], width, info["components"])
+    predictor = make_conditional(marginal, width, dropout=0.0)
     predictor.load_state_dict(tensors)
     return predictor.eval(), info

@@ -3,28 +3,38 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.params import Params, load_params
+from mimi_dynamics.params import load_params
 
 
-def run_stage(stage: Callable[[Params], None]) -> None:
+def run_stage(stage: Callable[..., None], **item: type) -> None:
     """Run `stage` with the checked settings of `params.yaml`; `--help` prints its module's purpose.
+
+    Args:
+        stage: takes the settings, and the value of the item if there is one.
+        item: name and type of the command's argument, for a stage that DVC runs once per item.
 
     Exits with 1 and one line on standard error if anything raises `InputError`.
     """
     name = stage.__name__
-    description = sys.modules[stage.__module__].__doc__
-    parser = argparse.ArgumentParser(
-        prog=f"python src/{name}.py",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Settings are read from params.yaml; there are no options.",
-    )
-    parser.parse_args()
     try:
-        stage(load_params())
+        stage(*_arguments(stage, item))
     except InputError as error:
         sys.exit(f"{name}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; `dvc repro` starts this stage again")
+
+
+def _arguments(stage: Callable[..., None], item: dict[str, type]) -> list[Any]:
+    parser = argparse.ArgumentParser(
+        prog=f"python src/{stage.__name__}.py",
+        description=sys.modules[stage.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Settings are read from params.yaml; there are no options.",
+    )
+    for argument, kind in item.items():
+        parser.add_argument(argument, type=kind)
+    values = vars(parser.parse_args())
+    return [load_params(), *values.values()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mimi_dynamics.errors import InputError
 from mimi_dynamics.sequences import Batch
 
 WARMUP_SHARE = 0.05  # of all steps, linear from 0
@@ -18,17 +19,17 @@ class TrainingParams:
     """How long and how fast to train.
 
     Attributes:
-        lr: peak learning rate of AdamW; cosine to zero after a short warm-up.
-        max_epochs: passes over the training batches.
-        patience: epochs without a better validation loss before stopping.
+        lr: peak learning rate of AdamW, after a short warm-up.
+        epochs: passes over the training batches.
+        anneal: whether the rate then falls to zero along a cosine, or stays for training to go on.
     """
 
     lr: float
-    max_epochs: int
-    patience: int
+    epochs: int
+    anneal: bool = True
 
 
-class DivergedError(RuntimeError):
+class DivergedError(InputError):
     """The training loss is not finite."""
 
 
@@ -49,18 +50,23 @@ def fit(
         generator: draws the order of the batches.
 
     Raises:
-        DivergedError: naming the epoch, if a training loss is not finite.
+        DivergedError: naming learning rate and epoch, if a training loss is not finite.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.lr)
-    total_steps = params.max_epochs * len(train)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _rate(s, total_steps))
-    best_loss, best_state, waited = mean_loss(model, validation), _state(model), 0
-    for epoch in range(params.max_epochs):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=params.lr, fused=True)
+    steps = params.epochs * len(train)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, steps, anneal=params.anneal)
+    )
+    best_loss, best_state = mean_loss(model, validation), _state(model)
+    for epoch in range(params.epochs):
         model.train()
         for index in torch.randperm(len(train), generator=generator).tolist():
             loss = model(train[index]).mean()
             if not torch.isfinite(loss):
-                raise DivergedError(f"training loss is {loss.item()} in epoch {epoch}")
+                raise DivergedError(
+                    f"lr = {params.lr:g}: must be smaller, "
+                    f"the training loss is {loss.item()} in epoch {epoch}"
+                )
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
@@ -68,21 +74,19 @@ def fit(
             schedule.step()
         validation_loss = mean_loss(model, validation)
         if validation_loss < best_loss:
-            best_loss, best_state, waited = validation_loss, _state(model), 0
-        else:
-            waited += 1
-            if waited >= params.patience:
-                break
+            best_loss, best_state = validation_loss, _state(model)
     model.load_state_dict(best_state)
     model.eval()
     return best_loss
 
 
-def _rate(step: int, total_steps: int) -> float:
-    warmup = max(1, int(WARMUP_SHARE * total_steps))
+def _rate(step: int, steps: int, *, anneal: bool) -> float:
+    warmup = max(1, int(WARMUP_SHARE * steps))
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
+    if not anneal:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:

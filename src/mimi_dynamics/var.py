@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mimi_dynamics.sequences import Batch
 
-RIDGE_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # per frame, in units of the whitened variance
+RIDGE_GRID = tuple(10.0**power for power in range(-4, 4))  # per frame, of the whitened variance
 
 
 @dataclass(frozen=True)

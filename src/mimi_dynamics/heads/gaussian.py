@@ -7,7 +7,7 @@ from mimi_dynamics.heads.scales import positive_scale
 
 
 class GaussianHead(nn.Module):
-    """N(mean(context), diag scale(context)²); N(0, I) at the start.
+    """N(mean(context), diag scale(context)²); N(0, I) for a context of zeros.
 
     Args:
         dim: coordinates of the target.
@@ -17,7 +17,8 @@ class GaussianHead(nn.Module):
     def __init__(self, dim: int, context_dim: int) -> None:
         super().__init__()
         self.parameters_of = nn.Linear(context_dim, 2 * dim)
-        nn.init.zeros_(self.parameters_of.weight)
+        # Not zero: a trunk that starts at zero would then never get a gradient.
+        nn.init.normal_(self.parameters_of.weight, std=0.01)
         nn.init.zeros_(self.parameters_of.bias)
 
     def forward(self, context: Tensor) -> Distribution:

@@ -1,54 +1,18 @@
 """The mixture density head (Bishop 1994), with Student-t components for heavy tails."""
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    Categorical,
-    Distribution,
-    Independent,
-    MixtureSameFamily,
-    StudentT,
-)
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily
 from torch.nn import functional
 
 from mimi_dynamics.heads.scales import positive_scale
-
-
-class SharedFreedomStudentT(StudentT):
-    """Student-t whose degrees of freedom are the same for every row.
-
-    The gamma functions are then evaluated once, not for every row: they took a sixth of the time
-    of a training step.
-
-    Args:
-        freedom: (components, dim) degrees of freedom.
-        means: (rows, components, dim).
-        scales: (rows, components, dim).
-    """
-
-    def __init__(self, freedom: Tensor, means: Tensor, scales: Tensor) -> None:
-        super().__init__(freedom, means, scales, validate_args=False)
-        half = freedom / 2
-        self.half_next = half + 0.5
-        self.inverse_freedom = 1 / freedom
-        self.log_constant = (
-            torch.lgamma(self.half_next) - torch.lgamma(half) - 0.5 * (freedom * math.pi).log()
-        )
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """(rows, components, dim) log density of `value`, broadcast against that shape."""
-        squared = ((value - self.loc) / self.scale).square()
-        tail = self.half_next * (squared * self.inverse_freedom).log1p()
-        return self.log_constant - self.scale.log() - tail
+from mimi_dynamics.heads.student_t import SharedFreedomStudentT
 
 
 class MdnHead(nn.Module):
     """Σ_k w_k(context) Π_d StudentT(y_d; ν_kd, μ_kd(context), s_kd(context)).
 
-    Weights, means and scales depend on the context, the degrees of freedom ν > 2 do not: one odd
-    frame then costs its logarithm, not its square.
+    Weights, means and scales depend on the context, the degrees of freedom ν > 2 do not.
 
     Args:
         dim: coordinates of the target.

@@ -1,0 +1,47 @@
+"""How well can the latent so many frames ahead be predicted? One distance of `horizons`.
+
+Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents and to every surrogate; `horizons`
+sets their scores against each other.
+
+    python src/horizon.py 4      (or: dvc repro horizon@4)
+
+Reads data/latents/ and models/normalizer.safetensors.
+Writes models/horizons/k4.safetensors and data/horizons/k4.safetensors.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mimi_dynamics.estimation import Fit, check_horizon
+from mimi_dynamics.gains import fit_many
+from mimi_dynamics.normalizer import read_sequences
+from mimi_dynamics.params import Params
+from mimi_dynamics.predictor import save_predictor
+from mimi_dynamics.stage import run_stage
+from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.tensors import write_tensors
+
+
+def horizon(params: Params, frames: int) -> None:
+    """Run the stage for one distance."""
+    real = read_sequences(params.latents.voiced_range_db)
+    template = Fit("real", real, params.head, frames, params.predict, params.seed)
+    check_horizon(template)
+    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
+    fits = fit_many([replace(template, row=row, sequences=data) for row, data in rows.items()])
+
+    info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
+    predictor = fits["real", params.head, "conditional"].predictor
+    save_predictor(predictor, Path(f"models/horizons/k{frames}.safetensors"), info)
+    nll = {
+        f"{split}.{row}.{density}": torch.from_numpy(values)
+        for (row, _, density), fitted in fits.items()
+        for split, values in fitted.nll.items()
+    }
+    write_tensors(Path(f"data/horizons/k{frames}.safetensors"), nll, info)
+
+
+if __name__ == "__main__":
+    run_stage(horizon, frames=int)

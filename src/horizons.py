@@ -1,0 +1,94 @@
+"""Gain against lead time: what `horizon` found at every distance.
+
+    python src/horizons.py       (or: dvc repro horizons)
+
+Reads data/latents/, models/normalizer.safetensors and data/horizons/.
+Writes metrics/horizons.json, plots/horizons.csv and plots/horizons.png.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mimi_dynamics.estimation import Fit, Fitted, evaluated_splits
+from mimi_dynamics.figures import FRAME_MS, save_figure
+from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.gain_figures import horizons_figure
+from mimi_dynamics.gains import Fits, Gains, clip_bootstrap, half_life, horizon_metrics
+from mimi_dynamics.normalizer import read_sequences
+from mimi_dynamics.params import Params
+from mimi_dynamics.scoring import Estimate
+from mimi_dynamics.sequences import Sequences
+from mimi_dynamics.stage import run_stage
+from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.tensors import read_tensors
+
+
+def horizons(params: Params) -> None:
+    """Run the stage."""
+    real = read_sequences(params.latents.voiced_range_db)
+    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
+    fits = {k: read_fits(k, params.head) for k in params.horizons}
+    draws = params.predict.bootstrap_samples
+    bootstraps = {
+        split: clip_bootstrap(real, split, draws, params.seed) for split in evaluated_splits(real)
+    }
+    gains = {
+        split: {
+            k: Gains(template(params, real, k), rows, fits[k], split, bootstraps[split])
+            for k in params.horizons
+        }
+        for split in bootstraps
+    }
+    write_metrics(Path("metrics/horizons.json"), summarise(params, gains))
+    write_plots(params, gains["test"], list(rows))
+
+
+def template(params: Params, real: Sequences, k: int) -> Fit:
+    """The density of the real latents k frames ahead."""
+    return Fit("real", real, params.head, k, params.predict, params.seed)
+
+
+def read_fits(k: int, head: str) -> Fits:
+    """The scores that `horizon` wrote."""
+    tensors, _ = read_tensors(Path(f"data/horizons/k{k}.safetensors"))
+    scores: dict[tuple[str, str, str], dict] = {}
+    for name, nll in tensors.items():
+        split, row, density = name.split(".")
+        scores.setdefault((row, head, density), {})[split] = nll.numpy()
+    return {key: Fitted(None, 0.0, nll) for key, nll in scores.items()}
+
+
+def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, object]:
+    """All of `metrics/horizons.json`."""
+    by_split = {
+        split: {f"k{k}": horizon_metrics(table, params.head) for k, table in by_k.items()}
+        | half_life_ms(params, by_k).metrics("half_life_ms")
+        for split, by_k in gains.items()
+    }
+    return by_split.pop("test") | by_split
+
+
+def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
+    """Lead time at which the dynamic gain has halved."""
+    dynamic = {k: gains[k].dynamic_gain(params.head) for k in sorted(gains)}
+    return half_life(dynamic) * FRAME_MS
+
+
+def write_plots(params: Params, gains: dict[int, Gains], rows: list[str]) -> None:
+    """The curves as CSV and as a figure."""
+    table = pd.DataFrame(
+        {"lead_ms": k * FRAME_MS}
+        | {
+            key.replace("_ci", ""): value
+            for row in rows
+            for key, value in gains[k].gain(row, params.head).metrics(row).items()
+        }
+        for k in sorted(gains)
+    )
+    write_text(Path("plots/horizons.csv"), table.to_csv(index=False, float_format="%.6g"))
+    save_figure(horizons_figure(table), Path("plots/horizons.png"))
+
+
+if __name__ == "__main__":
+    run_stage(horizons)

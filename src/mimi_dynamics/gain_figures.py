@@ -1,0 +1,121 @@
+"""Figures of gains: beside their surrogates, against lead time, and against known answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mimi_dynamics.figures import STYLE
+
+ROW_COLOURS = {
+    "real": "#1b6ca8",
+    "shuffled": "#d98324",
+    "permuted": "#9a9a9a",
+    "linear": "#4b9b69",
+}
+ROW_MEANINGS = {
+    "real": "recorded speech",
+    "shuffled": "frames shuffled\nwithin each clip",
+    "permuted": "frames shuffled\nacross the corpus",
+    "linear": "simulated by\na linear model",
+}
+HALF_LN_2 = 0.34657359
+
+
+def gains_figure(table: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+    """Gains of real data beside those of every surrogate, on x and on Δx.
+
+    Args:
+        table: by row, `gain`, `gain_low`, `gain_high` on x and the same with `delta_` on Δx, in
+            nats per dimension.
+        title: what was predicted, from what.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.5, 4.6), layout="constrained")
+        figure.suptitle(title, fontsize=12)
+        left, right = figure.subplots(1, 2, sharey=True)
+        _bars(left, table, "gain", "the next latent x: shuffling takes the gain away")
+        _bars(right, table, "delta_gain", "its change Δx: noise seems predictable too")
+        label = "½ ln 2: what Gaussian noise gives for free"
+        right.axhline(HALF_LN_2, color="#b03030", lw=1.2, ls="--", label=label)
+        right.legend(loc="upper right", frameon=False, labelcolor="#b03030")
+        left.set_ylabel("gain over not knowing the past, nats per dimension")
+    return figure
+
+
+def _bars(axes: Axes, table: Mapping[str, Mapping[str, float]], name: str, title: str) -> None:
+    for position, (row, values) in enumerate(table.items()):
+        height = values[name]
+        errors: Any = [[height - values[f"{name}_low"]], [values[f"{name}_high"] - height]]
+        axes.bar(position, height, color=ROW_COLOURS[row], width=0.65)
+        axes.errorbar(position, height, errors, color="#222222", lw=1.2, capsize=3)
+        top = max(values[f"{name}_high"], 0)
+        axes.annotate(
+            f"{height:.3f}", (position, top), (0, 3), textcoords="offset points", ha="center"
+        )
+    axes.axhline(0, color="#222222", lw=0.8)
+    axes.set_xticks(range(len(table)), [ROW_MEANINGS[row] for row in table], fontsize=9)
+    axes.set_title(title, fontsize=10, loc="left")
+
+
+def horizons_figure(table: pd.DataFrame) -> Figure:
+    """Gain on x against lead time: real data, and every surrogate as a band.
+
+    Args:
+        table: a row per lead time, `lead_ms`, and the columns `<row of data>`, `<..>_low` and
+            `<..>_high`, in nats per dimension.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+        axes = figure.subplots()
+        leads = table["lead_ms"]
+        for row, colour in ROW_COLOURS.items():
+            axes.fill_between(
+                leads, table[f"{row}_low"], table[f"{row}_high"], color=colour, alpha=0.25
+            )
+            label = ROW_MEANINGS[row].replace("\n", " ")
+            axes.plot(leads, table[row], color=colour, marker="o", ms=4, label=label)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
+        axes.axhline(0, color="#222222", lw=0.8)
+        axes.set_xlabel("how far ahead, ms")
+        axes.set_ylabel("gain over not knowing the past, nats per dimension")
+        axes.set_title("How far ahead the past tells about the latent", fontsize=12, loc="left")
+        axes.legend(frameon=False)
+    return figure
+
+
+def controls_figure(table: pd.DataFrame) -> Figure:
+    """Estimated gain beside the true one, for every process with a known answer.
+
+    Args:
+        table: rows of `process`, `true_nats_per_dim` (missing where 0), `estimated_nats_per_dim`
+            with `_ci_low` and `_ci_high`, `linear_floor_nats_per_dim`.
+    """
+    true = table["true_nats_per_dim"].fillna(0)
+    found = table["estimated_nats_per_dim"]
+    errors = [
+        found - table["estimated_nats_per_dim_ci_low"],
+        table["estimated_nats_per_dim_ci_high"] - found,
+    ]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 4.4), layout="constrained")
+        axes = figure.subplots()
+        place = np.arange(len(table))
+        axes.bar(place - 0.27, true, 0.26, color="#c9c9c9", label="true gain")
+        axes.bar(place, found, 0.26, color=ROW_COLOURS["real"], label="found by the estimator")
+        axes.errorbar(place, found, errors, fmt="none", color="#222222", lw=1.2, capsize=3)
+        floor = table["linear_floor_nats_per_dim"]
+        axes.bar(place + 0.27, floor, 0.26, color=ROW_COLOURS["linear"], label="linear model alone")
+        for x, t, f in zip(place, true, found, strict=True):
+            text = f"{f / t:.1%}" if t else f"{f:.3f}"
+            axes.annotate(text, (x, max(t, f)), (0, 4), textcoords="offset points", ha="center")
+        axes.set_xticks(place, [name.replace("_", "\n") for name in table["process"]])
+        axes.set_ylabel("nats per dimension")
+        axes.set_title("Known answers: share of the true gain recovered", fontsize=12, loc="left")
+        axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12))
+    return figure
