@@ -85,4 +85,4 @@ def test_mixture_is_found_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found["surrogates"]["linear"]["gain_nats_per_dim"] == pytest.approx(0, abs=0.02)
     predictor, info = load_predictor(Path("models/predictor.safetensors"))
     assert (info["head"], info["horizon"]) == ("flow", 1)
-    assert predictor.trunk.width == 32 + DIM
+    assert len(predictor.trunk.forecast.coefficients) == 2

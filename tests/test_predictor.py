@@ -33,7 +33,8 @@ def perturbed(head: str, *, uses_past: bool = True) -> Predictor:
     torch.manual_seed(0)
     predictor = make_marginal(fit_var(batches(), batches(), 0), head, 16, 3)
     if uses_past:
-        predictor = make_conditional(predictor, 16, dropout=0.3)
+        var = fit_var(batches(), batches(), ORDER)
+        predictor = make_conditional(predictor, var, 16, dropout=0.3)
     with torch.no_grad():
         for parameter in predictor.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -73,7 +74,7 @@ def test_conditional_starts_as_the_marginal(head: str) -> None:
     train = batches()
     gaussian = fit_var(train, train, 0)
     marginal = make_marginal(gaussian, head, 16, 3)
-    conditional = make_conditional(marginal, 16, dropout=0.3).eval()
+    conditional = make_conditional(marginal, fit_var(train, train, ORDER), 16, 0.3).eval()
     with torch.no_grad():
         found, expected = conditional.log_prob(train[0]), marginal.log_prob(train[0])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -105,10 +105,11 @@ def _fit_heads(job: Fit, batches: Batches) -> list[Fitted]:
     marginal = _score(train(copy.deepcopy(start), params.epochs, anneal=True), batches)
     if job.delta:
         return [marginal]
-    conditional = make_conditional(start, params.width, params.dropout)
+    var = fit_var(batches["train"], batches["validation"], params.var_order)
+    conditional = make_conditional(start, var, params.width, params.dropout)
     conditional = _score(train(conditional, params.epochs, anneal=True), batches)
     if conditional.validation_nll > marginal.validation_nll:
-        forgetful = make_conditional(marginal.predictor, params.width, params.dropout)
+        forgetful = make_conditional(marginal.predictor, var, params.width, params.dropout)
         conditional = _score(forgetful, batches)
     return [marginal, conditional]
 

@@ -175,6 +175,18 @@ class ControlsParams(Section):
     dim: Count
 
 
+class RolloutParams(Section):
+    """Free-running samples: how many, from where."""
+
+    samples: Annotated[int, Field(ge=2)]
+    starts: Count
+    stride_frames: Count
+    prompt_frames: Count
+    listen_clips: Count
+    listen_samples: Count
+    listen_prompt_frames: Count
+
+
 class Params(Section):
     """All of `params.yaml`."""
 
@@ -188,6 +200,7 @@ class Params(Section):
     latents: LatentsParams
     predict: PredictParams
     controls: ControlsParams
+    rollout: RolloutParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -29,18 +29,22 @@ class Trunk(nn.Module):
     Convolutions over the last 8 frames (dilated as in WaveNet, van den Oord et al. 2016) and
     leaky averages over all before them. A GRU of the same width took twice the time of a training
     step for a validation NLL 0.01 nats/dim worse: on a few short clips its matrices are too thin.
-    The newest frame itself stands beside the summary: what dropout blurs must stay sharp there.
+    The newest frame itself and the forecast of the ridge VAR stand beside the summary: what dropout
+    blurs is sharp there, and what is linear need not be learned. Without the VAR, 3 % of the
+    information of a process that repeats the frame of 8 steps ago was found.
 
     Args:
-        dim: coordinates of a frame.
+        var: the fitted VAR, of order 1 or more.
         width: features of the summary.
         dropout: share of the summary's features dropped in training.
     """
 
-    def __init__(self, dim: int, width: int, dropout: float) -> None:
+    def __init__(self, var: Var, width: int, dropout: float) -> None:
         super().__init__()
-        self.width = width + dim
+        dim = len(var.intercept)
+        self.width = features_beside(dim, width)
         self.gate = nn.Parameter(torch.zeros(self.width))  # a conditional starts as the marginal
+        self.forecast = LinearForecast(var)
         self.inputs = nn.Linear(dim, width)
         self.layers = nn.ModuleList(
             [Convolution(width, 1), Convolution(width, 2), Average(width), Convolution(width, 4)]
@@ -58,18 +62,53 @@ class Trunk(nn.Module):
         Every tensor of a state has one row per clip; None stands for the start of the clips.
         """
         hidden = self.dropout(functional.silu(self.inputs(frames)))
-        before = [layer.start(hidden) for layer in self.layers] if state is None else state
+        if state is None:
+            state = [layer.start(hidden) for layer in self.layers] + [self.forecast.start(frames)]
         after = []
-        for layer, past in zip(self.layers, before, strict=True):
+        for layer, past in zip(self.layers, state[:-1], strict=True):
             hidden, past = layer(hidden, past)
             after.append(past)
-        return torch.cat(
-            [self.dropout(self.norm(hidden)), FRAME_SCALE * frames], -1
-        ) * self.gate, after
+        summary = self.dropout(self.norm(hidden))
+        forecast, past = self.forecast(frames, state[-1])
+        features = torch.cat([summary, FRAME_SCALE * frames, FRAME_SCALE * forecast], -1)
+        return features * self.gate, [*after, past]
 
     def features(self, batch: Batch) -> Tensor:
         """(scored, features) of what is known when each scored target is predicted."""
         return self(batch.context)[batch.scored]
+
+
+def features_beside(dim: int, width: int) -> int:
+    """How many features a trunk has: the summary, the newest frame and the forecast."""
+    return width + 2 * dim
+
+
+class LinearForecast(nn.Module):
+    """The mean of a VAR, which is not trained.
+
+    Args:
+        var: of order 1 or more.
+    """
+
+    def __init__(self, var: Var) -> None:
+        super().__init__()
+        self.register_buffer("coefficients", var.coefficients)
+        self.register_buffer("intercept", var.intercept)
+
+    @property
+    def memory(self) -> int:
+        """Frames before the newest one that count."""
+        return len(self.coefficients) - 1
+
+    def start(self, frames: Tensor) -> Tensor:
+        """(clips, memory, dim) zeros before the first frame."""
+        return frames.new_zeros(len(frames), self.memory, frames.shape[2])
+
+    def forward(self, frames: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """(clips, time, dim) forecasts, and the past of the frames to come."""
+        known = torch.cat([past, frames], 1)
+        mean = Var(self.coefficients, self.intercept, self.intercept).mean(known)
+        return mean[:, self.memory :], known[:, known.shape[1] - self.memory :]
 
 
 class Convolution(nn.Module):
@@ -220,20 +259,21 @@ def make_marginal(gaussian: Var, head: str, width: int, components: int) -> Pred
         components: mixture components of the head.
     """
     dim = len(gaussian.intercept)
-    no_past = NoPast(width + dim)
+    no_past = NoPast(features_beside(dim, width))
     density = make_head(head, dim, no_past.width, width, components)
     return Predictor(Whitening(gaussian.intercept, gaussian.covariance), no_past, density)
 
 
-def make_conditional(marginal: Predictor, width: int, dropout: float) -> Predictor:
+def make_conditional(marginal: Predictor, var: Var, width: int, dropout: float) -> Predictor:
     """Build a density given the past which, before it is trained, is the marginal.
 
     Args:
         marginal: of the same width; it is copied.
+        var: the ridge VAR whose forecast the head is told.
         width: hidden units of the trunk.
         dropout: of the trunk, in training.
     """
-    trunk = Trunk(len(marginal.whitening.mean), width, dropout)
+    trunk = Trunk(var, width, dropout)
     return Predictor(copy.deepcopy(marginal.whitening), trunk, copy.deepcopy(marginal.head))
 
 
@@ -245,16 +285,16 @@ def save_predictor(predictor: Predictor, path: Path, info: Mapping[str, Any]) ->
         path: of the safetensors file.
         info: `head`, `width`, `components`, and whatever else a reader should know.
     """
-    dim = len(predictor.whitening.mean)
-    write_tensors(path, predictor.state_dict(), {"dim": dim, **info})
+    order, dim, _ = predictor.trunk.forecast.coefficients.shape
+    write_tensors(path, predictor.state_dict(), {"order": order, "dim": dim, **info})
 
 
 def load_predictor(path: Path) -> tuple[Predictor, dict[str, Any]]:
     """Read what `save_predictor` wrote: the model, ready to score and sample, and its `info`."""
     tensors, info = read_tensors(path)
     dim, width = info["dim"], info["width"]
-    gaussian = Var(torch.zeros(0, dim, dim), torch.zeros(dim), torch.eye(dim))
-    marginal = make_marginal(gaussian, info["head"], width, info["components"])
-    predictor = make_conditional(marginal, width, dropout=0.0)
+    var = Var(torch.zeros(info["order"], dim, dim), torch.zeros(dim), torch.eye(dim))
+    marginal = make_marginal(var, info["head"], width, info["components"])
+    predictor = make_conditional(marginal, var, width, dropout=0.0)
     predictor.load_state_dict(tensors)
     return predictor.eval(), info
