@@ -1,7 +1,7 @@
 """How well can the latent so many frames ahead be predicted? One distance of `horizons`.
 
-Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents and to every surrogate; `horizons`
-sets their scores against each other.
+Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents, to the same frames shuffled within each
+clip, and, with the ridge VAR, what a linear model finds; `horizons` sets the scores side by side.
 
     python src/horizon.py 4      (or: dvc repro horizon@4)
 
@@ -29,15 +29,20 @@ def horizon(params: Params, frames: int) -> None:
     real = read_sequences(params.latents.voiced_range_db)
     template = Fit("real", real, params.head, frames, params.predict, params.seed)
     check_horizon(template)
-    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
-    fits = fit_many([replace(template, row=row, sequences=data) for row, data in rows.items()])
+    shuffled = make_surrogates(real, params.predict.linear_order, params.seed)["shuffled"]
+    jobs = [
+        template,
+        replace(template, row="shuffled", sequences=shuffled),
+        replace(template, head="var"),
+    ]
+    fits = fit_many(jobs)
 
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
     predictor = fits["real", params.head, "conditional"].predictor
     save_predictor(predictor, Path(f"models/horizons/k{frames}.safetensors"), info)
     nll = {
-        f"{split}.{row}.{density}": torch.from_numpy(values)
-        for (row, _, density), fitted in fits.items()
+        f"{split}.{row}.{head}.{density}": torch.from_numpy(values)
+        for (row, head, density), fitted in fits.items()
         for split, values in fitted.nll.items()
     }
     write_tensors(Path(f"data/horizons/k{frames}.safetensors"), nll, info)

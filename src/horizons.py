@@ -27,8 +27,9 @@ from mimi_dynamics.tensors import read_tensors
 def horizons(params: Params) -> None:
     """Run the stage."""
     real = read_sequences(params.latents.voiced_range_db)
-    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
-    fits = {k: read_fits(k, params.head) for k in params.horizons}
+    surrogates = make_surrogates(real, params.predict.linear_order, params.seed)
+    rows = {"real": real, "shuffled": surrogates["shuffled"]}
+    fits = {k: read_fits(k) for k in params.horizons}
     draws = params.predict.bootstrap_samples
     bootstraps = {
         split: clip_bootstrap(real, split, draws, params.seed) for split in evaluated_splits(real)
@@ -41,7 +42,7 @@ def horizons(params: Params) -> None:
         for split in bootstraps
     }
     write_metrics(Path("metrics/horizons.json"), summarise(params, gains))
-    write_plots(params, gains["test"], list(rows))
+    write_plots(params, gains["test"])
 
 
 def template(params: Params, real: Sequences, k: int) -> Fit:
@@ -49,12 +50,12 @@ def template(params: Params, real: Sequences, k: int) -> Fit:
     return Fit("real", real, params.head, k, params.predict, params.seed)
 
 
-def read_fits(k: int, head: str) -> Fits:
+def read_fits(k: int) -> Fits:
     """The scores that `horizon` wrote."""
     tensors, _ = read_tensors(Path(f"data/horizons/k{k}.safetensors"))
     scores: dict[tuple[str, str, str], dict] = {}
     for name, nll in tensors.items():
-        split, row, density = name.split(".")
+        split, row, head, density = name.split(".")
         scores.setdefault((row, head, density), {})[split] = nll.numpy()
     return {key: Fitted(None, 0.0, nll) for key, nll in scores.items()}
 
@@ -71,18 +72,22 @@ def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, o
 
 def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
     """Lead time at which the dynamic gain has halved."""
-    dynamic = {k: gains[k].dynamic_gain(params.head) for k in sorted(gains)}
-    return half_life(dynamic) * FRAME_MS
+    return half_life({k * FRAME_MS: gains[k].dynamic_gain(params.head) for k in gains})
 
 
-def write_plots(params: Params, gains: dict[int, Gains], rows: list[str]) -> None:
+def write_plots(params: Params, gains: dict[int, Gains]) -> None:
     """The curves as CSV and as a figure."""
+    curves = {
+        "real": ("real", params.head),
+        "shuffled": ("shuffled", params.head),
+        "var": ("real", "var"),
+    }
     table = pd.DataFrame(
         {"lead_ms": k * FRAME_MS}
         | {
             key.replace("_ci", ""): value
-            for row in rows
-            for key, value in gains[k].gain(row, params.head).metrics(row).items()
+            for name, (row, head) in curves.items()
+            for key, value in gains[k].gain(row, head).metrics(name).items()
         }
         for k in sorted(gains)
     )

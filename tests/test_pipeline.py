@@ -60,6 +60,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["predict"]["bootstrap_samples"] = 100
     settings["horizons"] = [1, 2]
     settings["controls"].update(frames=2000, clip_frames=40, dim=2)
+    settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)
+    settings["rollout"].update(listen_samples=1, listen_prompt_frames=4)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
@@ -99,6 +101,11 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     for process, found in metrics(clone, "controls").items():
         assert ("recovered" in found) == (process != "white_noise")
         assert "estimated_nats_per_dim" in found
+    free = metrics(clone, "rollout")
+    for k in ("k1", "k2"):
+        assert set(free[k]["energy_score"]) >= {"rollout", "direct", "climatology", "var"}
+        assert {"gap", "gap_ci_low", "gap_ci_high", "survival", "skill"} <= set(free[k])
+    assert len(list((clone / "data/rollout").glob("*.wav"))) == 2
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:

@@ -63,22 +63,26 @@ def _bars(axes: Axes, table: Mapping[str, Mapping[str, float]], name: str, title
 
 
 def horizons_figure(table: pd.DataFrame) -> Figure:
-    """Gain on x against lead time: real data, and every surrogate as a band.
+    """Gain on x against lead time, beside what a linear model and shuffled frames give.
 
     Args:
-        table: a row per lead time, `lead_ms`, and the columns `<row of data>`, `<..>_low` and
-            `<..>_high`, in nats per dimension.
+        table: a row per lead time, `lead_ms`, and the columns `real`, `var`, `shuffled`, each with
+            `_low` and `_high`, in nats per dimension.
     """
+    curves = {
+        "real": (ROW_COLOURS["real"], "recorded speech"),
+        "var": (ROW_COLOURS["linear"], "of that, what a linear model finds"),
+        "shuffled": (ROW_COLOURS["shuffled"], "frames shuffled within each clip: no dynamics"),
+    }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+        figure = Figure(figsize=(8.5, 4.4), layout="constrained")
         axes = figure.subplots()
         leads = table["lead_ms"]
-        for row, colour in ROW_COLOURS.items():
+        for name, (colour, label) in curves.items():
             axes.fill_between(
-                leads, table[f"{row}_low"], table[f"{row}_high"], color=colour, alpha=0.25
+                leads, table[f"{name}_low"], table[f"{name}_high"], color=colour, alpha=0.25
             )
-            label = ROW_MEANINGS[row].replace("\n", " ")
-            axes.plot(leads, table[row], color=colour, marker="o", ms=4, label=label)
+            axes.plot(leads, table[name], color=colour, marker="o", ms=4, label=label)
         axes.set_xscale("log", base=2)
         axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
         axes.axhline(0, color="#222222", lw=0.8)

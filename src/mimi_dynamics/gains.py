@@ -128,13 +128,13 @@ def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) ->
 
 
 def half_life(gains: Mapping[int, Estimate]) -> Estimate:
-    """Frames ahead at which the gain is half of that at the shortest distance.
+    """Distance at which the gain is half of that at the shortest one.
 
     Between two distances the logarithm of the gain runs straight over the logarithm of the
     distance; a gain that has not halved at the longest distance has that one for its half-life.
 
     Args:
-        gains: by distance in frames.
+        gains: by distance, in the unit of the answer.
     """
     leads = sorted(gains)
     values = np.array([[gains[k].value, *gains[k].resamples] for k in leads])
@@ -157,12 +157,9 @@ def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
         **gains.gain("real", head).metrics("gain_nats_per_dim"),
         **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
         **gains.dynamic_gain(head, voiced=True).metrics("voiced_dynamic_gain_nats_per_dim"),
+        **gains.gain("shuffled", head).metrics("shuffled_gain_nats_per_dim"),
+        **gains.gain("real", "var").metrics("linear_gain_nats_per_dim"),
         "frames": len(gains.scored["real"].clip),
-        "surrogates": {
-            row: gains.gain(row, head).metrics("gain_nats_per_dim")
-            for row in gains.scored
-            if row != "real"
-        },
     }
 
 
