@@ -49,7 +49,9 @@ def lock_problems() -> list[str]:
 def metrics_problems() -> list[str]:
     """Every metrics file named in dvc.yaml that is missing, or holds what DVC cannot compare."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    files = [name for stage in stages.values() for entry in stage["metrics"] for name in entry]
+    files = [
+        name for stage in stages.values() for entry in stage.get("metrics", []) for name in entry
+    ]
     problems = []
     for name in files:
         try:

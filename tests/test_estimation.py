@@ -21,6 +21,7 @@ SMALL = SETTINGS.model_copy(
         "components": 4,
         "pretrain_epochs": 2,
         "epochs": 5,
+        "min_steps": 1,
         "var_order": 2,
         "batch_frames": 200,
     }

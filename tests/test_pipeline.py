@@ -57,7 +57,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["predict"].update(
         width=16, components=2, pretrain_epochs=1, epochs=2, var_order=2, linear_order=2
     )
-    settings["predict"]["bootstrap_samples"] = 100
+    settings["predict"].update(bootstrap_samples=100, min_steps=100)
     settings["horizons"] = [1, 2]
     settings["controls"].update(frames=2000, clip_frames=40, dim=2)
     settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)

@@ -53,7 +53,7 @@ def run_predict(process: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "epochs": 6,
         "batch_frames": 250,
     }
-    small |= {"var_order": 2, "linear_order": 2, "bootstrap_samples": 100}
+    small |= {"var_order": 2, "linear_order": 2, "bootstrap_samples": 100, "min_steps": 1}
     params = params.model_copy(update={"predict": params.predict.model_copy(update=small)})
     write_inputs(process, folder)
     monkeypatch.chdir(folder)
@@ -80,8 +80,8 @@ def test_mixture_is_found_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found["best_head"] == "flow"
     assert found["heads"]["var"]["gain_nats_per_dim"] == pytest.approx(0, abs=0.01)
     assert found["r2_one_step"] == pytest.approx(0, abs=0.02)
-    assert found["gain_nats_per_dim"] > 0.85 * true
-    assert found["dynamic_gain_nats_per_dim"] > 0.85 * true
+    assert found["gain_nats_per_dim"] > 0.75 * true
+    assert found["dynamic_gain_nats_per_dim"] > 0.75 * true
     assert found["surrogates"]["linear"]["gain_nats_per_dim"] == pytest.approx(0, abs=0.02)
     predictor, info = load_predictor(Path("models/predictor.safetensors"))
     assert (info["head"], info["horizon"]) == ("flow", 1)

@@ -1,6 +1,7 @@
 """How many nats the past tells about the next latent: fits, and their scores frame by frame."""
 
 import copy
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Literal
@@ -94,8 +95,11 @@ def _fit_heads(job: Fit, batches: Batches) -> list[Fitted]:
     generator = torch.Generator().manual_seed(seed)
     params = job.params
 
+    # A small corpus has few batches: in 12 steps nothing is learned of what the past tells.
+    repeats = max(1, math.ceil(params.min_steps / (params.epochs * len(batches["train"]))))
+
     def train(predictor: Predictor, epochs: int, *, anneal: bool) -> Predictor:
-        training = TrainingParams(params.lr, epochs, anneal)
+        training = TrainingParams(params.lr, repeats * epochs, anneal)
         fit(predictor, batches["train"], batches["validation"], training, generator)
         return predictor
 

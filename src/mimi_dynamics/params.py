@@ -164,6 +164,7 @@ class PredictParams(Section):
     lr: Positive
     pretrain_epochs: Count
     epochs: Count
+    min_steps: Count
     bootstrap_samples: Annotated[int, Field(ge=100)]
 
 
