@@ -62,6 +62,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["controls"].update(frames=2000, clip_frames=40, dim=2)
     settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)
     settings["rollout"].update(listen_samples=1, listen_prompt_frames=4)
+    settings["recurrence"].update(neighbours=16, epochs=1)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
@@ -106,6 +107,10 @@ def test_headline_metrics_are_there(clone: Path) -> None:
         assert set(free[k]["energy_score"]) >= {"rollout", "direct", "climatology", "var"}
         assert {"gap", "gap_ci_low", "gap_ci_high", "survival", "skill"} <= set(free[k])
     assert len(list((clone / "data/rollout").glob("*.wav"))) == 2
+    recurring = metrics(clone, "recurrence")
+    for row in (recurring["predictor"], recurring["learned"]["cosine"]):
+        assert {"variance_reduction", "variance_reduction_ci_low", "energy_skill"} <= set(row)
+    assert {"random", "shuffled", "test_voice", "best"} <= set(recurring)
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:
@@ -147,10 +152,11 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
     """`dvc exp run -S horizon=2`, then `dvc metrics diff`, then back."""
     output = run(clone, "dvc", "exp", "run", "-S", "horizon=2").stdout
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'predict':"
+        "Running stage 'predict':",
+        "Running stage 'recurrence':",
     ]
     changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    assert list(changed) == ["metrics/predict.json"]
+    assert set(changed) == {"metrics/predict.json", "metrics/recurrence.json"}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
     run(clone, "dvc", "checkout")

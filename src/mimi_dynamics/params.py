@@ -188,6 +188,15 @@ class RolloutParams(Section):
     listen_prompt_frames: Count
 
 
+class RecurrenceParams(Section):
+    """Looking up what came after similar moments."""
+
+    neighbours: Annotated[int, Field(ge=2)]
+    samples: Annotated[int, Field(ge=2)]
+    lr: Positive
+    epochs: Count
+
+
 class Params(Section):
     """All of `params.yaml`."""
 
@@ -202,6 +211,7 @@ class Params(Section):
     predict: PredictParams
     controls: ControlsParams
     rollout: RolloutParams
+    recurrence: RecurrenceParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -46,7 +46,8 @@ def rollout_figure(table: pd.DataFrame) -> Figure:
         percent = 100 * table.filter(like="survival")
         _curves(right, table[["row", "lead_ms"]].join(percent), "survival", SURVIVAL_LABELS)
         right.axhline(99.9, color="#222222", lw=0.8, ls=":", label="train speech, by definition")
-        right.set_ylim(min(99, right.get_ylim()[0]), 100.05)
+        lowest = min(99, right.get_ylim()[0])
+        right.set_ylim(lowest - 0.3 * (100 - lowest), 100.05)  # room for the legend
         right.set_ylabel("frames no farther out than train speech, %")
         right.set_title("Do free-running samples stay where speech is?", loc="left")
         right.legend(frameon=False, loc="lower left")
