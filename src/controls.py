@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.estimation import Fit
+from mimi_dynamics.estimation import FLOOR, Fit
 from mimi_dynamics.figures import save_figure
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.gain_figures import controls_figure
@@ -20,8 +20,6 @@ from mimi_dynamics.gains import Gains, clip_bootstrap, fit_many
 from mimi_dynamics.params import Params
 from mimi_dynamics.processes import PROCESSES
 from mimi_dynamics.stage import run_stage
-
-FLOOR = "var"
 
 
 def controls(params: Params) -> None:

@@ -1,7 +1,8 @@
 """How well can the latent so many frames ahead be predicted? One distance of `horizons`.
 
-Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents, to the same frames shuffled within each
-clip, and, with the ridge VAR, what a linear model finds; `horizons` sets the scores side by side.
+Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents and to the same frames shuffled within
+each clip; and, in closed form, what a linear model finds: in x and in its change, of the real
+latents and of frames permuted over the whole corpus. `horizons` sets the scores side by side.
 
     python src/horizon.py 4      (or: dvc repro horizon@4)
 
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from mimi_dynamics.estimation import Fit, check_horizon
+from mimi_dynamics.estimation import FLOOR, Fit, check_horizon
 from mimi_dynamics.gains import fit_many
 from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.params import Params
@@ -29,12 +30,11 @@ def horizon(params: Params, frames: int) -> None:
     real = read_sequences(params.latents.voiced_range_db)
     template = Fit("real", real, params.head, frames, params.predict, params.seed)
     check_horizon(template)
-    shuffled = make_surrogates(real, params.predict.linear_order, params.seed)["shuffled"]
-    jobs = [
-        template,
-        replace(template, row="shuffled", sequences=shuffled),
-        replace(template, head="var"),
-    ]
+    rows = make_surrogates(real, params.predict.linear_order, params.seed)
+    jobs = [template, replace(template, row="shuffled", sequences=rows["shuffled"])]
+    for row, data in (("real", real), ("permuted", rows["permuted"])):
+        linear = replace(template, row=row, sequences=data, head=FLOOR)
+        jobs += [linear, replace(linear, delta=True)]
     fits = fit_many(jobs)
 
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.estimation import Fit, Fitted, evaluated_splits
+from mimi_dynamics.estimation import FLOOR, Fit, Fitted, evaluated_splits
 from mimi_dynamics.figures import FRAME_MS, save_figure
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.gain_figures import horizons_figure
@@ -28,7 +28,7 @@ def horizons(params: Params) -> None:
     """Run the stage."""
     real = read_sequences(params.latents.voiced_range_db)
     surrogates = make_surrogates(real, params.predict.linear_order, params.seed)
-    rows = {"real": real, "shuffled": surrogates["shuffled"]}
+    rows = {"real": real} | {row: surrogates[row] for row in ("shuffled", "permuted")}
     fits = {k: read_fits(k) for k in params.horizons}
     draws = params.predict.bootstrap_samples
     bootstraps = {
@@ -78,16 +78,18 @@ def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
 def write_plots(params: Params, gains: dict[int, Gains]) -> None:
     """The curves as CSV and as a figure."""
     curves = {
-        "real": ("real", params.head),
-        "shuffled": ("shuffled", params.head),
-        "var": ("real", "var"),
+        "real": ("real", params.head, False),
+        "shuffled": ("shuffled", params.head, False),
+        "var": ("real", FLOOR, False),
+        "delta_var": ("real", FLOOR, True),
+        "delta_permuted": ("permuted", FLOOR, True),
     }
     table = pd.DataFrame(
         {"lead_ms": k * FRAME_MS}
         | {
             key.replace("_ci", ""): value
-            for name, (row, head) in curves.items()
-            for key, value in gains[k].gain(row, head).metrics(name).items()
+            for name, (row, head, delta) in curves.items()
+            for key, value in gains[k].gain(row, head, delta=delta).metrics(name).items()
         }
         for k in sorted(gains)
     )

@@ -6,18 +6,22 @@ every surrogate, and scores them on held-out clips.
     python src/predict.py        (or: dvc repro predict)
 
 Reads data/latents/ and models/normalizer.safetensors.
-Writes models/predictor.safetensors, metrics/predict.json, plots/predict.csv and plots/predict.png.
+Writes models/predictor.safetensors, metrics/predict.json, and in plots/ predict.csv and .png,
+calibration.csv and .png.
 """
 
 from dataclasses import replace
+from functools import partial
+from operator import call
 from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.estimation import Fit, check_horizon, evaluated_splits
+from mimi_dynamics.calibration import LEVELS, Ranks, calibration_metrics, rank_truth
+from mimi_dynamics.estimation import FLOOR, Fit, check_horizon, evaluated_splits
 from mimi_dynamics.figures import FRAME_MS, save_figure
 from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.gain_figures import gains_figure
+from mimi_dynamics.gain_figures import calibration_figure, gains_figure
 from mimi_dynamics.gains import (
     POINT_HEAD,
     Fits,
@@ -30,8 +34,10 @@ from mimi_dynamics.gains import (
     surrogate_metrics,
 )
 from mimi_dynamics.normalizer import read_sequences
+from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import Predictor, save_predictor
+from mimi_dynamics.scoring import ClipBootstrap
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.surrogates import make_surrogates
@@ -50,14 +56,29 @@ def predict(params: Params) -> None:
         split: Gains(template, rows, fits, split, clip_bootstrap(real, split, draws, params.seed))
         for split in evaluated_splits(real)
     }
-    metrics = summarise(template, rows, fits, best, gains)
+    ranks = calibrate(template, fits)
+    metrics = summarise(template, rows, fits, best, gains, ranks)
     write_metrics(Path("metrics/predict.json"), metrics)
     write_plots(gains["test"], best, list(rows), params.horizon)
+    write_calibration(ranks, gains["test"].bootstrap)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
 
 
+def calibrate(template: Fit, fits: Fits) -> dict[str, Ranks]:
+    """Ranks of what came on test, by head."""
+    heads = list(template.params.heads)
+    predictors = [fits["real", head, "conditional"].predictor for head in heads]
+    jobs = [partial(rank_truth, template, predictor, "test") for predictor in predictors]
+    return dict(zip(heads, run_parallel(call, jobs, "calibrate"), strict=True))
+
+
 def summarise(
-    template: Fit, rows: dict[str, Sequences], fits: Fits, best: str, gains: dict[str, Gains]
+    template: Fit,
+    rows: dict[str, Sequences],
+    fits: Fits,
+    best: str,
+    gains: dict[str, Gains],
+    ranks: dict[str, Ranks],
 ) -> dict[str, object]:
     """All of `metrics/predict.json`."""
     test = gains["test"]
@@ -76,7 +97,8 @@ def summarise(
         "frames": len(test.scored["real"].clip),
         **gain_metrics(test, best),
         **points["real"],
-        "heads": head_metrics(test, [*template.params.heads, "var"]),
+        "heads": head_metrics(test, [*template.params.heads, FLOOR]),
+        "calibration": calibration_metrics(ranks, test.bootstrap),
         "surrogates": surrogates,
     }
     if "test_voice" in gains:
@@ -98,6 +120,22 @@ def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:
     write_text(Path("plots/predict.csv"), frame.to_csv(index=False, float_format="%.6g"))
     title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
     save_figure(gains_figure(table, title), Path("plots/predict.png"))
+
+
+def write_calibration(ranks: dict[str, Ranks], bootstrap: ClipBootstrap) -> None:
+    """Coverage by level as CSV and as a figure."""
+    rows = [
+        {"head": head, "kind": kind, "level": level, **coverage.metrics("coverage")}
+        for head, of in ranks.items()
+        for kind, levels, cover in (
+            ("region", LEVELS, of.region_coverage),
+            ("coordinate", LEVELS[1::2], of.coordinate_coverage),
+        )
+        for level, coverage in ((level, cover(level, bootstrap)) for level in levels)
+    ]
+    table = pd.DataFrame(rows)
+    write_text(Path("plots/calibration.csv"), table.to_csv(index=False, float_format="%.6g"))
+    save_figure(calibration_figure(table), Path("plots/calibration.png"))
 
 
 def write_predictor(predictor: Predictor, head: str, params: Params) -> None:

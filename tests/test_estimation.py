@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mimi_dynamics.errors import InputError
 from mimi_dynamics.estimation import Fit, fit_densities
 from mimi_dynamics.params import PredictParams, load_params
 from mimi_dynamics.processes import VAR_GAIN
@@ -95,3 +96,11 @@ def test_diverged_training_ends_in_one_line() -> None:
     params = SMALL.model_copy(update={"lr": 1e30})
     with pytest.raises(DivergedError, match=r"^lr = 1e\+30: must be smaller, .* in epoch 0$"):
         gain(simulate("linear", 4000, 3), "gaussian", params=params)
+
+
+def test_data_that_are_not_numbers_stop_training() -> None:
+    """A NaN among the latents is named, and never becomes a metric."""
+    data = simulate("linear", 4000, 3)
+    data.frames[50 * 10 + 20, 1] = math.nan
+    with pytest.raises(InputError, match=r"^1 of \d+ frames of train .* not finite"):
+        gain(data, "gaussian")

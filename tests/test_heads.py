@@ -11,7 +11,7 @@ CONTEXT_DIM = 6
 def perturbed_head(name: str, dim: int) -> torch.nn.Module:
     """A head away from its tame starting point, as training would leave it."""
     torch.manual_seed(0)
-    head = make_head(name, dim, CONTEXT_DIM, width=16, components=3)
+    head = make_head(name, dim, CONTEXT_DIM, width=16, components=3, own_features=1)
     with torch.no_grad():
         for parameter in head.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -78,7 +78,7 @@ def test_rows_do_not_mix(name: str) -> None:
 def test_state_survives_a_round_trip(name: str) -> None:
     """Loaded weights give the same density."""
     head, context, value = perturbed_head(name, 4), torch.randn(5, CONTEXT_DIM), torch.randn(5, 4)
-    other = make_head(name, 4, CONTEXT_DIM, width=16, components=3).eval()
+    other = make_head(name, 4, CONTEXT_DIM, width=16, components=3, own_features=1).eval()
     other.load_state_dict(head.state_dict())
     torch.testing.assert_close(other(context).log_prob(value), head(context).log_prob(value))
 
@@ -117,3 +117,20 @@ def test_samples_hit_both_modes(name: str) -> None:
     samples = head(context[:1]).sample((4000,))[:, 0]
     assert (samples[:, 0] > 0).double().mean().item() == pytest.approx(0.3, abs=0.04)
     assert ((samples - samples.sign()).abs() < 0.5).double().mean() > 0.97
+
+
+def test_own_features_speak_of_their_own_coordinate() -> None:
+    """The last features of the context change the spread of one coordinate each, in their order."""
+    torch.manual_seed(0)
+    head = make_head("flow", 3, 2 + 3, width=16, components=2, own_features=1)
+    with torch.no_grad():
+        head.base.own.view(3, 1, 3, 2)[:, :, 2] = 2.0  # raw scales
+    spread = []
+    for coordinate in range(3):
+        context = torch.zeros(1, 5)
+        context[:, 2 + coordinate] = 1
+        wide, plain = (head(c).sample((4000,)).std((0, 1)) for c in (context, torch.zeros(1, 5)))
+        spread.append(wide / plain)
+    others = torch.stack(spread)[~torch.eye(3, dtype=torch.bool)]
+    assert (torch.stack(spread).diagonal() > 1.5).all()
+    assert ((others - 1).abs() < 0.2).all()

@@ -51,7 +51,7 @@ def test_repository_settings_are_valid() -> None:
         ("predict.lr", float("inf"), "predict.lr = inf"),
         ("predict.dropout", 1.0, "predict.dropout = 1.0: input should be less than 1"),
         ("predict.heads", [], "predict.heads = []"),
-        ("predict.heads", ["mnd"], "'gaussian', 'mdn' or 'flow'"),
+        ("predict.heads", ["mnd"], "'gaussian', 'mdn', 'autoregressive' or 'flow'"),
         ("codec.name", "encodec", "codec.name = 'encodec': input should be 'mimi-mini' or 'mimi'"),
         ("ingest.corpora", ["asterix"], "ingest.corpora.0 = 'asterix'"),
         ("ingest.corpora", ["folder"], "folder.path = '': must name a directory"),

@@ -57,9 +57,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["predict"].update(
         width=16, components=2, pretrain_epochs=1, epochs=2, var_order=2, linear_order=2
     )
-    settings["predict"].update(bootstrap_samples=100, min_steps=100)
+    settings["predict"].update(bootstrap_samples=100, min_steps=60)
     settings["horizons"] = [1, 2]
     settings["controls"].update(frames=2000, clip_frames=40, dim=2)
+    settings["structure"].update(contexts=[1], widths=[4], listen_clips=1)
     settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)
     settings["rollout"].update(listen_samples=1, listen_prompt_frames=4)
     settings["recurrence"].update(neighbours=16, epochs=1)
@@ -88,6 +89,7 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     assert found["delta"]["dnll_nats_per_dim"] == -found["delta"]["gain_nats_per_dim"]
     assert set(found["heads"]) == {"gaussian", "mdn", "flow", "var"}
     assert set(found["surrogates"]) == {"shuffled", "permuted", "linear"}
+    assert set(found["calibration"]) == {"gaussian", "mdn", "flow"}
     for row in found["surrogates"].values():
         assert {"gain_nats_per_dim", "delta_gain_nats_per_dim"} <= set(row)
     for key in ("r2_one_step", "direction_cosine"):
@@ -102,6 +104,10 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     for process, found in metrics(clone, "controls").items():
         assert ("recovered" in found) == (process != "white_noise")
         assert "estimated_nats_per_dim" in found
+    kinds = metrics(clone, "structure")
+    assert set(kinds["context"]) == {"c01", "all"}
+    assert set(kinds["width"]) == {"w004", "w016"}
+    assert len(kinds["component"]) == 6
     free = metrics(clone, "rollout")
     for k in ("k1", "k2"):
         assert set(free[k]["energy_score"]) >= {"rollout", "direct", "climatology", "var"}
@@ -153,10 +159,12 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
     output = run(clone, "dvc", "exp", "run", "-S", "horizon=2").stdout
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'predict':",
+        "Running stage 'structure':",
         "Running stage 'recurrence':",
     ]
     changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    assert set(changed) == {"metrics/predict.json", "metrics/recurrence.json"}
+    stages = ("predict", "structure", "recurrence")
+    assert set(changed) == {f"metrics/{stage}.json" for stage in stages}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
     run(clone, "dvc", "checkout")

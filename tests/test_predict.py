@@ -17,7 +17,7 @@ from tests.test_latents import INFO
 from tests.test_params import ROOT
 
 DIM = 4
-FRAMES = 16_000
+FRAMES = 24_000
 
 
 def write_inputs(process: str, folder: Path) -> None:
@@ -80,8 +80,8 @@ def test_mixture_is_found_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found["best_head"] == "flow"
     assert found["heads"]["var"]["gain_nats_per_dim"] == pytest.approx(0, abs=0.01)
     assert found["r2_one_step"] == pytest.approx(0, abs=0.02)
-    assert found["gain_nats_per_dim"] > 0.75 * true
-    assert found["dynamic_gain_nats_per_dim"] > 0.75 * true
+    assert found["gain_nats_per_dim"] > 0.85 * true
+    assert found["dynamic_gain_nats_per_dim"] > 0.85 * true
     assert found["surrogates"]["linear"]["gain_nats_per_dim"] == pytest.approx(0, abs=0.02)
     predictor, info = load_predictor(Path("models/predictor.safetensors"))
     assert (info["head"], info["horizon"]) == ("flow", 1)

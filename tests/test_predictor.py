@@ -28,17 +28,31 @@ def batches(horizon: int = 1) -> list[Batch]:
     return make_batches(simulate("linear", 2000, DIM), horizon, ORDER, 500)
 
 
-def perturbed(head: str, *, uses_past: bool = True) -> Predictor:
+def perturbed(head: str, *, uses_past: bool = True, context_frames: int = 0) -> Predictor:
     """A predictor away from its starting point."""
     torch.manual_seed(0)
     predictor = make_marginal(fit_var(batches(), batches(), 0), head, 16, 3)
     if uses_past:
-        var = fit_var(batches(), batches(), ORDER)
-        predictor = make_conditional(predictor, var, 16, dropout=0.3)
+        var = fit_var(batches(), batches(), min(ORDER, context_frames or ORDER))
+        predictor = make_conditional(predictor, var, 16, 0.3, context_frames)
     with torch.no_grad():
         for parameter in predictor.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
     return predictor.eval()
+
+
+@pytest.mark.parametrize("context_frames", [1, 2, 4, 8, 16])
+def test_context_reaches_as_far_back_as_it_says(context_frames: int) -> None:
+    """The frame just out of reach makes no difference, the oldest within reach does."""
+    predictor, batch = perturbed("gaussian", context_frames=context_frames), batches()[0]
+    last = batch.context.shape[1] - 1
+    with torch.no_grad():
+        before = predictor.trunk(batch.context)[:, last]
+        for back, moves in ((context_frames, False), (context_frames - 1, True)):
+            context = batch.context.clone()
+            context[:, last - back] += 1
+            after = predictor.trunk(context)[:, last]
+            assert torch.equal(before, after) != moves
 
 
 def changed_from(batch: Batch, time: int) -> Batch:
@@ -110,7 +124,7 @@ def test_var_recovers_an_autoregression() -> None:
 def test_survives_a_round_trip(head: str, tmp_path: Path) -> None:
     """Saved and loaded: the same density to the bit, and what was noted beside it."""
     predictor, batch = perturbed(head), batches()[0]
-    info = {"head": head, "width": 16, "components": 3, "horizon": 2}
+    info = {"head": head, "width": 16, "components": 3, "context_frames": 0, "horizon": 2}
     save_predictor(predictor, tmp_path / "predictor.safetensors", info)
     loaded, read = load_predictor(tmp_path / "predictor.safetensors")
     with torch.no_grad():

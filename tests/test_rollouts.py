@@ -13,7 +13,6 @@ from mimi_dynamics.errors import InputError
 from mimi_dynamics.heads import HEADS
 from mimi_dynamics.heads.scales import SCALE_FLOOR, UNIT
 from mimi_dynamics.predictor import (
-    FRAME_SCALE,
     Predictor,
     make_conditional,
     make_marginal,
@@ -31,6 +30,7 @@ from mimi_dynamics.rollouts import (
     true_frames,
 )
 from mimi_dynamics.sequences import Batch, Sequences
+from mimi_dynamics.trunk import FRAME_SCALE
 from mimi_dynamics.var import Var
 
 DIM = 3
@@ -67,10 +67,11 @@ def known_predictor(lead: int = 1) -> Predictor:
     marginal = make_marginal(unit_normal(), "gaussian", WIDTH, 3)
     predictor = make_conditional(marginal, known_var(lead), WIDTH, dropout=0.3)
     linear = predictor.head.parameters_of
+    forecast = slice(WIDTH + DIM, WIDTH + 2 * DIM)  # after the summary and the newest frame
     with torch.no_grad():
-        predictor.trunk.gate[-DIM:] = 1
+        predictor.trunk.gate[forecast] = 1
         linear.weight.zero_()
-        linear.weight[:DIM, -DIM:] = torch.eye(DIM) / FRAME_SCALE
+        linear.weight[:DIM, forecast] = torch.eye(DIM) / FRAME_SCALE
         deviation = math.sqrt(1 - RHO ** (2 * lead))
         linear.bias[DIM:] = math.log(math.expm1(deviation - SCALE_FLOOR)) - UNIT
     return predictor.eval()
@@ -242,7 +243,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Forecasts:
     folder = tmp_path_factory.mktemp("predictors")
     predictors = {lead: folder / f"k{lead}.safetensors" for lead in (1, 2, 4, 8, 16)}
     for lead, path in predictors.items():
-        info = {"head": "gaussian", "width": WIDTH, "components": 3}
+        info = {"head": "gaussian", "width": WIDTH, "components": 3, "context_frames": 0}
         save_predictor(known_predictor(lead), path, info)
     process = PROCESSES["linear"].simulate(clips=1000, frames=32, dim=DIM, seed=0)
     sequences = process.select("train")

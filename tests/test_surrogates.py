@@ -6,7 +6,7 @@ import torch
 
 from mimi_dynamics.processes import RHO
 from mimi_dynamics.sequences import Sequences
-from mimi_dynamics.surrogates import make_surrogates, permute, shuffle
+from mimi_dynamics.surrogates import keep_loudness, make_surrogates, permute, shuffle
 from tests.simulation import simulate
 
 
@@ -56,3 +56,16 @@ def test_same_seed_same_surrogates() -> None:
     for name in first:
         assert torch.equal(first[name].frames, again[name].frames)
         assert not torch.equal(first[name].frames, other[name].frames)
+
+
+def test_loudness_stays_and_nothing_else() -> None:
+    """Every frame comes from one as loud, of the same split but hardly ever of the same place."""
+    real = simulate("white_noise", 20_000, 2)
+    loudness = 20 * real.frames[:, 0].numpy()
+    found = keep_loudness(real, loudness, torch.Generator().manual_seed(0))
+    after = 20 * found.frames[:, 0].numpy()
+    assert np.corrcoef(loudness, after)[0, 1] > 0.99
+    assert abs(np.corrcoef(real.frames[:, 1], found.frames[:, 1])[0, 1]) < 0.05
+    for split in np.unique(real.splits):
+        before, kept = (data.select(split).frames.sort(0).values for data in (real, found))
+        assert torch.equal(before, kept)

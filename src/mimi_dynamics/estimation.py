@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from mimi_dynamics.errors import InputError
 from mimi_dynamics.params import PredictParams
 from mimi_dynamics.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.sequences import Batch, Sequences, difference_targets, make_batches
@@ -19,6 +20,7 @@ Batches = dict[str, list[Batch]]  # by split
 Density = Literal["conditional", "marginal", "delta_marginal"]
 PAIR: tuple[Density, Density] = ("marginal", "conditional")
 EVALUATED_SPLITS = ("test", "test_voice")
+FLOOR = "var"  # the closed-form ridge VAR, in place of a head
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Fit:
     Attributes:
         row: name of the data, `real` or a surrogate's.
         sequences: the data, every split.
-        head: a key of `heads.HEADS`, or `var` for the closed-form floor.
+        head: a key of `heads.HEADS`, or `FLOOR`.
         horizon: k, in frames.
         params: of the predictor.
         seed: of initial weights, batch order and dropout.
@@ -61,18 +63,31 @@ class Fitted:
 
 
 def fit_densities(job: Fit) -> dict[Density, Fitted]:
-    """Fit on train, stop on validation, score the evaluated splits.
+    """Fit on train, keep what validation likes best, score the evaluated splits.
 
     A density without the past is trained for `pretrain_epochs`; then two copies of it go on for
     `epochs`, one with and one without the past. They differ in nothing else, and the conditional
     has to learn only what the past adds: trained from scratch it ended 0.03 nats/dim above the
     marginal on permuted frames. Where the past does not help on validation, the conditional is
     the marginal.
+
+    Raises:
+        InputError: if a frame is not finite, or no clip of a split is longer than the horizon.
+        DivergedError: if a training loss is not finite.
     """
     splits = ("train", "validation", *evaluated_splits(job.sequences))
+    for split in splits:
+        _check_finite(job, split)
     batches = {split: batches_of(job, split) for split in splits}
-    fitted = (_fit_floors if job.head == "var" else _fit_heads)(job, batches)
+    fitted = (_fit_floors if job.head == FLOOR else _fit_heads)(job, batches)
     return {"delta_marginal": fitted[0]} if job.delta else dict(zip(PAIR, fitted, strict=True))
+
+
+def _check_finite(job: Fit, split: str) -> None:
+    finite = torch.isfinite(job.sequences.select(split).frames).all(1)
+    if not finite.all():
+        bad = int((~finite).sum())
+        raise InputError(f"{bad} of {len(finite)} frames of {split} ({job.row}) are not finite")
 
 
 def _fit_floors(job: Fit, batches: Batches) -> list[Fitted]:
@@ -109,12 +124,14 @@ def _fit_heads(job: Fit, batches: Batches) -> list[Fitted]:
     marginal = _score(train(copy.deepcopy(start), params.epochs, anneal=True), batches)
     if job.delta:
         return [marginal]
-    var = fit_var(batches["train"], batches["validation"], params.var_order)
-    conditional = make_conditional(start, var, params.width, params.dropout)
-    conditional = _score(train(conditional, params.epochs, anneal=True), batches)
+    order = min(params.var_order, params.context_frames or params.var_order)
+    var = fit_var(batches["train"], batches["validation"], order)
+    trunk = var, params.width, params.dropout, params.context_frames
+    conditional = _score(
+        train(make_conditional(start, *trunk), params.epochs, anneal=True), batches
+    )
     if conditional.validation_nll > marginal.validation_nll:
-        forgetful = make_conditional(marginal.predictor, var, params.width, params.dropout)
-        conditional = _score(forgetful, batches)
+        conditional = _score(make_conditional(marginal.predictor, *trunk), batches)
     return [marginal, conditional]
 
 

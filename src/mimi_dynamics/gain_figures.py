@@ -23,6 +23,12 @@ ROW_MEANINGS = {
     "permuted": "frames shuffled\nacross the corpus",
     "linear": "simulated by\na linear model",
 }
+HEAD_COLOURS = {
+    "gaussian": "#9a9a9a",
+    "mdn": "#d98324",
+    "autoregressive": "#4b9b69",
+    "flow": "#1b6ca8",
+}
 HALF_LN_2 = 0.34657359
 
 
@@ -63,34 +69,44 @@ def _bars(axes: Axes, table: Mapping[str, Mapping[str, float]], name: str, title
 
 
 def horizons_figure(table: pd.DataFrame) -> Figure:
-    """Gain on x against lead time, beside what a linear model and shuffled frames give.
+    """Gain against lead time: on x beside shuffled frames, on its change beside pure noise.
 
     Args:
-        table: a row per lead time, `lead_ms`, and the columns `real`, `var`, `shuffled`, each with
-            `_low` and `_high`, in nats per dimension.
+        table: a row per lead time, `lead_ms`, and the columns `real`, `var`, `shuffled`,
+            `delta_var`, `delta_permuted`, each with `_low` and `_high`, in nats per dimension.
     """
-    curves = {
+    on_x = {
         "real": (ROW_COLOURS["real"], "recorded speech"),
         "var": (ROW_COLOURS["linear"], "of that, what a linear model finds"),
         "shuffled": (ROW_COLOURS["shuffled"], "frames shuffled within each clip: no dynamics"),
     }
+    on_change = {
+        "delta_var": (ROW_COLOURS["linear"], "recorded speech, linear model"),
+        "delta_permuted": (ROW_COLOURS["permuted"], "noise: frames permuted over the corpus"),
+    }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.5, 4.4), layout="constrained")
-        axes = figure.subplots()
-        leads = table["lead_ms"]
-        for name, (colour, label) in curves.items():
-            axes.fill_between(
-                leads, table[f"{name}_low"], table[f"{name}_high"], color=colour, alpha=0.25
-            )
-            axes.plot(leads, table[name], color=colour, marker="o", ms=4, label=label)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
-        axes.axhline(0, color="#222222", lw=0.8)
-        axes.set_xlabel("how far ahead, ms")
-        axes.set_ylabel("gain over not knowing the past, nats per dimension")
-        axes.set_title("How far ahead the past tells about the latent", fontsize=12, loc="left")
-        axes.legend(frameon=False)
+        figure = Figure(figsize=(11, 4.4), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+        _draw_curves(left, table, on_x)
+        _draw_curves(right, table, on_change)
+        left.set_ylabel("gain over not knowing the past, nats per dimension")
+        left.set_title("How far ahead the past tells about the latent", fontsize=12, loc="left")
+        right.set_title("The same of its change: noise gains too", fontsize=12, loc="left")
     return figure
+
+
+def _draw_curves(axes: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str]]) -> None:
+    leads = table["lead_ms"]
+    for name, (colour, label) in curves.items():
+        axes.fill_between(
+            leads, table[f"{name}_low"], table[f"{name}_high"], color=colour, alpha=0.25
+        )
+        axes.plot(leads, table[name], color=colour, marker="o", ms=4, label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
+    axes.axhline(0, color="#222222", lw=0.8)
+    axes.set_xlabel("how far ahead, ms")
+    axes.legend(frameon=False)
 
 
 def controls_figure(table: pd.DataFrame) -> Figure:
@@ -122,4 +138,34 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         axes.set_ylabel("nats per dimension")
         axes.set_title("Known answers: share of the true gain recovered", fontsize=12, loc="left")
         axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12))
+    return figure
+
+
+def calibration_figure(table: pd.DataFrame) -> Figure:
+    """How often what came lies where the forecast says, against how often it should.
+
+    Args:
+        table: rows of `head`, `kind` (`region` or `coordinate`), `level`, `coverage` and its
+            interval.
+    """
+    titles = {
+        "region": "Densest region of the whole frame",
+        "coordinate": "Central interval of each coordinate",
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.5, 4.6), layout="constrained")
+        for axes, (kind, title) in zip(
+            figure.subplots(1, 2, sharey=True), titles.items(), strict=True
+        ):
+            axes.plot([0, 1], [0, 1], color="#222222", lw=0.8, ls=":", label="as it should be")
+            for head, rows in table[table["kind"] == kind].groupby("head", sort=False):
+                colour, level = HEAD_COLOURS[head], rows["level"]
+                low, high = rows["coverage_ci_low"], rows["coverage_ci_high"]
+                axes.fill_between(level, low, high, color=colour, alpha=0.25)
+                axes.plot(level, rows["coverage"], color=colour, marker="o", ms=3, label=head)
+            axes.set_title(title, fontsize=12, loc="left")
+            axes.set_xlabel("probability said to be inside")
+            axes.set_aspect("equal")
+        figure.axes[0].set_ylabel("share of held-out frames inside")
+        figure.axes[0].legend(frameon=False)
     return figure

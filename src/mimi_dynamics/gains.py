@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 
-from mimi_dynamics.estimation import Fit, Fitted, batches_of, fit_densities
+from mimi_dynamics.estimation import FLOOR, Fit, Fitted, batches_of, fit_densities
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.scoring import ClipBootstrap, Estimate, r2_equivalent
 from mimi_dynamics.sequences import Sequences
 
 POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
 Fits = dict[tuple[str, str, str], Fitted]  # by row, head, density
+Frames = Literal["all", "voiced", "silent"]
 
 
 def fit_all(template: Fit, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
@@ -21,12 +23,12 @@ def fit_all(template: Fit, rows: Mapping[str, Sequences], heads: list[str]) -> t
     Args:
         template: settings shared by all fits.
         rows: the data by name, `real` among them.
-        heads: the heads to try, beside the closed-form `var`.
+        heads: the heads to try, beside `FLOOR`.
 
     Returns:
         All fits, and the name of the head with the best conditional validation NLL on real data.
     """
-    jobs = [_fit(template, rows, "real", head) for head in [*heads, "var"]]
+    jobs = [_fit(template, rows, "real", head) for head in [*heads, FLOOR]]
     # The point forecast wants the gaussian head on the shuffled twin too, whichever head wins.
     points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
     fits = fit_many(jobs + points)
@@ -49,7 +51,7 @@ def _fit(template: Fit, rows: Mapping[str, Sequences], row: str, head: str) -> F
 def fit_many(jobs: list[Fit]) -> Fits:
     """Run fits on all cores, each once even if asked for twice."""
     # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
-    cost = {"flow": 0, "mdn": 1, "gaussian": 2, "var": 3}
+    cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, FLOOR: 4}
     unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
     ordered = [unique[key] for key in sorted(unique)]
     fitted = run_parallel(fit_densities, ordered, "fit")
@@ -104,22 +106,23 @@ class Gains:
         self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
         self.dim = template.sequences.dim
 
-    def nll(self, row: str, head: str, density: str, *, voiced: bool = False) -> Estimate:
-        """Mean NLL in nats per dimension, of all or only the voiced scored frames."""
+    def nll(self, row: str, head: str, density: str, frames: Frames = "all") -> Estimate:
+        """Mean NLL in nats per dimension, of all or only some of the scored frames."""
         values = self.fits[row, head, density].nll[self.split]
         scored = self.scored[row]
-        kept = scored.voiced if voiced else np.full(len(values), fill_value=True)
+        every = np.full(len(values), fill_value=True)
+        kept = {"all": every, "voiced": scored.voiced, "silent": ~scored.voiced}[frames]
         return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
 
-    def gain(self, row: str, head: str, *, delta: bool = False, voiced: bool = False) -> Estimate:
+    def gain(self, row: str, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
         """NLL of the marginal minus NLL of the conditional, in nats per dimension."""
-        marginal = self.nll(row, head, "delta_marginal" if delta else "marginal", voiced=voiced)
-        return marginal - self.nll(row, head, "conditional", voiced=voiced)
+        marginal = self.nll(row, head, "delta_marginal" if delta else "marginal", frames)
+        return marginal - self.nll(row, head, "conditional", frames)
 
-    def dynamic_gain(self, head: str, *, delta: bool = False, voiced: bool = False) -> Estimate:
+    def dynamic_gain(self, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
         """Gain on real data beyond that on shuffled frames: the evidence for dynamics."""
-        real = self.gain("real", head, delta=delta, voiced=voiced)
-        return real - self.gain("shuffled", head, delta=delta, voiced=voiced)
+        real = self.gain("real", head, delta=delta, frames=frames)
+        return real - self.gain("shuffled", head, delta=delta, frames=frames)
 
 
 def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) -> ClipBootstrap:
@@ -156,9 +159,13 @@ def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
     return {
         **gains.gain("real", head).metrics("gain_nats_per_dim"),
         **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
-        **gains.dynamic_gain(head, voiced=True).metrics("voiced_dynamic_gain_nats_per_dim"),
+        **gains.dynamic_gain(head, frames="voiced").metrics("voiced_dynamic_gain_nats_per_dim"),
         **gains.gain("shuffled", head).metrics("shuffled_gain_nats_per_dim"),
-        **gains.gain("real", "var").metrics("linear_gain_nats_per_dim"),
+        **gains.gain("real", FLOOR).metrics("linear_gain_nats_per_dim"),
+        "delta": {
+            **gains.gain("real", FLOOR, delta=True).metrics("linear_gain_nats_per_dim"),
+            **gains.gain("permuted", FLOOR, delta=True).metrics("permuted_gain_nats_per_dim"),
+        },
         "frames": len(gains.scored["real"].clip),
     }
 
@@ -167,8 +174,8 @@ def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
     """Headline gains of one split: on x and on Δx, all and voiced frames."""
     gain, dynamic = gains.gain("real", head), gains.dynamic_gain(head)
     voiced, voiced_dynamic = (
-        gains.gain("real", head, voiced=True),
-        gains.dynamic_gain(head, voiced=True),
+        gains.gain("real", head, frames="voiced"),
+        gains.dynamic_gain(head, frames="voiced"),
     )
     delta = gains.gain("real", head, delta=True)
     return {

@@ -20,7 +20,7 @@ from mimi_dynamics.lookup_keys import KEYS, METRICS, KeyData
 from mimi_dynamics.lookup_search import matching, nearest
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.scoring import ClipBootstrap, Estimate
-from mimi_dynamics.sequences import Batch, scored_frames
+from mimi_dynamics.sequences import scored_frames, thin
 
 # Of a longer split every second, third, ... frame is taken: cost stays bounded on a large corpus,
 # and an interval over clips hardly widens.
@@ -252,7 +252,7 @@ def score_predictor(job: Yardstick) -> Scores:
     """
     pairs, known = moments(job.data, job.split), outcomes(job.data, moments(job.data, "train"))
     stride = _stride(job.data, job.split)
-    batches = [_thinned(batch, stride) for batch in job.data.batches(job.split)]
+    batches = [thin(batch, stride) for batch in job.data.batches(job.split)]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.data.seed)
         sample = torch.cat([job.predictor.sample(b, job.samples) for b in batches], 1)
@@ -262,10 +262,3 @@ def score_predictor(job: Yardstick) -> Scores:
     # x_t is known: the change is missed by as much as x is.
     error = missed.sum(-1, keepdim=True).expand(-1, 2)
     return _score(job.data, pairs, known, error, error[:, :0], sample)
-
-
-def _thinned(batch: Batch, stride: int) -> Batch:
-    kept = batch.frame % stride == 0
-    scored = batch.scored.clone()
-    scored[batch.scored] = kept
-    return batch._replace(scored=scored, frame=batch.frame[kept])

@@ -56,7 +56,7 @@ def run_parallel(
         initargs=(1,),
     ) as pool:
         futures = [pool.submit(work, job) for job in jobs]
-        with tqdm(total=len(jobs), desc=description, unit="fit", disable=None) as progress:
+        with tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress:
             for future in futures:
                 future.add_done_callback(lambda _: progress.update())
             return [future.result() for future in futures]

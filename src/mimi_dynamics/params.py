@@ -22,7 +22,7 @@ from mimi_dynamics.errors import InputError
 PARAMS_FILE = Path("params.yaml")
 
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
-HeadName = Literal["gaussian", "mdn", "flow"]
+HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 Name = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -157,6 +157,7 @@ class PredictParams(Section):
     warmup_frames: Annotated[int, Field(ge=0)]
     var_order: Count
     linear_order: Count
+    context_frames: Literal[0, 1, 2, 4, 8, 16, 32, 64]
     width: Count
     components: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -188,6 +189,14 @@ class RolloutParams(Section):
     listen_prompt_frames: Count
 
 
+class StructureParams(Section):
+    """How much past and how much capacity a prediction needs, and where its gain lives."""
+
+    contexts: Annotated[list[Literal[1, 2, 4, 8, 16, 32, 64]], Field(min_length=1)]
+    widths: Annotated[list[Count], Field(min_length=1)]
+    listen_clips: Count
+
+
 class RecurrenceParams(Section):
     """Looking up what came after similar moments."""
 
@@ -210,6 +219,7 @@ class Params(Section):
     latents: LatentsParams
     predict: PredictParams
     controls: ControlsParams
+    structure: StructureParams
     rollout: RolloutParams
     recurrence: RecurrenceParams
 

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.parallel import one_thread_each
-from mimi_dynamics.predictor import LinearForecast, Predictor, State, Whitening
+from mimi_dynamics.predictor import Predictor, Whitening
 from mimi_dynamics.sequences import Batch, Sequences
+from mimi_dynamics.trunk import LinearForecast, State
 from mimi_dynamics.var import Var
 
 

@@ -141,6 +141,14 @@ def scored_frames(batches: Sequence[Batch]) -> int:
     return sum(len(batch.frame) for batch in batches)
 
 
+def thin(batch: Batch, stride: int) -> Batch:
+    """The same batch with only those targets scored whose frame is a multiple of `stride`."""
+    kept = batch.frame % stride == 0
+    scored = batch.scored.clone()
+    scored[batch.scored] = kept
+    return batch._replace(scored=scored, frame=batch.frame[kept])
+
+
 def difference_targets(sequences: Sequences, horizon: int) -> Tensor:
     """(frames, dim) Δx = x_i − x_{i−horizon} at every frame i; zero where there is no such past."""
     delta = torch.zeros_like(sequences.frames)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mimi_dynamics.sequences import Sequences, make_batches
 from mimi_dynamics.var import Var, fit_var
 
+LOUDNESS_BINS = 64
 LINEAR_BURN_IN = 64  # frames thrown away before a simulated clip: 5 s, over ten times its memory
 
 
@@ -25,13 +26,34 @@ def shuffle(sequences: Sequences, generator: torch.Generator) -> Sequences:
 
 def permute(sequences: Sequences, generator: torch.Generator) -> Sequences:
     """Permute frames across the whole corpus, within each split: what is left must gain nothing."""
-    noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64)
-    order = torch.empty(len(sequences.frames), dtype=torch.int64)
-    for split in np.unique(sequences.splits):
-        in_split = (sequences.splits == split)[sequences.clip_of_frame]
-        here = torch.from_numpy(np.flatnonzero(in_split))
-        order[here] = here[torch.argsort(noise[here])]
-    return _reorder(sequences, order)
+    return _permute_within(sequences, np.zeros(len(sequences.frames)), generator)
+
+
+def keep_loudness(
+    sequences: Sequences, rms_db: np.ndarray, generator: torch.Generator
+) -> Sequences:
+    """Permute frames among those of the same split that are as loud, one of `LOUDNESS_BINS` steps.
+
+    The course of loudness stays, all else is lost: what this row gains, speech and silence tell.
+
+    Args:
+        sequences: the data.
+        rms_db: (frames,) loudness.
+        generator: of the permutation.
+    """
+    steps = np.quantile(rms_db, np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
+    return _permute_within(sequences, np.searchsorted(steps, rms_db), generator)
+
+
+def _permute_within(
+    sequences: Sequences, group: np.ndarray, generator: torch.Generator
+) -> Sequences:
+    """Permute the frames of each split that are of the same group."""
+    noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64).numpy()
+    split = np.unique(sequences.splits, return_inverse=True)[1][sequences.clip_of_frame]
+    order = np.empty(len(noise), dtype=np.int64)
+    order[np.lexsort((group, split))] = np.lexsort((noise, group, split))
+    return _reorder(sequences, torch.from_numpy(order))
 
 
 def _reorder(sequences: Sequences, order: Tensor) -> Sequences:

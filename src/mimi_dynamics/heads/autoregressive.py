@@ -25,19 +25,26 @@ class AutoregressiveMixtureHead(nn.Module):
         context_dim: features of the context vector.
         width: hidden units.
         components: of every mixture.
+        own_features: how many features, at the end of the context, speak of each coordinate alone:
+            a linear path leads from them to that coordinate's mixture, and nothing else sees them.
+            Seen by all, they cost a process whose scales jump 5 % of its information: over-fitting.
     """
 
-    def __init__(self, dim: int, context_dim: int, width: int, components: int) -> None:
+    def __init__(
+        self, dim: int, context_dim: int, width: int, components: int, own_features: int = 0
+    ) -> None:
         super().__init__()
         self.dim, self.components = dim, components
+        self.shared_features = context_dim - own_features * dim
         self.network = MADE(
             dim,
             width,
-            context_features=context_dim,
+            context_features=self.shared_features,
             num_blocks=1,
             output_multiplier=3 * components,
         )
-        self.linear = nn.Linear(context_dim, 3 * components * dim, bias=False)
+        self.linear = nn.Linear(self.shared_features, 3 * components * dim, bias=False)
+        self.own = nn.Parameter(0.01 * torch.randn(dim, own_features, 3 * components))
         self.memory = nn.Parameter(torch.ones(dim, 1))
         self.raw_freedom = nn.Parameter(torch.full((dim, components), 6.0))
         nn.init.normal_(self.network.final_layer.weight, std=0.01)
@@ -53,7 +60,11 @@ class AutoregressiveMixtureHead(nn.Module):
 
     def terms(self, value: Tensor, context: Tensor) -> tuple[Tensor, SharedFreedomStudentT]:
         """(rows, dim, components) logits and components; those of d depend on `value` before d."""
-        parameters = self.network(value, context) + self.linear(context)
+        shared = context[:, : self.shared_features]
+        own = context[:, self.shared_features :].view(len(context), self.dim, -1)
+        parameters = self.network(value, shared) + self.linear(shared)
+        parameters = parameters.view(-1, self.dim, 3 * self.components)
+        parameters = parameters + torch.einsum("rdf,dfp->rdp", own, self.own)
         parameters = parameters.view(-1, self.dim, 3, self.components)
         logits, means, raw_scales = parameters.unbind(2)
         freedom = 2 + functional.softplus(self.raw_freedom)
@@ -71,11 +82,15 @@ class AutoregressiveMixture(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """(rows,) log density of `value` of (rows, dim)."""
+        return self.log_prob_by_coordinate(value).sum(-1)
+
+    def log_prob_by_coordinate(self, value: Tensor) -> Tensor:
+        """(rows, dim) log density of each coordinate given those before it."""
         logits, components = self.head.terms(value, self.context)
         likelihood = components.log_prob(value[..., None])
         explained = likelihood.cumsum(1) - likelihood
-        log_weights = torch.log_softmax(logits + self.head.memory * explained, -1)
-        return (log_weights + likelihood).logsumexp(-1).sum(-1)
+        logits = logits + self.head.memory * explained
+        return (logits + likelihood).logsumexp(-1) - logits.logsumexp(-1)
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         """(*sample_shape, rows, dim) independent draws, one pass of the network a coordinate."""

@@ -31,20 +31,27 @@ class FlowHead(nn.Module):
         context_dim: features of the context vector.
         width: hidden units of the layer and of the base.
         components: number of mixture components of the base.
+        own_features: see `AutoregressiveMixtureHead`.
     """
 
-    def __init__(self, dim: int, context_dim: int, width: int, components: int) -> None:
+    def __init__(
+        self, dim: int, context_dim: int, width: int, components: int, own_features: int = 0
+    ) -> None:
         super().__init__()
-        self.base = AutoregressiveMixtureHead(dim, context_dim, width, components)
+        self.base = AutoregressiveMixtureHead(dim, context_dim, width, components, own_features)
         layer = MaskedAffineAutoregressiveTransform(
-            dim, width, context_features=context_dim, num_blocks=1
+            dim, width, context_features=self.base.shared_features, num_blocks=1
         )
         _start_at_identity(layer.autoregressive_net.final_layer)
         self.transform = CompositeTransform([layer, ReversePermutation(dim)])
 
     def forward(self, context: Tensor) -> Distribution:
         """Distribution over (rows, dim) for a context of (rows, context_dim)."""
-        return FlowDistribution(self.transform, self.base(context), context)
+        shared = context[:, : self.base.shared_features]
+        own = context[:, self.base.shared_features :].view(len(context), self.base.dim, -1)
+        # The base sees the coordinates from last to first.
+        reversed_context = torch.cat([shared, own.flip(1).flatten(1)], 1)
+        return FlowDistribution(self.transform, self.base(reversed_context), shared)
 
 
 def _start_at_identity(final_layer: nn.Linear) -> None:

@@ -1,0 +1,93 @@
+"""Where the gain lives: by principal component, and by what each component does to the sound."""
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mimi_dynamics.codec import Codec
+from mimi_dynamics.codec_losses import log_mel_distance
+from mimi_dynamics.estimation import Fit, batches_of
+from mimi_dynamics.gains import Fits
+from mimi_dynamics.latents import Latents
+from mimi_dynamics.normalizer import Normalizer
+from mimi_dynamics.predictor import Predictor
+from mimi_dynamics.scoring import ClipBootstrap
+
+
+def component_gains(job: Fit, fits: Fits, split: str) -> np.ndarray:
+    """(scored, dim) nats that the past tells of each component, those before it being known.
+
+    By the chain rule they sum to the gain of the frame.
+
+    Args:
+        job: of the head `autoregressive`.
+        fits: with the two densities of that fit.
+        split: to be scored.
+    """
+    conditional, marginal = (
+        _terms(fits[job.row, job.head, density].predictor, job, split)
+        for density in ("conditional", "marginal")
+    )
+    return conditional - marginal
+
+
+def _terms(predictor: Predictor, job: Fit, split: str) -> np.ndarray:
+    predictor.eval()
+    with torch.no_grad():
+        terms = [predictor.log_prob_by_coordinate(batch) for batch in batches_of(job, split)]
+    return torch.cat(terms).double().numpy()
+
+
+def component_effects(
+    codec: Codec, normalizer: Normalizer, latents: Latents, clips: int, seed: int
+) -> np.ndarray:
+    """(dim,) log-mel distance in nepers when one component is shuffled in time before decoding.
+
+    Args:
+        codec: decodes latents.
+        normalizer: from latents to components.
+        latents: of all clips.
+        clips: how many of the test split to decode, evenly spaced.
+        seed: of the shuffling.
+    """
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum(latents.lengths)
+    of_test = np.flatnonzero(latents.splits == "test")
+    chosen = of_test[np.unique(np.linspace(0, len(of_test) - 1, clips).astype(int))]
+    distances = []
+    for clip in tqdm(chosen, desc="listen", unit="clip", disable=None):
+        kept = normalizer.normalize(latents.values[ends[clip] - latents.lengths[clip] : ends[clip]])
+        dim = kept.shape[1]
+        versions = np.repeat(kept[None], dim + 1, 0)  # the last one stays whole
+        for component in range(dim):
+            versions[component, :, component] = rng.permutation(kept[:, component])
+        restored = np.stack([normalizer.restore(version) for version in versions])
+        with torch.no_grad():
+            *changed, whole = codec.decode(torch.from_numpy(restored))
+        distances.append([log_mel_distance(audio[None], whole[None]).item() for audio in changed])
+    return np.mean(distances, 0)
+
+
+def effect_metrics(
+    gains: np.ndarray, effects: np.ndarray, clip: np.ndarray, bootstrap: ClipBootstrap
+) -> dict[str, object]:
+    """Gain and effect of every component, and the gain with each weighted by its effect.
+
+    Args:
+        gains: (frames, dim) in nats.
+        effects: (dim,) in nepers.
+        clip: (frames,) index of each frame's clip.
+        bootstrap: draws of the clips.
+    """
+    by_component = [bootstrap.mean(gain, clip) for gain in gains.T]
+    weighted = gains @ (effects / effects.sum())
+    return {
+        "component": {
+            f"pc{number:02d}": gain.metrics("gain_nats") | {"log_mel_effect": float(effect)}
+            for number, (gain, effect) in enumerate(zip(by_component, effects, strict=True), 1)
+        },
+        "by_effect_on_sound": {
+            **bootstrap.mean(gains.mean(1), clip).metrics("plain_gain_nats_per_dim"),
+            **bootstrap.mean(weighted, clip).metrics("weighted_gain_nats_per_dim"),
+        },
+    }
