@@ -223,8 +223,7 @@ def test_truth_after_the_start_does_not_reach_the_samples() -> None:
 
     predictor = any_predictor()
     assert torch.equal(rolled(10), rolled(20))
-    # Later frames draw near each other again: what a frame changes fades.
-    assert not torch.isclose(rolled(9), rolled(20))[:, :, :4].any()
+    assert (rolled(9) != rolled(20)).all()
     assert not torch.isclose(rolled(20, seed=1), rolled(20)).any()
 
 

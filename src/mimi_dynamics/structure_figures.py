@@ -9,8 +9,8 @@ from mimi_dynamics.figures import STYLE
 from mimi_dynamics.gain_figures import ROW_COLOURS
 
 FRAME_MEANINGS = {
-    "voiced": "frames of speech",
-    "silent": "frames of silence",
+    "voiced": "frames\nof speech",
+    "silent": "frames\nof silence",
     "loudness_only": "only the course\nof loudness kept",
     "beyond_loudness": "all frames,\nbeyond that",
 }
