@@ -1,7 +1,8 @@
 """Free-running generation: roll z_dyn, draw z_rec from the prior, reconstruct; beside raw x."""
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,13 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics.energy import CLIMATOLOGY_SAMPLES, energy_score
+from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.rollouts import Starts, read_past, roll_out, seeded, true_frames
 from mimi_dynamics.rssm import Rssm
 from mimi_dynamics.sequences import Sequences
 
-STARTS_AT_ONCE = 32
+STARTS_PER_JOB = 32  # fixed, so that samples do not depend on the cores
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,27 @@ class Generation:
 
 
 def score_generation(job: Generation) -> pd.DataFrame:
-    """Draw and score.
+    """Draw and score, on all cores.
 
     Returns:
         For every row (`rssm`, `raw`, `climatology`), lead and start that reaches it: `row`,
         `lead`, `clip`, `past`, `energy_score`.
     """
+    parts = [
+        replace(
+            job,
+            starts=job.starts[first : first + STARTS_PER_JOB],
+            seed=zlib.crc32(f"{job.seed} generation {first}".encode()),
+        )
+        for first in range(0, len(job.starts), STARTS_PER_JOB)
+    ]
+    return pd.concat(run_parallel(score_part, parts, "generate"), ignore_index=True)
+
+
+def score_part(job: Generation) -> pd.DataFrame:
+    """The same for a few starts."""
     with seeded(job.seed):
-        groups = [
-            job.starts[first : first + STARTS_AT_ONCE]
-            for first in range(0, len(job.starts), STARTS_AT_ONCE)
-        ]
-        return pd.concat([_score(job, starts) for starts in groups], ignore_index=True)
+        return _score(job, job.starts)
 
 
 def _score(job: Generation, starts: Starts) -> pd.DataFrame:

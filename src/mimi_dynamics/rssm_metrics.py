@@ -7,7 +7,7 @@ import pandas as pd
 
 from mimi_dynamics.energy import ForecastScores
 from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.rssm_sweep import RAW, SURROGATES, Sweep, long_raw
+from mimi_dynamics.rssm_sweep import RAW, RAW_SHUFFLED, SURROGATES, Sweep, long_raw
 
 FRAMES_PER_SECOND = 1000 / FRAME_MS
 COURSE_POINTS = 100  # of each model's course in the table
@@ -52,7 +52,9 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
     """All of `metrics/rssm.json` but what is decoded or generated."""
     metrics = sweep_metrics(sweep, chosen)
     surrogates = {row: sweep.ease(row, "test").metrics("ease") for row in SURROGATES}
+    surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")
     dynamic = sweep.ease(chosen, "test") - sweep.ease("shuffled", "test")
+    raw_dynamic = sweep.ease(RAW, "test") - sweep.ease(RAW_SHUFFLED, "test")
     longer = sweep.sufficiency(chosen, "test", long_raw(sweep.params))
     metrics |= {
         "chosen": chosen,
@@ -60,6 +62,8 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
         "state_stride": sweep.params.rssm.state_stride,
         "surrogates": surrogates,
         **dynamic.metrics("dynamic_ease"),
+        **raw_dynamic.metrics("raw_dynamic_ease"),
+        **(dynamic - raw_dynamic).metrics("dynamic_ease_over_raw"),
         **longer.metrics("long_lead_sufficiency"),
         "long_lead": sweep.params.rssm.long_lead,
         "rivals": {

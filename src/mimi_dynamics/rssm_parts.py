@@ -16,9 +16,10 @@ DILATIONS = (1, 2, 4, 8)
 WINDOW = 4  # newest states that the dynamics see
 SHRINKAGE = 1e-3  # of a batch's covariance towards the identity
 MOMENTUM = 0.05  # of a batch in the running mean and covariance
-DUAL_RATE = 0.1  # per step, of the logarithm of the multiplier
+DUAL_RATE = 0.05  # per step, of the logarithm of the multiplier, and per e-fold of excess
+DAMPING = 1.5  # the same at once; without it KL and multiplier swing to the end of training
 KL_MEMORY = 0.8  # of the running mean of the KL, per step
-MULTIPLIER_RANGE = (0.03, 1e3)  # wider at the bottom, it takes long to come back up
+MULTIPLIER_RANGE = (0.01, 1e3)
 
 
 class StateEncoder(nn.Module):
@@ -172,11 +173,12 @@ class StateDynamics(nn.Module):
 
 
 class Budget:
-    """The multiplier β of KL ≤ budget, by dual ascent on its logarithm.
+    """The multiplier β of KL ≤ budget, by damped dual ascent on its logarithm.
 
     As the constraint of Rezende & Viola 2018 (arXiv 1810.00597), the other way round: there the
-    reconstruction is held and the KL falls, here the KL is held. The relative excess, averaged
-    over steps, raises β while the budget is overspent, and lowers it while it is not.
+    reconstruction is held and the KL falls, here the KL is held. log β is the sum of all excess so
+    far and of the present one (the proportional term of Stooke et al. 2020, arXiv 2007.03964), the
+    excess being log(KL / budget) of a running mean.
 
     Args:
         nats_per_frame: the budget.
@@ -186,14 +188,15 @@ class Budget:
         self.nats_per_frame = nats_per_frame
         self.multiplier = 1.0
         self.mean_kl = nats_per_frame
+        self.sum = 0.0
 
     def ascend(self, kl: float) -> None:
         """One step, after one batch of that mean KL in nats per frame."""
         self.mean_kl = KL_MEMORY * self.mean_kl + (1 - KL_MEMORY) * kl
-        excess = max(-1.0, min(1.0, self.mean_kl / self.nats_per_frame - 1))
-        low, high = MULTIPLIER_RANGE
-        raised = self.multiplier * math.exp(DUAL_RATE * excess)
-        self.multiplier = max(low, min(high, raised))
+        excess = max(-1.0, min(1.0, math.log(max(self.mean_kl, 1e-9) / self.nats_per_frame)))
+        low, high = (math.log(bound) for bound in MULTIPLIER_RANGE)
+        self.sum = max(low, min(high, self.sum + DUAL_RATE * excess))
+        self.multiplier = math.exp(max(low, min(high, self.sum + DAMPING * excess)))
 
 
 def energy_of_pair(first: Tensor, second: Tensor, target: Tensor) -> Tensor:

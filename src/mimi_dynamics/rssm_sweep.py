@@ -37,6 +37,7 @@ from mimi_dynamics.surrogates import make_surrogates
 from mimi_dynamics.training import TrainingParams
 
 RAW = "raw"
+RAW_SHUFFLED = "raw_shuffled"
 SURROGATES = ("shuffled", "linear")
 
 
@@ -200,7 +201,8 @@ def _question(sweep: Sweep, chosen: str, states: Tensor) -> None:
     params = sweep.params
     made = make_surrogates(sweep.data, params.predict.linear_order, params.seed)
     model = sweep.trained[chosen].model
-    sweep.add({row: encode_states(model, made[row]) for row in SURROGATES}, readout=False)
+    of_state = {row: encode_states(model, made[row]) for row in SURROGATES}
+    sweep.add(of_state | {RAW_SHUFFLED: made["shuffled"].frames}, readout=False)
     sweep.add({long_raw(params): sweep.data.frames}, readout=False, lead=params.rssm.long_lead)
     sweep.tell([chosen], long_raw(params))
 
