@@ -20,6 +20,8 @@ RIVAL_LABELS = {
     "slow_average_4": "slow features,\naverage of 4",
     "vae": "VAE",
 }
+BELOW = ("vae", "pca")  # labels that would lie on others above their points
+SHUFFLED_LABEL = "of that, on shuffled frames: what the encoder alone makes easy"
 
 
 def rssm_figure(points: pd.DataFrame, course: pd.DataFrame, title: str) -> Figure:
@@ -59,11 +61,14 @@ def _frontier(axes: Axes, points: pd.DataFrame) -> None:
     axes.plot([], [], "o", color=STATE, label="learned state z_dyn, by budget of z_rec")
     if points["collapsed"].any():
         axes.plot([], [], "X", color=STATE, label="the same, collapsed")
-    axes.set_xlim(0, 1.08)
-    axes.set_ylim(bottom=0)
+    known = points[points["shuffled_ease"].notna()]
+    axes.plot(known["fidelity"], known["shuffled_ease"], "_", color="#222222", ms=14, mew=2)
+    axes.plot([], [], "_", color="#222222", ms=10, mew=2, label=SHUFFLED_LABEL)
+    axes.set_xlim(0, 1.1)
+    axes.set_ylim(0, 1.45 * points["ease"].max())  # room for the legend
     axes.set_xlabel("fidelity: R² of x read from it")
     axes.set_ylabel("ease: gain over the gain if all but the noise floor were known")
-    axes.legend(frameon=False, loc="upper right", fontsize=9)
+    axes.legend(frameon=False, loc="upper left", fontsize=9)
 
 
 def _mark(axes: Axes, row: pd.Series, colour: str, marker: str, label: str) -> None:
@@ -71,7 +76,8 @@ def _mark(axes: Axes, row: pd.Series, colour: str, marker: str, label: str) -> N
     x, y = (np.array(error)[:, None] for error in errors)
     at = row["fidelity"], row["ease"]
     axes.errorbar(*at, yerr=y, xerr=x, color=colour, marker=marker, ms=6, lw=1)
-    axes.annotate(label, at, (6, 5), textcoords="offset points", fontsize=8, color=colour)
+    offset = (6, -11) if row["candidate"] in BELOW else (6, 5)
+    axes.annotate(label, at, offset, textcoords="offset points", fontsize=8, color=colour)
 
 
 def _envelope(axes: Axes, rivals: pd.DataFrame, label: str) -> None:

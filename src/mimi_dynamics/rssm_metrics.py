@@ -100,7 +100,12 @@ def generation_metrics(table: pd.DataFrame, samples: int, seed: int) -> dict[str
 
 
 def frontier_table(sweep: Sweep, chosen: str) -> pd.DataFrame:
-    """Fidelity and ease of every candidate on test, one row each."""
+    """Fidelity and ease of every candidate on test, one row each.
+
+    Of raw x and of the chosen state also the ease on frames shuffled within each clip.
+    """
+    shuffled = {RAW: RAW_SHUFFLED, chosen: "shuffled"}
+    shuffled_ease = {name: sweep.ease(row, "test").value for name, row in shuffled.items()}
     rows = []
     for dim, names in sweep.rivals.items():
         models = [name for name, job in sweep.jobs.items() if job.state_dim == dim]
@@ -116,6 +121,7 @@ def frontier_table(sweep: Sweep, chosen: str) -> pd.DataFrame:
                     **sweep.fidelity(name, "test").metrics("fidelity"),
                     **sweep.ease(name, "test").metrics("ease"),
                     "latent_fidelity": sweep.fidelity(name, "test", "latent").value,
+                    "shuffled_ease": shuffled_ease.get(name, math.nan),
                 }
             )
     return pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
