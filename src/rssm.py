@@ -22,17 +22,17 @@ from mimi_dynamics.latents import Latents, read_latents
 from mimi_dynamics.normalizer import Normalizer, load_normalizer, normalized_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.rollouts import choose_starts
-from mimi_dynamics.rssm_decoding import decoded_distances
-from mimi_dynamics.rssm_figures import rssm_figure
-from mimi_dynamics.rssm_generation import Generation, score_generation
-from mimi_dynamics.rssm_metrics import (
+from mimi_dynamics.rssm.decoding import decoded_distances
+from mimi_dynamics.rssm.figures import rssm_figure
+from mimi_dynamics.rssm.generation import Generation, score_generation
+from mimi_dynamics.rssm.metrics import (
     course_table,
     frontier_table,
     generation_metrics,
     rssm_metrics,
 )
-from mimi_dynamics.rssm_sweep import RAW, Sweep, run_sweep
-from mimi_dynamics.rssm_training import encode_states, save_rssm
+from mimi_dynamics.rssm.sweep import RAW, Sweep, run_sweep
+from mimi_dynamics.rssm.training import encode_states, save_rssm
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.states import at_updates, write_states
 

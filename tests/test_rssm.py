@@ -10,11 +10,11 @@ from torch import Tensor
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.params import RssmParams, load_params
-from mimi_dynamics.rssm import Rssm, RssmShape
-from mimi_dynamics.rssm_diagnosis import collapse_signs, diagnose
-from mimi_dynamics.rssm_evaluation import Measure, ease, measure
-from mimi_dynamics.rssm_parts import MULTIPLIER_RANGE, NOISE_FLOOR, Budget, energy_of_pair
-from mimi_dynamics.rssm_training import (
+from mimi_dynamics.rssm.diagnosis import collapse_signs, diagnose
+from mimi_dynamics.rssm.evaluation import Measure, ease, measure
+from mimi_dynamics.rssm.model import Rssm, RssmShape
+from mimi_dynamics.rssm.parts import MULTIPLIER_RANGE, NOISE_FLOOR, Budget, energy_of_pair
+from mimi_dynamics.rssm.training import (
     RssmJob,
     Trained,
     encode_states,

@@ -9,9 +9,9 @@ import torch
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.latents import Latents
-from mimi_dynamics.rssm_evaluation import Fidelity
-from mimi_dynamics.rssm_frontier import above_frontier, frontier
-from mimi_dynamics.rssm_rivals import moving_average, slow_features
+from mimi_dynamics.rssm.evaluation import Fidelity
+from mimi_dynamics.rssm.frontier import above_frontier, frontier
+from mimi_dynamics.rssm.rivals import moving_average, slow_features
 from mimi_dynamics.scoring import ClipBootstrap, Estimate
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.states import at_updates, make_candidate, read_states, write_states

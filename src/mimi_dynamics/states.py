@@ -21,7 +21,7 @@ from torch import Tensor
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import atomic_path
 from mimi_dynamics.latents import Latents
-from mimi_dynamics.rssm_parts import NOISE_FLOOR, moments
+from mimi_dynamics.rssm.parts import NOISE_FLOOR, moments
 from mimi_dynamics.sequences import Sequences
 
 # The gain at which all but the noise of a coordinate is predicted: ease 1.

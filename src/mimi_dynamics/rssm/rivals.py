@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
-from mimi_dynamics.rssm_parts import NOISE_FLOOR, DiagonalGaussian
+from mimi_dynamics.rssm.parts import NOISE_FLOOR, DiagonalGaussian
 from mimi_dynamics.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.training import TrainingParams, fit
 

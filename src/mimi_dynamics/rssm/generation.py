@@ -13,7 +13,7 @@ from mimi_dynamics.energy import CLIMATOLOGY_SAMPLES, energy_score
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.rollouts import Starts, read_past, roll_out, seeded, true_frames
-from mimi_dynamics.rssm import Rssm
+from mimi_dynamics.rssm.model import Rssm
 from mimi_dynamics.sequences import Sequences
 
 STARTS_PER_JOB = 32  # fixed, so that samples do not depend on the cores

@@ -13,8 +13,8 @@ from mimi_dynamics.estimation import Fitted, evaluated_splits
 from mimi_dynamics.gains import clip_bootstrap
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.params import Params
-from mimi_dynamics.rssm_diagnosis import Diagnosis, collapse_signs, diagnose
-from mimi_dynamics.rssm_evaluation import (
+from mimi_dynamics.rssm.diagnosis import Diagnosis, collapse_signs, diagnose
+from mimi_dynamics.rssm.evaluation import (
     Fidelity,
     Measure,
     Measured,
@@ -27,9 +27,9 @@ from mimi_dynamics.rssm_evaluation import (
     validation_ease,
     validation_sufficiency,
 )
-from mimi_dynamics.rssm_frontier import Point, above_frontier
-from mimi_dynamics.rssm_rivals import VaeParams, rivals
-from mimi_dynamics.rssm_training import RssmJob, Trained, encode_states, train_rssm
+from mimi_dynamics.rssm.frontier import Point, above_frontier
+from mimi_dynamics.rssm.rivals import VaeParams, rivals
+from mimi_dynamics.rssm.training import RssmJob, Trained, encode_states, train_rssm
 from mimi_dynamics.scoring import Estimate
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.states import make_candidate, update_index

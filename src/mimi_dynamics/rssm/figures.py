@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mimi_dynamics.figures import STYLE
-from mimi_dynamics.rssm_frontier import frontier
+from mimi_dynamics.rssm.frontier import frontier
 from mimi_dynamics.scoring import Estimate
 
 STATE, RIVAL, RAW = "#1b6ca8", "#9a9a9a", "#d98324"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.params import RssmParams
-from mimi_dynamics.rssm import Course, Objective, Rssm, RssmShape, RssmTraining
+from mimi_dynamics.rssm.model import Course, Objective, Rssm, RssmShape, RssmTraining
 from mimi_dynamics.sequences import Sequences, make_batches
 from mimi_dynamics.states import update_index
 from mimi_dynamics.tensors import read_tensors, write_tensors

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from mimi_dynamics.rollouts import seeded
-from mimi_dynamics.rssm import Factors, Rssm
+from mimi_dynamics.rssm.model import Factors, Rssm
 from mimi_dynamics.scoring import ClipBootstrap, Estimate
 from mimi_dynamics.sequences import Sequences
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mimi_dynamics.energy import ForecastScores
 from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.rssm_sweep import RAW, RAW_SHUFFLED, SURROGATES, Sweep, long_raw
+from mimi_dynamics.rssm.sweep import RAW, RAW_SHUFFLED, SURROGATES, Sweep, long_raw
 
 FRAMES_PER_SECOND = 1000 / FRAME_MS
 COURSE_POINTS = 100  # of each model's course in the table

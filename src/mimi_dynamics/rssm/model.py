@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 from torch.nn import functional
 
-from mimi_dynamics.rssm_parts import (
+from mimi_dynamics.rssm.parts import (
     NOISE_FLOOR,
     Budget,
     DiagonalGaussian,
