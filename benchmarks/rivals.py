@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +14,10 @@ from mimi_dynamics.estimation import Fit, batches_of
 
 CONTEXT = 8  # frames a rival sees, and frames before the first target of a clip
 BATCH = 256
+LR = 1e-3
 GRADIENT_NORM = 5.0
 WARMUP_SHARE = 0.05  # of the time
+Options = dict[str, Any]
 Loss = Callable[[Tensor, Tensor], Tensor]  # nats of each target, from contexts and targets
 
 
@@ -54,33 +56,27 @@ class Rival:
     Attributes:
         library: `zuko` or `sbi`.
         family: its name there.
-        lr: peak learning rate.
-        options: beyond the library's defaults.
+        tries: settings beyond the library's defaults; each try gets the full time.
     """
 
     library: str
     family: str
-    lr: float
-    options: dict[str, Any] = field(default_factory=dict)
+    tries: tuple[Options, ...]
 
     @property
     def name(self) -> str:
         """As in the table."""
         return f"{self.library} {self.family.upper()}"
 
-    def settings(self, epochs: float) -> str:
-        """In a few words."""
-        options = [f"{key} {value}" for key, value in self.options.items()] or ["defaults"]
-        return ", ".join([*options, f"lr {self.lr:g}", f"{epochs:.1f} epochs"])
 
-
+# As the library has it, and as wide as ours; sbi's mixture has more components than ours as it is.
 RIVALS = (
-    Rival("zuko", "gmm", 1e-3),
-    Rival("zuko", "maf", 1e-3),
-    Rival("zuko", "nsf", 1e-3),
-    Rival("sbi", "mdn", 1e-3),
-    Rival("sbi", "maf", 1e-3),
-    Rival("sbi", "nsf", 1e-3),
+    Rival("zuko", "gmm", ({}, {"components": 8, "hidden_features": (192, 192)})),
+    Rival("zuko", "maf", ({}, {"hidden_features": (192, 192)})),
+    Rival("zuko", "nsf", ({}, {"hidden_features": (192, 192)})),
+    Rival("sbi", "mdn", ({}, {"hidden_features": 192})),
+    Rival("sbi", "maf", ({}, {"hidden_features": 192})),
+    Rival("sbi", "nsf", ({}, {"hidden_features": 192})),
 )
 
 
@@ -89,6 +85,7 @@ class Trained:
     """A rival whose time is up.
 
     Attributes:
+        options: it was built with.
         loss: nats of each target, of windows standardised as on train.
         model: its weights.
         validation_nll: nats per frame, standardised.
@@ -96,14 +93,23 @@ class Trained:
         seconds: of wall time.
     """
 
+    options: Options
     loss: Loss
     model: nn.Module
     validation_nll: float
     epochs: float
     seconds: float
 
+    @property
+    def settings(self) -> str:
+        """In a few words."""
+        options = [f"{name} {value}" for name, value in self.options.items()]
+        return ", ".join([*(options or ["defaults"]), f"{self.epochs:.1f} epochs"])
 
-def train_rival(rival: Rival, train: Windows, validation: Windows, seconds: float) -> Trained:
+
+def train_rival(
+    rival: Rival, options: Options, train: Windows, validation: Windows, seconds: float
+) -> Trained:
     """Train for `seconds` of wall time, building and validation included.
 
     AdamW with clipped gradients, a short warm-up and a cosine that reaches zero when the time is
@@ -111,13 +117,14 @@ def train_rival(rival: Rival, train: Windows, validation: Windows, seconds: floa
 
     Args:
         rival: which one.
+        options: one of its tries.
         train: standardised.
         validation: standardised.
         seconds: the budget.
     """
     start = time.perf_counter()
-    model, loss = BUILDERS[rival.library](rival, train)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rival.lr, fused=True)
+    model, loss = BUILDERS[rival.library](rival.family, options, train)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, fused=True)
     checked = time.perf_counter()
     best_loss, best_state = mean_loss(model, loss, validation), copy.deepcopy(model.state_dict())
     stop = start + seconds - (time.perf_counter() - checked)  # leaves time for the last check
@@ -128,18 +135,19 @@ def train_rival(rival: Rival, train: Windows, validation: Windows, seconds: floa
             share = (time.perf_counter() - start) / (stop - start)
             if share >= 1:
                 break
-            optimizer.param_groups[0]["lr"] = rival.lr * schedule(share)
+            optimizer.param_groups[0]["lr"] = LR * schedule(share)
             optimizer.zero_grad()
             loss(train.context[chosen], train.target[chosen]).mean().backward()
-            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-            optimizer.step()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+            if torch.isfinite(norm):  # one bad batch does not end a rival
+                optimizer.step()
             rows += len(chosen)
         validation_loss = mean_loss(model, loss, validation)
         if validation_loss < best_loss:
             best_loss, best_state = validation_loss, copy.deepcopy(model.state_dict())
     model.load_state_dict(best_state)
     elapsed = time.perf_counter() - start
-    return Trained(loss, model, best_loss, rows / len(train.target), elapsed)
+    return Trained(options, loss, model, best_loss, rows / len(train.target), elapsed)
 
 
 def schedule(share: float) -> float:
@@ -160,22 +168,22 @@ def mean_loss(model: nn.Module, loss: Loss, windows: Windows) -> float:
     return losses(model, loss, windows).double().mean().item()
 
 
-def build_zuko(rival: Rival, train: Windows) -> tuple[nn.Module, Loss]:
+def build_zuko(family: str, options: Options, train: Windows) -> tuple[nn.Module, Loss]:
     """A density of zuko; mixtures start from k-means, as its `initialize` offers."""
     import zuko
 
     families = {"gmm": zuko.mixtures.GMM, "maf": zuko.flows.MAF, "nsf": zuko.flows.NSF}
-    model = families[rival.family](train.target.shape[1], train.context.shape[1], **rival.options)
-    if rival.family == "gmm":
+    model = families[family](train.target.shape[1], train.context.shape[1], **options)
+    if family == "gmm":
         model.initialize(train.target, "kmeans")
     return model, lambda context, target: -model(context).log_prob(target)
 
 
-def build_sbi(rival: Rival, train: Windows) -> tuple[nn.Module, Loss]:
+def build_sbi(family: str, options: Options, train: Windows) -> tuple[nn.Module, Loss]:
     """A density of sbi, as its inference by neural posteriors builds it."""
     from sbi.neural_nets import posterior_nn
 
-    model = posterior_nn(rival.family, **rival.options)(train.target, train.context)
+    model = posterior_nn(family, **options)(train.target, train.context)
     return model, lambda context, target: model.loss(target, context)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mimi_dynamics.energy import ForecastScores
 from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.rssm.sweep import RAW, RAW_SHUFFLED, SURROGATES, Sweep, long_raw
+from mimi_dynamics.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
 FRAMES_PER_SECOND = 1000 / FRAME_MS
 COURSE_POINTS = 100  # of each model's course in the table
@@ -55,7 +55,7 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
     surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")
     dynamic = sweep.ease(chosen, "test") - sweep.ease("shuffled", "test")
     raw_dynamic = sweep.ease(RAW, "test") - sweep.ease(RAW_SHUFFLED, "test")
-    longer = sweep.sufficiency(chosen, "test", long_raw(sweep.params))
+    longer = sweep.sufficiency(chosen, "test", RAW_LONG)
     metrics |= {
         "chosen": chosen,
         "collapsed_models": sum(any(sweep.signs(name).values()) for name in sweep.jobs),

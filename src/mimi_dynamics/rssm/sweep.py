@@ -13,6 +13,7 @@ from mimi_dynamics.estimation import Fitted, evaluated_splits
 from mimi_dynamics.gains import clip_bootstrap
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.params import Params
+from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.rssm.diagnosis import Diagnosis, collapse_signs, diagnose
 from mimi_dynamics.rssm.evaluation import (
     Fidelity,
@@ -38,7 +39,9 @@ from mimi_dynamics.training import TrainingParams
 
 RAW = "raw"
 RAW_SHUFFLED = "raw_shuffled"
+RAW_LONG = "raw_long"  # at the longer lead
 SURROGATES = ("shuffled", "linear")
+Told = tuple[str, str]
 
 
 @dataclass
@@ -54,7 +57,7 @@ class Sweep:
         rivals: names by state dimension, raw x among them.
         measures: what was measured, by candidate.
         measured: what was found, by candidate.
-        told: by model, what its state alone tells of the next x.
+        told: by model and raw x at some lead, what the state alone tells of x at that lead.
     """
 
     params: Params
@@ -65,7 +68,7 @@ class Sweep:
     rivals: dict[int, list[str]] = field(default_factory=dict)
     measures: dict[str, Measure] = field(default_factory=dict)
     measured: dict[str, Measured] = field(default_factory=dict)
-    told: dict[str, tuple[Sufficiency, Fitted]] = field(default_factory=dict)
+    told: dict[Told, tuple[Sufficiency, Fitted]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Draw the clips of every split, once for all estimates."""
@@ -74,33 +77,37 @@ class Sweep:
         self.bootstraps = {s: clip_bootstrap(self.data, s, draws, seed) for s in splits}
         self.weights = {"whitened": torch.ones(self.data.dim), "latent": self.scale.square()}
 
-    def add(self, coordinates: dict[str, Tensor], *, readout: bool = True, lead: int = 1) -> None:
-        """Measure candidates, on all cores, from their coordinates at every frame."""
+    def job(
+        self, name: str, coordinates: Tensor, *, readout: bool = True, lead: int = 1
+    ) -> Measure:
+        """What to measure of a candidate given by its coordinates at every frame."""
         settings, seed = self.params.rssm, self.params.seed
         estimator = self.params.predict.model_copy(update={"width": settings.estimator_width})
-        jobs = {
-            name: Measure(
-                make_candidate(name, self.data, values, settings.state_stride, seed),
-                self.data,
-                self.params.head,
-                lead,
-                estimator,
-                seed,
-                readout,
-            )
-            for name, values in coordinates.items()
-        }
-        found = run_parallel(measure, jobs.values(), "measure")
-        self.measures |= jobs
-        self.measured |= dict(zip(jobs, found, strict=True))
+        stride = settings.state_stride
+        candidate = make_candidate(name, self.data, coordinates, stride, seed)
+        return Measure(candidate, self.data, self.params.head, lead, estimator, seed, readout)
 
-    def tell(self, names: Sequence[str], raw: str) -> None:
-        """Fit what states alone tell of x, at the lead of `raw`, a candidate that was measured."""
-        marginal = self.measured[raw].densities["marginal"].predictor
-        jobs = [Sufficiency(self.measures[name], self.measures[raw], marginal) for name in names]
-        found = run_parallel(fit_from_state, jobs, "sufficiency")
-        for name, job, fitted in zip(names, jobs, found, strict=True):
-            self.told[f"{name}@{raw}"] = job, fitted
+    def add(self, jobs: Sequence[Measure], states: Sequence[Told] = ()) -> None:
+        """Measure candidates, and what states alone tell of x, on all cores.
+
+        Args:
+            jobs: of candidates.
+            states: name of a measured state, and of raw x measured at the lead in question.
+        """
+        told = [
+            Sufficiency(self.measures[s], self.measures[x], self._marginal(x)) for s, x in states
+        ]
+        work = [partial(measure, job) for job in jobs]
+        results = run_parallel(
+            call, work + [partial(fit_from_state, job) for job in told], "measure"
+        )
+        for job, found in zip(jobs, results, strict=False):
+            self.measures[job.candidate.name], self.measured[job.candidate.name] = job, found
+        for names, job, found in zip(states, told, results[len(jobs) :], strict=True):
+            self.told[names] = job, found
+
+    def _marginal(self, raw: str) -> Predictor:
+        return self.measured[raw].densities["marginal"].predictor
 
     def held_states(self, states: Tensor) -> Tensor:
         """(frames, dim) at every frame the newest update, of states at every frame."""
@@ -124,7 +131,7 @@ class Sweep:
 
     def sufficiency(self, name: str, split: str, raw: str = RAW) -> Estimate:
         """Share of the gain on x that the newest state of a model keeps, at the lead of `raw`."""
-        job, fitted = self.told[f"{name}@{raw}"]
+        job, fitted = self.told[name, raw]
         return sufficiency(job, self.measured[raw], fitted, split, self.bootstraps[split])
 
     def diagnosis(self, name: str, split: str) -> Diagnosis:
@@ -145,7 +152,7 @@ class Sweep:
             self.diagnosis(name, "validation"),
             self.jobs[name].budget,
             self.fidelity(name, "validation").value,
-            validation_sufficiency(self.measured[RAW], self.told[f"{name}@{RAW}"][1]),
+            validation_sufficiency(self.measured[RAW], self.told[name, RAW][1]),
         )
 
     def choose(self) -> str:
@@ -183,30 +190,24 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
     results = run_parallel(call, work, "train")
     sweep.trained = dict(zip(sweep.jobs, results, strict=False))
 
-    coordinates = {RAW: data.frames}
+    made = make_surrogates(data, params.predict.linear_order, params.seed)
+    jobs = [
+        sweep.job(RAW, data.frames),
+        sweep.job(RAW_SHUFFLED, made["shuffled"].frames, readout=False),
+        sweep.job(RAW_LONG, data.frames, readout=False, lead=settings.long_lead),
+    ]
     for dim, found in zip(settings.state_dims, results[len(models) :], strict=True):
         named = {f"dim{dim}_{rival}": values for rival, values in found.items()}
         sweep.rivals[dim] = [RAW, *named]
-        coordinates |= named
-    states = {name: encode_states(sweep.trained[name].model, data) for name in sweep.jobs}
-    sweep.add(coordinates | states)
-    sweep.tell(list(sweep.jobs), RAW)
+        jobs += [sweep.job(name, values) for name, values in named.items()]
+    for name, trained in sweep.trained.items():
+        jobs.append(sweep.job(name, encode_states(trained.model, data)))
+    sweep.add(jobs)
+    sweep.add([], [(name, RAW) for name in sweep.jobs])
+
     chosen = sweep.choose()
-    _question(sweep, chosen, states[chosen])
-    return sweep, chosen
-
-
-def _question(sweep: Sweep, chosen: str, states: Tensor) -> None:
-    """Measure what would be easy about the chosen state without dynamics, and further ahead."""
-    params = sweep.params
-    made = make_surrogates(sweep.data, params.predict.linear_order, params.seed)
     model = sweep.trained[chosen].model
     of_state = {row: encode_states(model, made[row]) for row in SURROGATES}
-    sweep.add(of_state | {RAW_SHUFFLED: made["shuffled"].frames}, readout=False)
-    sweep.add({long_raw(params): sweep.data.frames}, readout=False, lead=params.rssm.long_lead)
-    sweep.tell([chosen], long_raw(params))
-
-
-def long_raw(params: Params) -> str:
-    """Name of raw x at the longer lead."""
-    return f"{RAW}_{params.rssm.long_lead}"
+    jobs = [sweep.job(row, states, readout=False) for row, states in of_state.items()]
+    sweep.add(jobs, [(chosen, RAW_LONG)])
+    return sweep, chosen
