@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 
 from mimi_dynamics.codec import Codec, load_codec
@@ -24,12 +23,13 @@ from mimi_dynamics.energy import ForecastScores, score_splits, skill_horizon
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.estimation import evaluated_splits
 from mimi_dynamics.figures import FRAME_MS, save_figure
-from mimi_dynamics.files import atomic_path, write_metrics, write_text
+from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.latents import read_latents
+from mimi_dynamics.listening import Listening, write_sounds
 from mimi_dynamics.normalizer import Normalizer, load_normalizer, normalized_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import load_predictor
-from mimi_dynamics.rollout_figures import Listening, rollout_figure, sounds_figure
+from mimi_dynamics.rollout_figures import rollout_figure
 from mimi_dynamics.rollouts import (
     choose_starts,
     listening_starts,
@@ -41,6 +41,7 @@ from mimi_dynamics.sequences import Sequences, make_batches
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.var import Var, fit_var
 
+SOUNDS_TITLE = "Up to the line what was said; after it, what the predictor makes up"
 FORECASTS = ("rollout", "direct", "var")
 Scores = dict[str, dict[int, ForecastScores]]  # by split and lead
 Decoder = Callable[[torch.Tensor], np.ndarray]
@@ -69,7 +70,8 @@ def rollout(params: Params) -> None:
 
     names = latents.clip_ids[latents.splits == "test"]
     decode = make_decoder(load_codec(params.codec), normalizer)
-    write_sounds(listen(params, real.select("test"), names, predictors[1], decode))
+    clips = listen(params, real.select("test"), names, predictors[1], decode)
+    write_sounds(clips, SOUNDS_TITLE, Path("data/rollout"))
 
 
 def find_predictors(horizons: list[int]) -> dict[int, Path]:
@@ -185,17 +187,6 @@ def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
         return codec.decode(latents[None])[0].clamp(-1, 1).numpy()
 
     return decode
-
-
-def write_sounds(clips: list[Listening]) -> None:
-    """Every sound as a 16-bit WAV file, and the spectrograms of all."""
-    with atomic_path(Path("data/rollout")) as folder:
-        folder.mkdir()
-        save_figure(sounds_figure(clips), folder / "spectrograms.png")
-        for clip in clips:
-            for sound, audio in clip.sounds.items():
-                name = f"{clip.name.replace('/', '-')}.{sound.replace(' ', '-')}.wav"
-                soundfile.write(folder / name, audio, Codec.sample_rate, subtype="PCM_16")
 
 
 if __name__ == "__main__":

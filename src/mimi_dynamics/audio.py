@@ -45,9 +45,18 @@ def read_audio(path: Path, max_seconds: float, container: str = "") -> np.ndarra
     """
     if path.stat().st_size == 0:
         raise AudioError("empty")
+    with path.open("rb") as file:
+        return decode_audio(file, max_seconds, container)
+
+
+def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.ndarray:
+    """What `read_audio` gives, of an open file.
+
+    Raises:
+        AudioError: as `read_audio`.
+    """
     try:
-        with path.open("rb") as file:
-            mono, rate = _decode(file, max_seconds, container)
+        mono, rate = _decode(file, max_seconds, container)
     except DECODING_ERRORS as error:
         raise AudioError("undecodable") from error
     if mono.size == 0:

@@ -21,7 +21,7 @@ def evaluate_codec(codec: Codec, manifest: pd.DataFrame, bins: int) -> dict[str,
     """Measure reconstruction on held-out clips, evenly spaced over each split.
 
     `log_mel_*`: distances in nepers, means over clips; `silence` and the split's `mean_spectrum`
-    give the scale. `pitch_*`: see `_compare_pitch`, means over the clips that have any.
+    give the scale. `pitch_*`: see `compare_pitch`, means over the clips that have any.
     `codebooks`: over all splits.
 
     Args:
@@ -63,7 +63,7 @@ def _evaluate_clip(codec: Codec, audio: torch.Tensor) -> tuple[dict[str, float],
         }
     row = {f"log_mel_{name}": _distance(found, audio) for name, found in decoded.items()}
     for name in ("unquantized", "quantized"):
-        for measure, value in _compare_pitch(decoded[name], audio).items():
+        for measure, value in compare_pitch(decoded[name], audio).items():
             row[f"pitch_{measure}_{name}"] = value
     return row, codes[0].numpy()
 
@@ -72,7 +72,7 @@ def _distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return log_mel_distance(found[None], wanted[None]).item()
 
 
-def _compare_pitch(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
+def compare_pitch(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
     """Compare the pitch of two sounds (samples,); NaN if no time is voiced in both.
 
     `voicing_agreement`: share of times. Of those voiced in both: `error_cents`, the median, and

@@ -64,7 +64,7 @@ def _magnitudes(audio: torch.Tensor, window: int) -> torch.Tensor:
 
 
 def _log_mel(magnitudes: torch.Tensor, window: int) -> torch.Tensor:
-    return (_mel_filters(window) @ magnitudes).clamp(min=FLOOR).log()
+    return (mel_filters(window) @ magnitudes).clamp(min=FLOOR).log()
 
 
 def _relative_error(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ def _taper(window: int) -> torch.Tensor:
 
 
 @cache
-def _mel_filters(window: int) -> torch.Tensor:
+def mel_filters(window: int) -> torch.Tensor:
     """Give triangular filters (bands, bins), evenly spaced on the mel scale, each summing to 1."""
     bands = MEL_BANDS[window]
     frequencies = torch.linspace(0, SAMPLE_RATE / 2, window // 2 + 1)

@@ -15,16 +15,17 @@ import pandas as pd
 import soundfile
 import torch
 from moshi.models.compression import MimiModel
+from moshi.models.loaders import get_mimi
 from moshi.quantization.core_vq import EuclideanCodebook
 from torch import nn
 from tqdm import tqdm
 
-from mimi_dynamics.codec import FRAME_SIZE, build_mini
+from mimi_dynamics.codec import FRAME_SIZE, Codec, build_mini, mini_config
 from mimi_dynamics.codec_losses import reconstruction_loss, reconstruction_terms
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import atomic_path
 from mimi_dynamics.ingestion import ingest_corpora
-from mimi_dynamics.params import IngestParams, MiniParams
+from mimi_dynamics.params import CodecParams, IngestParams, MiniParams
 from mimi_dynamics.tensors import read_tensors, write_tensors
 
 BETAS = (0.8, 0.99)
@@ -62,7 +63,7 @@ class CodecTraining:
         self.log_every = max(1, params.steps // LOG_ROWS)
         torch.manual_seed(params.seed)
         self.model = build_mini(params).train()
-        _initialise(self.model)
+        initialise(self.model)
         self._codebooks = [m for m in self.model.modules() if isinstance(m, EuclideanCodebook)]
         self._parameters = dict(self.model.named_parameters())
         self._optimizer = torch.optim.Adam(self._parameters.values(), lr=params.lr, betas=BETAS)
@@ -225,7 +226,18 @@ def _schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _initialise(model: MimiModel) -> None:
+def untrained_codec(params: CodecParams, seed: int) -> Codec:
+    """A codec of the shape that `params` names, with the weights that training starts from."""
+    config, codebooks = None, params.mimi.codebooks
+    if params.name == "mimi-mini":
+        config, codebooks = mini_config(params.mini), params.mini.codebooks
+    torch.manual_seed(seed)
+    model = get_mimi(None, config, num_codebooks=codebooks)
+    initialise(model)
+    return Codec(f"untrained {params.name}", "", model)
+
+
+def initialise(model: MimiModel) -> None:
     """Scale convolutions so that signals keep their size through 30 layers; torch's shrink them."""
     for module in model.modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):

@@ -177,6 +177,21 @@ class ControlsParams(Section):
     dim: Count
 
 
+class ReconstructParams(Section):
+    """How many clips the codec is measured on, and fitted beside."""
+
+    clips: Count
+    english_clips: Count
+    fit_clips: Count
+    listen_clips: Count
+
+
+class EncodersParams(Section):
+    """How capable the predictor is by which encoders are compared."""
+
+    width: Count
+
+
 class RolloutParams(Section):
     """Free-running samples: how many, from where."""
 
@@ -245,10 +260,12 @@ class Params(Section):
     ingest: IngestParams
     codec: CodecParams
     encode: EncodeParams
+    reconstruct: ReconstructParams
     latents: LatentsParams
     predict: PredictParams
     controls: ControlsParams
     structure: StructureParams
+    encoders: EncodersParams
     rollout: RolloutParams
     recurrence: RecurrenceParams
     rssm: RssmParams

@@ -1,19 +1,10 @@
-"""Figures of free-running forecasts: how good by lead time, and what they sound like."""
-
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+"""Figure of free-running forecasts: how good, by lead time."""
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
-from mimi_dynamics.codec import SAMPLE_RATE
-from mimi_dynamics.codec_losses import mel_spectrum
 from mimi_dynamics.figures import STYLE
 
 ROW_COLOURS = {"rollout": "#1b6ca8", "direct": "#d98324", "var": "#4b9b69", "truth": "#555555"}
@@ -23,10 +14,6 @@ SKILL_LABELS = {
     "var": "linear model, free-running",
 }
 SURVIVAL_LABELS = {"truth": "recorded speech", "rollout": "free-running samples"}
-WINDOW = 1024  # samples
-QUIETEST_DB, LOUDEST_DB = -90.0, -25.0
-DB_PER_NEPER = 20 / math.log(10)
-TICKS_KHZ = (0.5, 2, 8)
 
 
 def rollout_figure(table: pd.DataFrame) -> Figure:
@@ -65,56 +52,3 @@ def _curves(axes: Axes, table: pd.DataFrame, name: str, labels: dict[str, str]) 
     leads = sorted(table["lead_ms"].unique())
     axes.set_xscale("log", base=2)
     axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
-
-
-class Listening(NamedTuple):
-    """A clip to look at and to listen to.
-
-    Attributes:
-        name: of the clip.
-        prompt_seconds: what is true in all sounds.
-        sounds: by name, the truth first, (samples,) audio.
-    """
-
-    name: str
-    prompt_seconds: float
-    sounds: dict[str, np.ndarray]
-
-
-def sounds_figure(clips: Sequence[Listening]) -> Figure:
-    """Spectrograms of the truth and of continuations of its beginning, a column for every clip."""
-    rows = list(clips[0].sounds)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1 + 4 * len(clips), 0.9 + 1.5 * len(rows)), layout="constrained")
-        figure.suptitle("Up to the line what was said; after it, what the predictor makes up")
-        grid = figure.subplots(len(rows), len(clips), sharex=True, sharey=True, squeeze=False)
-        for column, clip in zip(grid.T, clips, strict=True):
-            column[0].set_title(clip.name, fontsize=10)
-            column[-1].set_xlabel("seconds")
-            for axes, sound in zip(column, clip.sounds.values(), strict=True):
-                image = _spectrogram(axes, sound)
-                axes.axvline(clip.prompt_seconds, color="white", lw=1.5, ls="--")
-        for axes, name in zip(grid[:, 0], rows, strict=True):
-            axes.set_ylabel(f"{name}\nkHz")
-        grid[0, 0].set_xlim(0, max(len(s) for c in clips for s in c.sounds.values()) / SAMPLE_RATE)
-        figure.colorbar(image, ax=grid, label="level, dB", shrink=0.6, pad=0.01)
-    return figure
-
-
-def _spectrogram(axes: Axes, sound: np.ndarray) -> AxesImage:
-    spectrum = mel_spectrum(torch.from_numpy(sound)[None], WINDOW)[0].numpy()
-    extent = (0, len(sound) / SAMPLE_RATE, 0, _mel(SAMPLE_RATE / 2))
-    axes.set_yticks([_mel(1000 * tick) for tick in TICKS_KHZ], [str(tick) for tick in TICKS_KHZ])
-    return axes.imshow(
-        spectrum * DB_PER_NEPER,
-        origin="lower",
-        aspect="auto",
-        extent=extent,
-        cmap="magma",
-        vmin=QUIETEST_DB,
-        vmax=LOUDEST_DB,
-    )
-
-
-def _mel(hertz: float) -> float:
-    return 2595 * math.log10(1 + hertz / 700)
