@@ -61,6 +61,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["horizons"] = [1, 2]
     settings["controls"].update(frames=2000, clip_frames=40, dim=2)
     settings["structure"].update(contexts=[1], widths=[4], listen_clips=1)
+    settings["reconstruct"].update(clips=1, english_clips=1, fit_clips=4, listen_clips=1)
+    settings["encoders"].update(width=4)
     settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)
     settings["rollout"].update(listen_samples=1, listen_prompt_frames=4)
     settings["recurrence"].update(neighbours=16, epochs=1)
@@ -110,6 +112,15 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     assert set(kinds["context"]) == {"c01", "all"}
     assert set(kinds["width"]) == {"w004", "w016"}
     assert len(kinds["component"]) == 6
+    sources = metrics(clone, "encoders")
+    assert set(sources) == {"trained", "untrained", "log_mel"}
+    for source in sources.values():
+        assert {"effective_dim", "loudness_r2", "test_voice", "k2"} <= set(source)
+        assert -0.2 < source["autocorrelation"]["k1"] < 1
+    sounds = metrics(clone, "reconstruct")
+    assert sounds["bits_per_s"]["codec"] == 900
+    for way in ("codec", "codec_unquantized", "log_mel", "opus"):
+        assert {"log_mel", "estoi", "si_sdr_db"} <= set(sounds["test"][way])
     free = metrics(clone, "rollout")
     for k in ("k1", "k2"):
         assert set(free[k]["energy_score"]) >= {"rollout", "direct", "climatology", "var"}
@@ -171,6 +182,7 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'predict':",
         "Running stage 'structure':",
+        "Running stage 'encoders':",
         "Running stage 'recurrence':",
     ]
     changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
