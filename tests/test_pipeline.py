@@ -117,6 +117,11 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     for row in (recurring["predictor"], recurring["learned"]["cosine"]):
         assert {"variance_reduction", "variance_reduction_ci_low", "energy_skill"} <= set(row)
     assert {"random", "shuffled", "test_voice", "best"} <= set(recurring)
+    judged = metrics(clone, "bets")
+    for bet in ("bet1", "bet2", "bet3", "bet4"):
+        assert {"prior", "posterior", "supported", "threshold", "measured"} <= set(judged[bet])
+    page = (clone / "report/index.html").read_text(encoding="utf-8")
+    assert page.count("<audio") == 2
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:
@@ -136,7 +141,7 @@ def test_splits_are_by_recording_and_voice(clone: Path) -> None:
 def test_only_intended_files_are_in_git(clone: Path) -> None:
     """Audio, latents and models stay out; metrics, plots and the lock are in."""
     tracked = set(run(clone, "git", "ls-files").stdout.splitlines())
-    assert not any(name.startswith(("data/", "runs/")) for name in tracked)
+    assert not any(name.startswith(("data/", "report/", "runs/")) for name in tracked)
     assert [n for n in tracked if n.startswith("models/")] == ["models/mimi-mini.safetensors"]
     assert {"dvc.lock", "metrics/predict.json", "plots/predict.png"} <= tracked
     assert run(clone, "git", "status", "--porcelain").stdout == ""
@@ -161,9 +166,10 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
         "Running stage 'predict':",
         "Running stage 'structure':",
         "Running stage 'recurrence':",
+        "Running stage 'bets':",
     ]
     changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    stages = ("predict", "structure", "recurrence")
+    stages = ("predict", "structure", "recurrence", "bets")
     assert set(changed) == {f"metrics/{stage}.json" for stage in stages}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
