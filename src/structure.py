@@ -91,13 +91,12 @@ def summarise(gains: Gains, params: Params) -> dict[str, object]:
         return gain.metrics(name) | (gain / whole).metrics("share")
 
     contexts = {f"c{frames:02d}": f"context {frames}" for frames in settings.contexts}
-    widths = {f"w{width:03d}": f"width {width}" for width in settings.widths}
+    contexts["all"] = "real"
+    widths = {width: f"width {width}" for width in settings.widths}
+    widths[params.predict.width] = "real"
     return {
-        "context": {key: beside_whole(row) for key, row in (contexts | {"all": "real"}).items()},
-        "width": {
-            key: beside_whole(row)
-            for key, row in (widths | {f"w{params.predict.width:03d}": "real"}).items()
-        },
+        "context": {key: beside_whole(row) for key, row in contexts.items()},
+        "width": {f"w{width:03d}": beside_whole(widths[width]) for width in sorted(widths)},
         "voiced": gains.gain("real", head, frames="voiced").metrics(name),
         "silent": gains.gain("real", head, frames="silent").metrics(name),
         "loudness_only": loudness.metrics(name),

@@ -38,6 +38,8 @@ def test_weights_say_what_counts() -> None:
     assert deaf["weighted_gain_nats_per_dim"] == pytest.approx(1)
     assert even["weighted_gain_nats_per_dim"] == pytest.approx(2)
     assert deaf["plain_gain_nats_per_dim"] == pytest.approx(2)
+    assert deaf["least_heard_half"]["gain_share"] == pytest.approx(3 / 4)
+    assert deaf["least_heard_half"]["effect_share"] == 0
 
 
 class LoudnessCodec:

@@ -64,6 +64,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)
     settings["rollout"].update(listen_samples=1, listen_prompt_frames=4)
     settings["recurrence"].update(neighbours=16, epochs=1)
+    settings["rssm"].update(state_dims=[3], budgets=[4.0], rec_dim=4, width=16, epochs=2)
+    settings["rssm"].update(batch_frames=256, estimator_width=16)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
@@ -117,6 +119,15 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     for row in (recurring["predictor"], recurring["learned"]["cosine"]):
         assert {"variance_reduction", "variance_reduction_ci_low", "energy_skill"} <= set(row)
     assert {"random", "shuffled", "test_voice", "best"} <= set(recurring)
+    factorised = metrics(clone, "rssm")
+    for key in ("ease", "raw_ease", "sufficiency", "fidelity_r2", "ease_above_frontier"):
+        low, high = factorised[f"{key}_ci_low"], factorised[f"{key}_ci_high"]
+        assert low <= factorised[key] <= high
+    assert {"full_fidelity_r2", "innovation_bits_per_s", "collapsed"} <= set(factorised)
+    assert set(factorised["sweep"]) == {"dim3_budget4"}
+    assert set(factorised["surrogates"]) == {"shuffled", "linear"}
+    assert {"test_voice", "rivals", "generation", "log_mel_distance"} <= set(factorised)
+    assert (clone / "data/states/part-000.parquet").exists()
     judged = metrics(clone, "bets")
     for bet in ("bet1", "bet2", "bet3", "bet4"):
         assert {"prior", "posterior", "supported", "threshold", "measured"} <= set(judged[bet])

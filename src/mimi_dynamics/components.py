@@ -81,6 +81,8 @@ def effect_metrics(
     """
     by_component = [bootstrap.mean(gain, clip) for gain in gains.T]
     weighted = gains @ (effects / effects.sum())
+    least_heard = np.argsort(effects)[: len(effects) // 2]
+    share = bootstrap.mean(gains[:, least_heard].sum(1), clip) / bootstrap.mean(gains.sum(1), clip)
     return {
         "component": {
             f"pc{number:02d}": gain.metrics("gain_nats") | {"log_mel_effect": float(effect)}
@@ -89,5 +91,7 @@ def effect_metrics(
         "by_effect_on_sound": {
             **bootstrap.mean(gains.mean(1), clip).metrics("plain_gain_nats_per_dim"),
             **bootstrap.mean(weighted, clip).metrics("weighted_gain_nats_per_dim"),
+            "least_heard_half": share.metrics("gain_share")
+            | {"effect_share": float(effects[least_heard].sum() / effects.sum())},
         },
     }

@@ -5,6 +5,7 @@ One thread a job also makes results the same bits whatever the number of cores.
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,17 @@ from typing import TypeVar
 
 import torch
 from tqdm import tqdm
+
+# Slow to import: once for all workers. Two workers then start in 0.7 s instead of 6 s, from the
+# second pool on; in the first, the imports are made once instead of twice.
+IMPORTED_ONCE = (
+    "matplotlib.figure",
+    "moshi.models",
+    "nflows.transforms",
+    "pandas",
+    "sklearn.decomposition",
+    "torch",
+)
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -49,9 +61,11 @@ def run_parallel(
         The results in the order of the jobs.
     """
     jobs = list(jobs)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in IMPORTED_ONCE if name in sys.modules])
     with ProcessPoolExecutor(
         max_workers=min(available_cores(), len(jobs)),
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=context,
         initializer=torch.set_num_threads,
         initargs=(1,),
     ) as pool:

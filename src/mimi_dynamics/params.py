@@ -207,6 +207,35 @@ class RecurrenceParams(Section):
     epochs: Count
 
 
+class RssmParams(Section):
+    """The factorisation of latents into an easy state and a local innovation."""
+
+    state_dims: Annotated[list[Count], Field(min_length=1)]
+    budgets: Annotated[list[Positive], Field(min_length=1)]
+    state_stride: Count
+    rec_dim: Count
+    width: Count
+    head: HeadName
+    components: Count
+    dynamics_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    prior_share: Share
+    rollout_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    rollout_updates: Count
+    batch_frames: Count
+    lr: Positive
+    epochs: Count
+    estimator_width: Count
+    long_lead: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _no_model_twice(self) -> "RssmParams":
+        for name in ("state_dims", "budgets"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} = {values}: must not have a value twice")
+        return self
+
+
 class RuleParams(Section):
     """One condition of a bet: on which side of a threshold a whole interval must lie."""
 
@@ -270,6 +299,7 @@ class Params(Section):
     structure: StructureParams
     rollout: RolloutParams
     recurrence: RecurrenceParams
+    rssm: RssmParams
     bets: BetsParams
 
 

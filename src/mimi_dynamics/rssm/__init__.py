@@ -1,0 +1,1 @@
+"""The factorisation of latents into an easy state and a local innovation, and its measurement."""
