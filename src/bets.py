@@ -11,8 +11,8 @@ from mimi_dynamics.bets import check_controls, informative_horizon, judge, weake
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.measured import Metrics, read_metrics
 from mimi_dynamics.params import Params
-from mimi_dynamics.report import render
-from mimi_dynamics.report_page import build_page
+from mimi_dynamics.report.page import build_page
+from mimi_dynamics.report.parts import render
 from mimi_dynamics.stage import run_stage
 
 STAGES = (  # that the bets or the report tell of; the later ones need not have run

@@ -8,21 +8,17 @@ from mimi_dynamics.bets import ControlCheck, Judgement, informative_horizon
 from mimi_dynamics.figures import FRAME_MS
 from mimi_dynamics.measured import Metrics, has, measured
 from mimi_dynamics.params import ControlLimits
-from mimi_dynamics.report import Figure, Page, Section, read_figure, read_sounds
-from mimi_dynamics.report_bets import advice, scored, warnings, weakest_text
-from mimi_dynamics.report_models import (
-    recurrence_section,
-    rollout_section,
-    rssm_section,
-    structure_section,
-)
-from mimi_dynamics.report_sections import (
+from mimi_dynamics.report.latents import codec_section, recurrence_section, structure_section
+from mimi_dynamics.report.media import read_figure, read_sounds
+from mimi_dynamics.report.models import rollout_section, rssm_section
+from mimi_dynamics.report.parts import Figure, Page, Section
+from mimi_dynamics.report.prediction import (
     calibration_section,
-    codec_section,
     controls_section,
     horizons_section,
     predict_section,
 )
+from mimi_dynamics.report.scoreboard import advice, scored, warnings, weakest_text
 
 ALTS = {  # of plots/<section>.png
     "controls": "Bars: share of the true gain that the estimator finds, for each process.",

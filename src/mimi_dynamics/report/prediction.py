@@ -2,19 +2,10 @@
 
 from mimi_dynamics.bets import ControlCheck, distances, informative_horizon
 from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.measured import Measured, Metrics, has, measured
+from mimi_dynamics.measured import Metrics, has, measured
 from mimi_dynamics.params import ControlLimits
-from mimi_dynamics.report import (
-    Number,
-    Section,
-    Table,
-    cell,
-    decimal,
-    listed,
-    number,
-    percent,
-)
-from mimi_dynamics.report_bets import words
+from mimi_dynamics.report.formatting import cell, decimal, listed, number, percent, side, words
+from mimi_dynamics.report.parts import Section, Table
 
 ROWS = {
     "shuffled": "frames shuffled within each clip",
@@ -202,43 +193,3 @@ def horizons_section(metrics: Metrics, floor: float) -> Section:
         ],
     )
     return Section("horizons", "How far ahead?", sentence, numbers, [table])
-
-
-def side(found: Measured, threshold: float = 0.0) -> int:
-    """1 or −1 if the whole interval is above or below the threshold, else 0."""
-    return int(found.low > threshold) - int(found.high < threshold)
-
-
-def codec_section(metrics: Metrics) -> Section:
-    """What the codec does to speech that it was not trained on."""
-    splits = [split for split in ("test", "test_voice") if has(metrics, split)]
-    quantized, bare = (
-        measured(metrics, f"test.log_mel_{k}") for k in ("quantized", "mean_spectrum")
-    )
-    sentence = (
-        f"Through all its codes, held-out speech comes back at a log-mel distance of "
-        f"{decimal(quantized.value)}, where its mean spectrum alone is at {decimal(bare.value)}."
-    )
-    labels = {  # and decimals
-        "log_mel_unquantized": ("log-mel distance, before the quantiser", 3),
-        "log_mel_quantized": ("log-mel distance, after it", 3),
-        "pitch_error_cents_quantized": ("pitch error, cents", 1),
-        "pitch_voicing_agreement_quantized": ("agreement on what is voiced", 3),
-    }
-    table = Table(
-        "Reconstruction of held-out speech",
-        ("measure", *(words(split) for split in splits)),
-        [
-            (
-                label,
-                *(decimal(measured(metrics, f"{split}.{key}").value, digits) for split in splits),
-            )
-            for key, (label, digits) in labels.items()
-        ],
-    )
-    parameters = measured(metrics, "parameters").value / 1e6
-    numbers = [
-        number(metrics, "test.log_mel_quantized", "log-mel distance, test"),
-        Number("parameters", f"{parameters:.1f} M", "", "parameters"),
-    ]
-    return Section("codec", "The codec", sentence, numbers, [table])

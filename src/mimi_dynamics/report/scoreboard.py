@@ -3,7 +3,8 @@
 from mimi_dynamics.bets import ControlCheck, Evidence, Judgement, weakest_link
 from mimi_dynamics.figures import FRAME_MS
 from mimi_dynamics.params import ControlLimits, RuleParams
-from mimi_dynamics.report import Scored, cell, decimal, listed, percent
+from mimi_dynamics.report.formatting import cell, decimal, listed, percent, words
+from mimi_dynamics.report.parts import Scored
 
 DOUBTS = (  # why each bet is most likely to fail, and what would tell
     "A head too weak, or a codec that leaves nothing to predict: try stronger heads on these "
@@ -109,8 +110,3 @@ def leads_text(informative: int, floor: float) -> str:
     if not informative:
         return f"At every lead, {nothing}."
     return f"Aim at leads of up to {FRAME_MS * informative} ms: further ahead, {nothing}."
-
-
-def words(name: str) -> str:
-    """A key as words."""
-    return name.replace("_", " ")
