@@ -6,6 +6,12 @@ from mimi_dynamics.measured import Metrics, has, measured
 from mimi_dynamics.report.formatting import cell, listed, number, side
 from mimi_dynamics.report.parts import Section, Sound, Table
 
+SEQUENCES = {"z_dyn": "the state z_dyn", "raw": "raw latents"}
+SHORT = {
+    "help_nats_per_frame": "width",
+    "help_over_shuffled_keys_nats_per_frame": "shuffled keys",
+}
+
 
 def rollout_section(metrics: Metrics, sounds: tuple[Sound, ...]) -> Section:
     """Free-running samples, to look at and to listen to."""
@@ -74,3 +80,84 @@ def rssm_section(metrics: Metrics) -> Section:
     }
     numbers = [number(metrics, key, label) for key, label in labels.items()]
     return Section("rssm", "Is there an easier state?", sentence, numbers, [])
+
+
+def engram_section(metrics: Metrics) -> Section:
+    """A lookup memory, beside the same parameters as width and the same tables badly addressed."""
+    rivals = {
+        "help_nats_per_frame": "than as many parameters spent on width",
+        "help_over_shuffled_keys_nats_per_frame": "than the same tables with shuffled keys",
+    }
+    better = {1: "more", 0: "not surely more", -1: "less"}
+    parts = []
+    for sequence, name in SEQUENCES.items():
+        found = {key: measured(metrics, f"{sequence}.{key}") for key in rivals}
+        told = [
+            f"{better[side(found[key])]} {rival} ({cell(found[key])} nats per frame)"
+            for key, rival in rivals.items()
+        ]
+        parts.append(f"On {name} the memory helps {listed(told)}.")
+    numbers = [
+        number(metrics, f"{sequence}.{key}", f"{name}: over {SHORT[key]}, nats per frame")
+        for sequence, name in SEQUENCES.items()
+        for key in rivals
+    ]
+    why = {
+        "seen_ngram_share": "test n-grams seen in training",
+        "shuffled_seen_ngram_share": "the same with frames shuffled",
+        "key_stability": "keys that small noise leaves as they are",
+    }
+    rows = [
+        (label, *(cell(measured(metrics, f"{s}.{key}"), "share") for s in SEQUENCES))
+        for key, label in why.items()
+        if all(has(metrics, f"{s}.{key}") for s in SEQUENCES)
+    ]
+    tables = [Table("Why", ("share of", *SEQUENCES.values()), rows)] if rows else []
+    return Section("engram", "Does a memory help?", " ".join(parts), numbers, tables)
+
+
+def calm_section(metrics: Metrics) -> Section:
+    """Ours beside CALM: quality by lead time, and cost."""
+    score = measured(metrics, "ratio.energy_score")
+    cost = measured(metrics, "ratio.train_flops_to_equal_energy_score")
+    verdict = {1: "worse than", 0: "not surely different from", -1: "better than"}
+    cheaper = {1: "more", 0: "not surely more or less", -1: "less"}
+    sentence = (
+        f"Over all leads our samples are {verdict[side(score, 1.0)]} those of a small CALM on the "
+        f"same data: {cell(score)} of its energy score. To reach an equal score ours takes "
+        f"{cheaper[side(cost, 1.0)]} computation in training: {cell(cost)} of it."
+    )
+    numbers = [
+        number(metrics, "ratio.energy_score", "energy score, ours / CALM"),
+        number(
+            metrics,
+            "ratio.train_flops_to_equal_energy_score",
+            "training FLOPs to an equal score, ours / CALM",
+        ),
+    ]
+    leads = distances(metrics["ours"]["energy_score"])
+    scores = Table(
+        "Energy score by distance, less is better",
+        ("ahead", "CALM", "ours"),
+        [
+            (
+                f"{FRAME_MS * k} ms",
+                *(cell(measured(metrics, f"{of}.energy_score.k{k}")) for of in ("calm", "ours")),
+            )
+            for k in leads
+        ],
+    )
+    costs = {
+        "params": "parameters",
+        "train_flops": "floating-point operations in training",
+        "network_evaluations_per_frame": "network evaluations per frame",
+    }
+    spent = Table(
+        "Cost",
+        ("of", "CALM", "ours"),
+        [
+            (label, *(f"{measured(metrics, f'{of}.{key}').value:.3g}" for of in ("calm", "ours")))
+            for key, label in costs.items()
+        ],
+    )
+    return Section("calm", "Ours or CALM?", sentence, numbers, [scores, spent])

@@ -10,7 +10,12 @@ from mimi_dynamics.measured import Metrics, has, measured
 from mimi_dynamics.params import ControlLimits
 from mimi_dynamics.report.latents import codec_section, recurrence_section, structure_section
 from mimi_dynamics.report.media import read_figure, read_sounds
-from mimi_dynamics.report.models import rollout_section, rssm_section
+from mimi_dynamics.report.models import (
+    calm_section,
+    engram_section,
+    rollout_section,
+    rssm_section,
+)
 from mimi_dynamics.report.parts import Figure, Page, Section
 from mimi_dynamics.report.prediction import (
     calibration_section,
@@ -29,6 +34,8 @@ ALTS = {  # of plots/<section>.png
     "rollout": "Curves with bands: skill and survival of free-running samples by lead time.",
     "recurrence": "Variance explained by lookup, by number of neighbours, key and metric.",
     "rssm": "Ease against fidelity of the state, beside the frontier of cheap rivals.",
+    "engram": "What a lookup memory adds, and how that depends on how often its key was seen.",
+    "calm": "Energy score by lead time and cost, for CALM and for ours.",
 }
 SPECTROGRAMS = "Spectrograms: recordings in the first row, continuations of their starts below."
 PHOTO_QUALITY = 80  # of spectrograms, which lossless compression makes 7 times larger
@@ -58,7 +65,7 @@ def build_page(
     return Page(
         summary=summary(metrics),
         warnings=warnings(check, limits),
-        bets=[scored(number, judgement) for number, judgement in enumerate(judgements, 1)],
+        bets=[scored(number, found, metrics) for number, found in enumerate(judgements, 1)],
         weakest=weakest_text(judgements),
         advice=advice(judgements, check, informative, floor),
         sections=[
@@ -103,6 +110,10 @@ def find_sections(
         yield recurrence_section(metrics["recurrence"])
     if "rssm" in metrics:
         yield rssm_section(metrics["rssm"])
+    if "engram" in metrics:
+        yield engram_section(metrics["engram"])
+    if "calm" in metrics:
+        yield calm_section(metrics["calm"])
     if "codec" in metrics:
         yield codec_section(metrics["codec"])
 

@@ -1,9 +1,12 @@
 """The top of the page: what is to be believed now, why, and what to try next."""
 
+from collections.abc import Mapping
+
 from mimi_dynamics.bets import ControlCheck, Evidence, Judgement, weakest_link
 from mimi_dynamics.figures import FRAME_MS
+from mimi_dynamics.measured import Metrics, has, measured
 from mimi_dynamics.params import ControlLimits, RuleParams
-from mimi_dynamics.report.formatting import cell, decimal, listed, percent, words
+from mimi_dynamics.report.formatting import cell, decimal, listed, percent, side, words
 from mimi_dynamics.report.parts import Scored
 
 DOUBTS = (  # why each bet is most likely to fail, and what would tell
@@ -17,8 +20,8 @@ DOUBTS = (  # why each bet is most likely to fail, and what would tell
 )
 
 
-def scored(number: int, judgement: Judgement) -> Scored:
-    """A bet on the scoreboard."""
+def scored(number: int, judgement: Judgement, metrics: Mapping[str, Metrics]) -> Scored:
+    """A bet on the scoreboard; `metrics` by stage, of the stages that have run."""
     bet = judgement.bet
     findings = [(found.rule.metrics, finding(found)) for found in judgement.evidence]
     return Scored(
@@ -28,7 +31,7 @@ def scored(number: int, judgement: Judgement) -> Scored:
         prior=100 * bet.prior,
         posterior=100 * judgement.posterior,
         findings=findings or [(rule.metrics, f"{rule.key} {asked(rule)}") for rule in bet.rules],
-        note=note(judgement),
+        note=" ".join([note(judgement), *caveats(number, metrics)]),
     )
 
 
@@ -53,6 +56,20 @@ def note(judgement: Judgement) -> str:
     when = "before any result" if judgement.bet.before_result else "after first results"
     parts.append(f"Rules entered {when} had been seen.")
     return " ".join(parts)
+
+
+def caveats(number: int, metrics: Mapping[str, Metrics]) -> list[str]:
+    """What was measured against a bet that its rules do not ask for."""
+    key = "dynamic_ease_over_raw"
+    if number != 2 or not has(metrics.get("rssm", {}), key):
+        return []
+    over_raw = measured(metrics["rssm"], key)
+    if side(over_raw) > 0:
+        return []
+    return [
+        "Its rules do not ask whose doing that ease is: beyond what shuffled frames give too, the "
+        f"state is not surely easier than raw latents ({cell(over_raw)})."
+    ]
 
 
 def warnings(check: ControlCheck, limits: ControlLimits) -> list[str]:
