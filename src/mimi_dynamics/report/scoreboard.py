@@ -64,11 +64,12 @@ def caveats(number: int, metrics: Mapping[str, Metrics]) -> list[str]:
     if number != 2 or not has(metrics.get("rssm", {}), key):
         return []
     over_raw = measured(metrics["rssm"], key)
-    if side(over_raw) > 0:
+    compared = {1: "", 0: "is not surely easier", -1: "is harder to predict"}[side(over_raw)]
+    if not compared:
         return []
     return [
         "Its rules do not ask whose doing that ease is: beyond what shuffled frames give too, the "
-        f"state is not surely easier than raw latents ({cell(over_raw)})."
+        f"state {compared} than raw latents ({cell(over_raw)})."
     ]
 
 
