@@ -3,7 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 
-.PHONY: install repro test lint lock
+# A first look: one voice, small models, short training. Too rough for verdicts, and the page says so.
+QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] latents.dim=16 horizons=[1,2,4] \
+	predict.heads=[gaussian,flow] predict.width=32 predict.pretrain_epochs=1 predict.epochs=2 \
+	predict.min_steps=150 predict.bootstrap_samples=500 controls.frames=16000 controls.dim=8 \
+	structure.contexts=[1] structure.widths=[8] structure.listen_clips=4 \
+	rollout.samples=4 rollout.starts=40 rollout.listen_clips=1 \
+	recurrence.epochs=2 rssm.budgets=[4.0] rssm.epochs=2 rssm.width=32 rssm.estimator_width=32
+
+.PHONY: install repro quick test lint lock
 
 install: .venv/installed
 
@@ -17,12 +25,20 @@ install: .venv/installed
 repro: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
+quick: install
+	rm -rf runs/quick
+	git clone -q . runs/quick
+	mkdir -p runs/downloads runs/quick/runs
+	ln -s "$(CURDIR)/runs/downloads" runs/quick/runs/downloads
+	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick $(foreach setting,$(QUICK),-S '$(setting)')
+	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
+
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: install
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/ruff format --check src tests benchmarks tools
 
 # Writes exact versions with hashes and no download address.
 lock: install

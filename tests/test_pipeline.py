@@ -139,6 +139,11 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     assert set(factorised["surrogates"]) == {"shuffled", "linear"}
     assert {"test_voice", "rivals", "generation", "log_mel_distance"} <= set(factorised)
     assert (clone / "data/states/part-000.parquet").exists()
+    judged = metrics(clone, "bets")
+    for bet in ("bet1", "bet2", "bet3", "bet4"):
+        assert {"prior", "posterior", "supported", "threshold", "measured"} <= set(judged[bet])
+    page = (clone / "report/index.html").read_text(encoding="utf-8")
+    assert page.count("<audio") == 2
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:
@@ -158,7 +163,7 @@ def test_splits_are_by_recording_and_voice(clone: Path) -> None:
 def test_only_intended_files_are_in_git(clone: Path) -> None:
     """Audio, latents and models stay out; metrics, plots and the lock are in."""
     tracked = set(run(clone, "git", "ls-files").stdout.splitlines())
-    assert not any(name.startswith(("data/", "runs/")) for name in tracked)
+    assert not any(name.startswith(("data/", "report/", "runs/")) for name in tracked)
     assert [n for n in tracked if n.startswith("models/")] == ["models/mimi-mini.safetensors"]
     assert {"dvc.lock", "metrics/predict.json", "plots/predict.png"} <= tracked
     assert run(clone, "git", "status", "--porcelain").stdout == ""
@@ -184,9 +189,10 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
         "Running stage 'structure':",
         "Running stage 'encoders':",
         "Running stage 'recurrence':",
+        "Running stage 'bets':",
     ]
     changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    stages = ("predict", "structure", "recurrence")
+    stages = ("predict", "structure", "recurrence", "bets")
     assert set(changed) == {f"metrics/{stage}.json" for stage in stages}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
@@ -196,8 +202,11 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
 
 def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) -> None:
     """Nothing for nothing; a stale lock, a missing and a broken file each by name."""
-    command = (sys.executable, ".ci/metrics_report.py", "HEAD")
-    assert run(clone, *command).stdout.count("Nothing changed.") == 2
+    command = (sys.executable, "tools/metrics_report.py", "HEAD")
+    same = run(clone, *command).stdout
+    assert "Nothing changed." in same
+    assert "Nothing moved." in same
+    assert "flips" not in same
     settings = (clone / "params.yaml").read_text()
     (clone / "params.yaml").write_text(settings.replace("horizon: 1 ", "horizon: 3 "))
     (clone / "metrics/normalize.json").write_text('{"dim": NaN}')

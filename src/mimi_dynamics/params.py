@@ -27,6 +27,7 @@ Name = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -250,6 +251,53 @@ class RssmParams(Section):
         return self
 
 
+class RuleParams(Section):
+    """One condition of a bet: on which side of a threshold a whole interval must lie."""
+
+    metrics: Name
+    key: Name
+    interval: bool
+    side: Literal["above", "below"]
+    threshold: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class BetParams(Section):
+    """A claim, how likely it seemed before any result, and what would move that."""
+
+    claim: Name
+    prior: Probability
+    power: Probability
+    false_alarm: Probability
+    before_result: bool
+    needs: Literal["all", "any"]
+    rules: Annotated[list[RuleParams], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _informative(self) -> "BetParams":
+        if self.power <= self.false_alarm:
+            raise ValueError(
+                f"power = {self.power:g}: must be above false_alarm = {self.false_alarm:g}"
+            )
+        return self
+
+
+class ControlLimits(Section):
+    """How far from the truth the estimator may be where the truth is known."""
+
+    least_recovered: Share
+    most_null_nats_per_dim: Positive
+
+
+class BetsParams(Section):
+    """The four bets, and when none of their verdicts counts."""
+
+    controls: ControlLimits
+    bet1: BetParams
+    bet2: BetParams
+    bet3: BetParams
+    bet4: BetParams
+
+
 class Params(Section):
     """All of `params.yaml`."""
 
@@ -269,6 +317,7 @@ class Params(Section):
     rollout: RolloutParams
     recurrence: RecurrenceParams
     rssm: RssmParams
+    bets: BetsParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

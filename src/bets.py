@@ -1,0 +1,57 @@
+"""What is to be believed now? Applies the rules of `params.yaml` to what was measured.
+
+    python src/bets.py           (or: dvc repro bets)
+
+Reads metrics/, plots/ and data/rollout/. Writes metrics/bets.json and report/index.html.
+"""
+
+from pathlib import Path
+
+from mimi_dynamics.bets import check_controls, informative_horizon, judge, weakest_link
+from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.measured import Metrics, read_metrics
+from mimi_dynamics.params import Params
+from mimi_dynamics.report.page import build_page
+from mimi_dynamics.report.parts import render
+from mimi_dynamics.stage import run_stage
+
+STAGES = (  # that the bets or the report tell of; the later ones need not have run
+    *("ingest", "codec", "controls", "predict", "horizons", "structure", "rollout", "recurrence"),
+    *("rssm", "engram", "calm"),
+)
+NEEDED = ("controls", "horizons")  # without known answers there is no verdict
+
+
+def bets(params: Params) -> None:
+    """Run the stage."""
+    rules, metrics = params.bets, read_all()
+    check = check_controls(metrics["controls"], rules.controls)
+    named = {"bet1": rules.bet1, "bet2": rules.bet2, "bet3": rules.bet3, "bet4": rules.bet4}
+    judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}
+    found = list(judgements.values())
+    floor = rules.controls.most_null_nats_per_dim
+    write_metrics(
+        Path("metrics/bets.json"),
+        {name: judgement.metrics() for name, judgement in judgements.items()}
+        | {
+            "controls_failed": int(check.failed),
+            "weakest_link": weakest_link(found),
+            "informative_horizon_frames": informative_horizon(metrics["horizons"], floor),
+        },
+    )
+    page = build_page(found, check, rules.controls, metrics, Path())
+    write_text(Path("report/index.html"), render(page))
+
+
+def read_all() -> dict[str, Metrics]:
+    """Metrics by stage, of the stages that have run."""
+    paths = {stage: Path(f"metrics/{stage}.json") for stage in STAGES}
+    return {
+        stage: read_metrics(path)
+        for stage, path in paths.items()
+        if path.exists() or stage in NEEDED
+    }
+
+
+if __name__ == "__main__":
+    run_stage(bets)

@@ -1,0 +1,255 @@
+"""What a pull request changes in bets, parameters and metrics, as Markdown on standard output.
+
+    python tools/metrics_report.py origin/main
+
+Compares the working tree with its merge base with the given revision. Needs no data and runs no
+stage. Exits with 1, and says so first, if dvc.lock is stale or a metrics file missing or broken.
+
+A number has moved if it changed by more than the tolerance and, where it has 95 % intervals, lies
+outside that of before or has that of before outside its own. What moved is listed, with whether it
+is for the better where its name tells; what changed without having moved is folded away.
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+FRESH = "Data and pipelines are up to date."
+DVC = [sys.executable, "-m", "dvc"]
+TOLERANCE = 1e-3  # of the larger value: another processor moves the fourth digit, not the third
+MOST_ROWS = 150  # folded away: a comment on GitHub ends at 65,536 characters
+BETS = "metrics/bets.json"
+MOVED = ("better", "worse", "changed")
+
+# Direction of better, by the words of a metric's name: the first line that knows one of them.
+DIRECTIONS = (
+    (0, "surrogates shuffled permuted random climatology true threshold prior linear var"),
+    (-1, "dnll nll mse score gap mel error distance flops failed collapsed rejected dead"),
+    (1, "gain recovered skill survival r2 ease sufficiency fidelity reduction help agreement"),
+    (1, "posterior supported informative half pesq stoi"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric before and now; `None` where it is not there."""
+
+    path: str
+    key: str
+    old: float | str | None
+    new: float | str | None
+    old_ends: tuple[float, float] | None = None
+    new_ends: tuple[float, float] | None = None
+
+    def reading(self, tolerance: float) -> str:
+        """What the change means; nothing if the number has not moved."""
+        if self.old is None or self.new is None:
+            return "new" if self.old is None else "gone"
+        if isinstance(self.old, str) or isinstance(self.new, str):
+            return "" if self.old == self.new else "changed"
+        if abs(self.new - self.old) <= tolerance * max(abs(self.old), abs(self.new)):
+            return ""
+        if _inside(self.new, self.old_ends) and _inside(self.old, self.new_ends):
+            return ""
+        direction = better(self.key)
+        if not direction:
+            return "changed"
+        return "better" if (self.new - self.old) * direction > 0 else "worse"
+
+    def markdown(self, reading: str) -> str:
+        """A line of the table."""
+        change = "–"
+        if not isinstance(self.old, str | None) and not isinstance(self.new, str | None):
+            change = f"{self.new - self.old:+.3g}"
+        cells = (self.path, self.key, _shown(self.old, self.old_ends))
+        cells += (_shown(self.new, self.new_ends), change, reading)
+        return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    """Print the report; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", help="revision to compare with, for instance origin/main")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="relative (%(default)s)")
+    arguments = parser.parse_args()
+    base = run("git", "merge-base", arguments.base, "HEAD")
+    if base.returncode:
+        sys.exit(f"metrics_report: {base.stderr.strip()}")
+    commit = base.stdout.strip()
+    problems = lock_problems() + metrics_problems()
+    if problems:
+        print("### This pull request is not ready\n")
+        print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
+    metrics = difference("metrics", commit)
+    bets = metrics.pop(BETS, {})
+    for title, text in (
+        ("Bets", bets_table(bets)),
+        ("Parameters", params_table(difference("params", commit))),
+        ("Metrics", metrics_table(rows_of(metrics), arguments.tolerance)),
+    ):
+        print(f"### {title} against {commit[:7]}\n\n{text}\n")
+    return 1 if problems else 0
+
+
+def lock_problems() -> list[str]:
+    """Whether the committed results are those of the committed code and settings."""
+    dry = run(*DVC, "repro", "--dry", "--allow-missing")
+    if FRESH in dry.stdout:
+        return []
+    stages = [line for line in dry.stdout.splitlines() if line.startswith("Running stage")]
+    return [f"`dvc.lock` is stale: run `dvc repro` and commit. {' '.join(stages)}".strip()]
+
+
+def metrics_problems() -> list[str]:
+    """Every metrics file named in dvc.yaml that is missing, or holds what DVC cannot compare."""
+    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    files = [
+        name for stage in stages.values() for entry in stage.get("metrics", []) for name in entry
+    ]
+    problems = []
+    for name in files:
+        try:
+            content = json.loads(Path(name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            problems.append(f"`{name}` is missing")
+        except ValueError as error:
+            problems.append(f"`{name}` is broken: {error}")
+        else:
+            problems += [f"`{name}`: {key} is not a finite number" for key in unusable(content)]
+    return problems
+
+
+def unusable(value: object, key: str = "") -> list[str]:
+    """Keys whose values are neither finite numbers, strings nor nested dicts of them."""
+    if isinstance(value, dict):
+        return [bad for k, v in value.items() for bad in unusable(v, f"{key}.{k}".lstrip("."))]
+    if isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value)):
+        return []
+    return [key or "the file"]
+
+
+def difference(kind: str, base: str) -> dict[str, dict[str, dict]]:
+    """What DVC finds of old and new, by file and key, unchanged metrics too."""
+    everything = ("--all",) if kind == "metrics" else ()
+    found = run(*DVC, kind, "diff", base, "--json", *everything)
+    if found.returncode:
+        sys.exit(f"metrics_report: `dvc {kind} diff` failed: {found.stderr.strip()}")
+    return json.loads(found.stdout or "{}")
+
+
+def rows_of(changes: dict[str, dict[str, dict]]) -> list[Row]:
+    """One row for each metric, with its interval, in an order that stays (DVC's own is random)."""
+    rows = []
+    for path, names in sorted(changes.items()):
+        for key, change in sorted(names.items(), key=_by_number):
+            if key.endswith(("_ci_low", "_ci_high")):
+                continue
+            low, high = (names.get(f"{key}_ci_{end}", {}) for end in ("low", "high"))
+            ends = [
+                (low[when], high[when]) if None not in (low.get(when), high.get(when)) else None
+                for when in ("old", "new")
+            ]
+            rows.append(Row(path, key, change.get("old"), change.get("new"), *ends))
+    return rows
+
+
+def _by_number(item: tuple[str, dict]) -> list[tuple[int, str]]:
+    """Sorts k2 before k16."""
+    return [
+        (int(part or 0), part) if part.isdigit() else (-1, part)
+        for part in re.split(r"(\d+)", item[0])
+    ]
+
+
+def better(key: str) -> int:
+    """1 if more of a metric is better, −1 if less is, 0 if its name does not tell."""
+    words = set(re.split(r"[._]", key))
+    return next((sign for sign, known in DIRECTIONS if words & set(known.split())), 0)
+
+
+def metrics_table(rows: list[Row], tolerance: float) -> str:
+    """What moved; folded away, what is new or gone, and what changed without having moved."""
+    read = [(row, row.reading(tolerance)) for row in rows]
+    unpaired = [row.markdown(reading) for row, reading in read if reading in ("new", "gone")]
+    moved = [row.markdown(reading) for row, reading in read if reading in MOVED]
+    still = [row.markdown("") for row, reading in read if not reading and row.old != row.new]
+    parts = [_lines(moved) if moved else "Nothing moved."]
+    for lines, what in (
+        (unpaired, "are new or gone"),
+        (still, f"changed by less than {tolerance:g} of their value, or within 95 % intervals"),
+    ):
+        if lines:
+            summary = f"<summary>{len(lines)} {what}</summary>"
+            parts.append(f"<details>{summary}\n\n{_lines(lines)}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _lines(lines: list[str]) -> str:
+    header = "| file | name | before | now | change | |\n|---|---|---|---|---|---|\n"
+    more = len(lines) - MOST_ROWS
+    tail = f"\n\n… and {more} more: `dvc metrics diff` shows them." if more > 0 else ""
+    return header + "\n".join(lines[:MOST_ROWS]) + tail
+
+
+def params_table(changes: dict[str, dict[str, dict]]) -> str:
+    """Settings before and now."""
+    rows = [
+        f"| {path} | {name} | {_shown(change.get('old'))} | {_shown(change.get('new'))} |"
+        for path, names in sorted(changes.items())
+        for name, change in sorted(names.items())
+    ]
+    header = "| file | name | before | now |\n|---|---|---|---|\n"
+    return header + "\n".join(rows) if rows else "Nothing changed."
+
+
+def bets_table(keys: dict[str, dict]) -> str:
+    """Every bet's verdict and posterior before and now; those that flip in bold."""
+    bets = sorted({key.split(".")[0] for key in keys if re.match(r"bet\d+\.", key)})
+    rows = []
+    for bet in bets:
+        old, new = (_verdict(keys, bet, when) for when in ("old", "new"))
+        mark = "" if old[0] == new[0] else "**flips**" if old[0] and new[0] else "new or gone"
+        rows.append(f"| {bet} | {' '.join(old) or '–'} | {' '.join(new) or '–'} | {mark} |")
+    header = "| bet | before | now | |\n|---|---|---|---|\n"
+    return header + "\n".join(rows) if rows else "None."
+
+
+def _verdict(keys: dict[str, dict], bet: str, when: str) -> tuple[str, ...]:
+    def value(name: str) -> float | None:
+        return keys.get(f"{bet}.{name}", {}).get(when)
+
+    if value("posterior") is None:
+        return ("",)
+    verdict = {1: "supported", 0: "contradicted"}.get(value("supported"), "inconclusive")
+    if not value("measured"):
+        verdict = "not measured"
+    if value("controls_failed"):
+        verdict = "controls failed"
+    return verdict, f"({value('posterior'):.0%})"
+
+
+def _inside(value: float, ends: tuple[float, float] | None) -> bool:
+    return ends is not None and ends[0] <= value <= ends[1]
+
+
+def _shown(value: object, ends: tuple[float, float] | None = None) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{text} [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else text
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command and catch what it prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
