@@ -2,7 +2,8 @@
 
     python src/bets.py           (or: dvc repro bets)
 
-Reads metrics/, plots/ and data/rollout/. Writes metrics/bets.json and report/index.html.
+Reads metrics/, plots/, data/reconstruct/ and data/rollout/.
+Writes metrics/bets.json and report/index.html.
 """
 
 from pathlib import Path
@@ -16,8 +17,8 @@ from mimi_dynamics.report.parts import render
 from mimi_dynamics.stage import run_stage
 
 STAGES = (  # that the bets or the report tell of; the later ones need not have run
-    *("ingest", "codec", "controls", "predict", "horizons", "structure", "rollout", "recurrence"),
-    *("rssm", "engram", "calm"),
+    *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure", "encoders"),
+    *("rollout", "recurrence", "rssm", "engram", "calm"),
 )
 NEEDED = ("controls", "horizons")  # without known answers there is no verdict
 

@@ -19,7 +19,7 @@ from mimi_dynamics.measured import measured
 from mimi_dynamics.report.formatting import decimal, listed, number, side
 from mimi_dynamics.report.media import read_figure, read_sounds
 from mimi_dynamics.report.models import calm_section, engram_section, rssm_section
-from mimi_dynamics.report.page import ALTS, build_page
+from mimi_dynamics.report.page import ALTS, SPECTROGRAMS, build_page
 from mimi_dynamics.report.parts import render
 from mimi_dynamics.report.scoreboard import caveats
 from tests.test_bets import BETS, RULES, interval
@@ -73,7 +73,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plots").mkdir()
     (folder / "data/rollout").mkdir(parents=True)
     paths = [folder / "plots" / f"{name}.png" for name in ALTS]
-    for path in [*paths, folder / "data/rollout/spectrograms.png"]:
+    (folder / "data/reconstruct").mkdir()
+    paths += [folder / f"data/{stage}/spectrograms.png" for stage in SPECTROGRAMS]
+    for path in paths:
         Image.new("RGB", (60, 40), "white").save(path)
     tone = np.sin(np.arange(4800) * 0.1).astype(np.float32)
     for kind in ("recorded", "sample-1"):

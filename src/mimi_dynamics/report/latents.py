@@ -1,8 +1,8 @@
-"""What stages found about the latents themselves: structure, recurrence and the codec."""
+"""What stages found about the latents themselves: structure and recurrence."""
 
-from mimi_dynamics.measured import Metrics, has, measured
-from mimi_dynamics.report.formatting import cell, decimal, number, percent, side, words
-from mimi_dynamics.report.parts import Number, Section, Table
+from mimi_dynamics.measured import Metrics, measured
+from mimi_dynamics.report.formatting import cell, number, percent, side, words
+from mimi_dynamics.report.parts import Section, Table
 
 
 def structure_section(metrics: Metrics) -> Section:
@@ -77,38 +77,3 @@ def recurrence_section(metrics: Metrics) -> Section:
         number(metrics, "pooled.exact.variance_reduction", "key of an earlier test", "share"),
     ]
     return Section("recurrence", "Do patterns recur?", sentence, numbers, [])
-
-
-def codec_section(metrics: Metrics) -> Section:
-    """What the codec does to speech that it was not trained on."""
-    splits = [split for split in ("test", "test_voice") if has(metrics, split)]
-    quantized, bare = (
-        measured(metrics, f"test.log_mel_{k}") for k in ("quantized", "mean_spectrum")
-    )
-    sentence = (
-        f"Through all its codes, held-out speech comes back at a log-mel distance of "
-        f"{decimal(quantized.value)}, where its mean spectrum alone is at {decimal(bare.value)}."
-    )
-    labels = {  # and decimals
-        "log_mel_unquantized": ("log-mel distance, before the quantiser", 3),
-        "log_mel_quantized": ("log-mel distance, after it", 3),
-        "pitch_error_cents_quantized": ("pitch error, cents", 1),
-        "pitch_voicing_agreement_quantized": ("agreement on what is voiced", 3),
-    }
-    table = Table(
-        "Reconstruction of held-out speech",
-        ("measure", *(words(split) for split in splits)),
-        [
-            (
-                label,
-                *(decimal(measured(metrics, f"{split}.{key}").value, digits) for split in splits),
-            )
-            for key, (label, digits) in labels.items()
-        ],
-    )
-    parameters = measured(metrics, "parameters").value / 1e6
-    numbers = [
-        number(metrics, "test.log_mel_quantized", "log-mel distance, test"),
-        Number("parameters", f"{parameters:.1f} M", "", "parameters"),
-    ]
-    return Section("codec", "The codec", sentence, numbers, [table])

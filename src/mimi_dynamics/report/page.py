@@ -8,7 +8,8 @@ from mimi_dynamics.bets import ControlCheck, Judgement, informative_horizon
 from mimi_dynamics.figures import FRAME_MS
 from mimi_dynamics.measured import Metrics, has, measured
 from mimi_dynamics.params import ControlLimits
-from mimi_dynamics.report.latents import codec_section, recurrence_section, structure_section
+from mimi_dynamics.report.codecs import codec_section, encoders_section, reconstruct_section
+from mimi_dynamics.report.latents import recurrence_section, structure_section
 from mimi_dynamics.report.media import read_figure, read_sounds
 from mimi_dynamics.report.models import (
     calm_section,
@@ -31,13 +32,18 @@ ALTS = {  # of plots/<section>.png
     "calibration": "Share of held-out frames inside a region against the probability given to it.",
     "horizons": "Curves with bands: gain against lead time, for speech and shuffled frames.",
     "structure": "Gain by context, by width and by principal component.",
+    "encoders": "Gain, correlation by lag and variance by component, for three encoders.",
+    "reconstruct": "Bars: quality of decoded speech, by codec and measure.",
     "rollout": "Curves with bands: skill and survival of free-running samples by lead time.",
     "recurrence": "Variance explained by lookup, by number of neighbours, key and metric.",
     "rssm": "Ease against fidelity of the state, beside the frontier of cheap rivals.",
     "engram": "What a lookup memory adds, and how that depends on how often its key was seen.",
     "calm": "Energy score by lead time and cost, for CALM and for ours.",
 }
-SPECTROGRAMS = "Spectrograms: recordings in the first row, continuations of their starts below."
+SPECTROGRAMS = {  # of data/<stage>/spectrograms.png
+    "rollout": "Spectrograms: recordings in the first row, continuations of their starts below.",
+    "reconstruct": "Spectrograms: recordings in the first row, what codecs make of them below.",
+}
 PHOTO_QUALITY = 80  # of spectrograms, which lossless compression makes 7 times larger
 
 
@@ -55,7 +61,7 @@ def build_page(
         check: of the controls.
         limits: of the controls.
         metrics: by stage, of the stages that have run.
-        folder: that holds plots/ and data/rollout/.
+        folder: that holds plots/, data/reconstruct/ and data/rollout/.
 
     Raises:
         InputError: a number, a figure or a sound cannot be read.
@@ -104,6 +110,8 @@ def find_sections(
         yield horizons_section(metrics["horizons"], limits.most_null_nats_per_dim)
     if "structure" in metrics:
         yield structure_section(metrics["structure"])
+    if "encoders" in metrics:
+        yield encoders_section(metrics["encoders"])
     if "rollout" in metrics:
         yield rollout_section(metrics["rollout"], read_sounds(folder / "data/rollout"))
     if "recurrence" in metrics:
@@ -114,6 +122,9 @@ def find_sections(
         yield engram_section(metrics["engram"])
     if "calm" in metrics:
         yield calm_section(metrics["calm"])
+    if "reconstruct" in metrics:
+        sounds = read_sounds(folder / "data/reconstruct")
+        yield reconstruct_section(metrics["reconstruct"], sounds)
     if "codec" in metrics:
         yield codec_section(metrics["codec"])
 
@@ -124,6 +135,6 @@ def read_figures(section: Section, folder: Path) -> tuple[Figure, ...]:
     if section.anchor in ALTS:
         figures.append(read_figure(folder / f"plots/{section.anchor}.png", ALTS[section.anchor]))
     if section.sounds:
-        path = folder / "data/rollout/spectrograms.png"
-        figures.append(read_figure(path, SPECTROGRAMS, PHOTO_QUALITY))
+        path = folder / f"data/{section.stage}/spectrograms.png"
+        figures.append(read_figure(path, SPECTROGRAMS[section.stage], PHOTO_QUALITY))
     return tuple(figures)
