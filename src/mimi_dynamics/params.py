@@ -251,6 +251,25 @@ class RssmParams(Section):
         return self
 
 
+class EngramParams(Section):
+    """A lookup memory beside the trunk, and what it is held against."""
+
+    keys: Literal["kmeans", "product", "codebook"]
+    cells: Annotated[int, Field(ge=2)]
+    least_count: Count
+    key_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    heads: Count
+    rows: Annotated[int, Field(ge=2)]
+    row_dim: Count
+    table_lr: Positive
+    head: HeadName
+    width: Annotated[int, Field(ge=4)]
+    lr: Positive
+    epochs: Count
+    seeds: Count
+    table_shares: list[Annotated[float, Field(ge=0, lt=1)]]
+
+
 class RuleParams(Section):
     """One condition of a bet: on which side of a threshold a whole interval must lie."""
 
@@ -317,6 +336,7 @@ class Params(Section):
     rollout: RolloutParams
     recurrence: RecurrenceParams
     rssm: RssmParams
+    engram: EngramParams
     bets: BetsParams
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from mimi_dynamics.sequences import Batch
 
 WARMUP_SHARE = 0.05  # of all steps, linear from 0
 GRADIENT_NORM = 1.0
+MakeOptimizers = Callable[[nn.Module, float], list[torch.optim.Optimizer]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def fit(
     validation: list[Batch],
     params: TrainingParams,
     generator: torch.Generator,
+    make_optimizers: MakeOptimizers | None = None,
 ) -> float:
     """Train `model` in place and return its best validation loss, with the weights that gave it.
 
@@ -48,15 +51,21 @@ def fit(
         validation: batches for early stopping.
         params: see `TrainingParams`.
         generator: draws the order of the batches.
+        make_optimizers: of a model and a peak learning rate; AdamW of all parameters if None.
+            Gradients of the first one's parameters are clipped.
 
     Raises:
         DivergedError: naming learning rate and epoch, if a training loss is not finite.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.lr, fused=True)
+    optimizers = (make_optimizers or adamw)(model, params.lr)
+    clipped = [p for group in optimizers[0].param_groups for p in group["params"]]
     steps = params.epochs * len(train)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, steps, anneal=params.anneal)
-    )
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: _rate(step, steps, anneal=params.anneal)
+        )
+        for optimizer in optimizers
+    ]
     best_loss, best_state = mean_loss(model, validation), _state(model)
     for epoch in range(params.epochs):
         model.train()
@@ -67,17 +76,24 @@ def fit(
                     f"lr = {params.lr:g}: must be smaller, "
                     f"the training loss is {loss.item()} in epoch {epoch}"
                 )
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-            optimizer.step()
-            schedule.step()
+            nn.utils.clip_grad_norm_(clipped, GRADIENT_NORM)
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
         validation_loss = mean_loss(model, validation)
         if validation_loss < best_loss:
             best_loss, best_state = validation_loss, _state(model)
     model.load_state_dict(best_state)
     model.eval()
     return best_loss
+
+
+def adamw(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """The optimizer of everything that asks for no other."""
+    return [torch.optim.AdamW(model.parameters(), lr=lr, fused=True)]
 
 
 def _rate(step: int, steps: int, *, anneal: bool) -> float:
