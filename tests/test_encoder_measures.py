@@ -1,5 +1,7 @@
 """Measures of latents have the values that known latents have."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,4 +55,7 @@ def test_autocorrelation_stays_within_clips(lag: int) -> None:
         frames, torch.ones(len(frames), dtype=torch.bool), lengths, np.full(clips, "test")
     )
     assert autocorrelation(sequences, lag) == pytest.approx(0.8**lag, abs=0.02)
+    signs = torch.tensor([1.0, -1.0]).repeat(clips * length // 2)[:, None]
+    flipped = replace(sequences, frames=frames * torch.where(torch.arange(4) < 2, signs, 1.0))
+    assert autocorrelation(flipped, lag) == pytest.approx(0.8**lag, abs=0.02)
     assert autocorrelation(sequences, length) == 0

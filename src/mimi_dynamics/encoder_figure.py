@@ -26,7 +26,7 @@ def encoder_figure(table: pd.DataFrame) -> Figure:
         _gains(left, table[table["what"] == "dynamic_gain_nats_per_dim"])
         _curves(middle, table[table["what"] == "autocorrelation"], FRAME_MS)
         middle.set_xlabel("ms between the two frames")
-        middle.set_ylabel("correlation, mean of 32 components")
+        middle.set_ylabel("size of the correlation of a component")
         middle.set_title("How alike are frames some time apart?", loc="left")
         _curves(right, table[table["what"] == "variance_kept"], 1)
         right.set_xlabel("leading principal components")
@@ -47,7 +47,7 @@ def _gains(axes: Axes, rows: pd.DataFrame) -> None:
         axes.annotate(
             f"{value:.2f}", (place, high), (0, 4), textcoords="offset points", ha="center"
         )
-    axes.set_xticks(places, [label.replace(" ", "\n", 1) for label, _ in SOURCES.values()])
+    axes.set_xticks(places, ["\n".join(label.rsplit(" ", 1)) for label, _ in SOURCES.values()])
     axes.set_ylabel("gain beyond shuffled frames, nats per dimension")
     axes.set_title("How well is the next frame known?", loc="left")
 

@@ -48,9 +48,10 @@ def loudness_share(
 
 
 def autocorrelation(sequences: Sequences, lag: int) -> float:
-    """Correlation of whitened frames with those `lag` later in their clip, mean over coordinates.
+    """Correlation of whitened coordinates with themselves `lag` frames later in their clip.
 
-    NaN-free: 0 where no clip is that long.
+    Root mean square over coordinates: some alternate in sign, and would cancel others. 0 where no
+    clip is that long.
     """
     frames = sequences.frames.double().numpy()
     clip = sequences.clip_of_frame
@@ -60,4 +61,5 @@ def autocorrelation(sequences: Sequences, lag: int) -> float:
     now, later = frames[:-lag][both], frames[lag:][both]
     now, later = now - now.mean(0), later - later.mean(0)
     scale = np.sqrt(np.square(now).sum(0) * np.square(later).sum(0))
-    return float(((now * later).sum(0) / scale).mean())
+    correlations = (now * later).sum(0) / scale
+    return float(np.sqrt(np.square(correlations).mean()))
