@@ -61,10 +61,14 @@ def run_parallel(
         The results in the order of the jobs.
     """
     jobs = list(jobs)
+    workers = min(available_cores(), len(jobs))
+    if workers == 1:  # a process of its own would only cost its start, 4 s
+        with one_thread_each(), torch.random.fork_rng(devices=[]):
+            return [work(job) for job in tqdm(jobs, description, unit="job", disable=None)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name for name in IMPORTED_ONCE if name in sys.modules])
     with ProcessPoolExecutor(
-        max_workers=min(available_cores(), len(jobs)),
+        max_workers=workers,
         mp_context=context,
         initializer=torch.set_num_threads,
         initargs=(1,),

@@ -1,6 +1,5 @@
 """Discrete keys of frames, stable and few: the addresses of a memory."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ class Keys:
 
     values: np.ndarray
     count: int
-    assign: Callable[[np.ndarray], np.ndarray] | None = None
+    assign: "Cells | None" = None
 
 
 def make_keys(
@@ -47,41 +46,57 @@ def make_keys(
     """
     frames, train = data.frames.numpy(), in_split(data, "train")
     if kind == "codebook":
-        raw, assign = codebook.astype(np.int64), None
-    elif kind == "kmeans":
-        assign = fit_kmeans(frames[train], cells, seed)
-        raw = assign(frames)
-    else:
-        each = max(2, round(cells ** (1 / PARTS)))
-        halves = np.array_split(np.arange(data.dim), PARTS)
-        parts = [fit_kmeans(frames[train][:, half], each, seed) for half in halves]
-
-        def assign(rows: np.ndarray) -> np.ndarray:
-            codes = [part(rows[:, half]) for part, half in zip(parts, halves, strict=True)]
-            return np.ravel_multi_index(codes, [each] * PARTS)
-
-        raw = assign(frames)
-    merged = merge_rare(raw, frames, train, least_count)
-    values = merged[raw]
-    if assign is None:
+        raw = codebook.astype(np.int64)
+        values = merge_rare(raw, frames, train, least_count)[raw]
         return Keys(values, int(values.max()) + 1)
-    return Keys(values, int(merged.max()) + 1, lambda rows: merged[assign(rows)])
+    parts = 1 if kind == "kmeans" else PARTS
+    each = max(2, round(cells ** (1 / parts)))
+    halves = np.array_split(np.arange(data.dim), parts)
+    fitted = [fit_kmeans(frames[train][:, half], each, seed) for half in halves]
+    cells_of = Cells(fitted, halves, np.arange(each**parts))
+    raw = cells_of(frames)
+    merged = merge_rare(raw, frames, train, least_count, each**parts)
+    values = merged[raw]
+    return Keys(values, int(merged.max()) + 1, Cells(fitted, halves, merged))
 
 
-def fit_kmeans(frames: np.ndarray, cells: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The cell of any frame, for cells fitted on (frames, dim)."""
-    with threadpool_limits(1):  # the same sums whatever the number of cores
-        kmeans = KMeans(min(cells, len(frames)), n_init=1, random_state=seed).fit(frames)
+@dataclass(frozen=True)
+class Cells:
+    """From (frames, dim) frames to keys.
 
-    def assign(rows: np.ndarray) -> np.ndarray:
+    Attributes:
+        fitted: k-means of each part.
+        parts: coordinates of each.
+        merged: key of every combination of cells.
+    """
+
+    fitted: list[KMeans]
+    parts: list[np.ndarray]
+    merged: np.ndarray
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """(frames,) int64."""
         with threadpool_limits(1):
-            return kmeans.predict(rows.astype(frames.dtype)).astype(np.int64)
+            cells = [
+                kmeans.predict(np.ascontiguousarray(frames[:, part]))
+                for kmeans, part in zip(self.fitted, self.parts, strict=True)
+            ]
+        sizes = [kmeans.n_clusters for kmeans in self.fitted]
+        return self.merged[np.ravel_multi_index(cells, sizes)]
 
-    return assign
+
+def fit_kmeans(frames: np.ndarray, cells: int, seed: int) -> KMeans:
+    """Cells of (frames, dim)."""
+    with threadpool_limits(1):  # the same sums whatever the number of cores
+        return KMeans(min(cells, len(frames)), n_init=1, random_state=seed).fit(frames)
 
 
 def merge_rare(
-    raw: np.ndarray, frames: np.ndarray, train: np.ndarray, least_count: int
+    raw: np.ndarray,
+    frames: np.ndarray,
+    train: np.ndarray,
+    least_count: int,
+    codes: int | None = None,
 ) -> np.ndarray:
     """(codes,) the key of every raw code: its own if it is common, else that of the nearest.
 
@@ -90,8 +105,9 @@ def merge_rare(
         frames: (frames, dim) what codes stand for: a code's place is the mean of its train frames.
         train: (frames,) bool.
         least_count: train frames of a common code; the most common one always is.
+        codes: how many there are; None for as many as `raw` shows.
     """
-    codes = int(raw.max()) + 1
+    codes = codes or int(raw.max()) + 1
     counts = np.bincount(raw[train], minlength=codes)
     sums = np.stack([np.bincount(raw[train], of, codes) for of in frames[train].T.astype(float)], 1)
     places = sums / np.maximum(counts, 1)[:, None]
