@@ -32,7 +32,7 @@ def engram_figure(table: pd.DataFrame) -> Figure:
         _points(left, table[table["what"] == "control"], CONTROLS)
         left.set_ylabel("help of the memory, nats per frame")
         left.set_title("Does a memory help, and against what?", loc="left")
-        left.legend(frameon=False)
+        left.legend(frameon=False, loc="lower right")
         counts = table[table["what"] == "count"]
         _points(right, counts, COUNTS)
         for number, name in enumerate(COUNTS):
