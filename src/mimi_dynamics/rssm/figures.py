@@ -54,10 +54,13 @@ def _frontier(axes: Axes, points: pd.DataFrame) -> None:
         for _, row in rivals.iterrows():
             raw = row["candidate"] == "raw"
             _mark(axes, row, RAW if raw else RIVAL, "s", RIVAL_LABELS[row["candidate"]])
+        texts = []
         for _, row in states.iterrows():
             budget = row["candidate"].removeprefix("budget").replace("p", ".")
             note = ", collapsed" if row["collapsed"] else ", chosen" if row["chosen"] else ""
-            _mark(axes, row, STATE, "X" if row["collapsed"] else "o", f"{budget} nats{note}")
+            _mark(axes, row, STATE, "X" if row["collapsed"] else "o", "")
+            texts.append((row["ease"], row["fidelity"], f"{budget} nats{note}"))
+        _column(axes, texts, 0.035 * points["ease"].max())
     axes.plot([], [], "o", color=STATE, label="learned state z_dyn, by budget of z_rec")
     if points["collapsed"].any():
         axes.plot([], [], "X", color=STATE, label="the same, collapsed")
@@ -69,6 +72,15 @@ def _frontier(axes: Axes, points: pd.DataFrame) -> None:
     axes.set_xlabel("fidelity: R² of x read from it")
     axes.set_ylabel("ease: gain over the gain if all but the noise floor were known")
     axes.legend(frameon=False, loc="upper left", fontsize=9)
+
+
+def _column(axes: Axes, texts: list[tuple[float, float, str]], apart: float) -> None:
+    """Labels of (height, place, text), one below the other: states lie close together."""
+    right, free = max(place for _, place, _ in texts) + 0.06, np.inf
+    for height, place, text in sorted(texts, reverse=True):
+        free = min(height + apart, free - apart)
+        axes.plot([place, right - 0.005], [height, free], color=STATE, lw=0.5)
+        axes.text(right, free, text, fontsize=8, color=STATE, va="center")
 
 
 def _mark(axes: Axes, row: pd.Series, colour: str, marker: str, label: str) -> None:
