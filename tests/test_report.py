@@ -71,13 +71,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small figures and sounds where the page looks for them."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "plots").mkdir()
-    (folder / "data/rollout").mkdir(parents=True)
+    for stage in ("rollout", "calm"):
+        (folder / "data" / stage).mkdir(parents=True)
     paths = [folder / "plots" / f"{name}.png" for name in ALTS]
-    for path in [*paths, folder / "data/rollout/spectrograms.png"]:
+    for path in [*paths, *(folder / f"data/{s}/spectrograms.png" for s in ("rollout", "calm"))]:
         Image.new("RGB", (60, 40), "white").save(path)
     tone = np.sin(np.arange(4800) * 0.1).astype(np.float32)
     for kind in ("recorded", "sample-1"):
         soundfile.write(folder / f"data/rollout/a<b-clip.{kind}.wav", tone, 24000)
+    for kind in ("recorded", "calm-1", "ours-1"):
+        soundfile.write(folder / f"data/calm/clip.{kind}.wav", tone, 24000)
     return folder
 
 
@@ -120,7 +123,10 @@ def test_everything_shown_is_inside_the_file(html: str) -> None:
     assert "url(" not in html
     assert "@import" not in html
     sounds = [a for tag, a in tags if tag == "audio"]
-    assert len(sounds) == 2
+    assert [a["aria-label"] for a in sounds] == [
+        *("a<b-clip, recorded", "a<b-clip, sample 1"),
+        *("clip, recorded", "clip, calm 1", "clip, ours 1"),
+    ]
     assert all("autoplay" not in a and a["preload"] == "none" for a in sounds)
     assert all(a["alt"] for tag, a in tags if tag == "img")
 
@@ -200,7 +206,7 @@ def test_words_on_memory_follow_its_numbers(
 def test_words_on_the_rival_follow_its_numbers(
     score: float, cost: float, words: tuple[str, str]
 ) -> None:
-    sentence = calm_section(calm_metrics(score, cost)).sentence
+    sentence = calm_section(calm_metrics(score, cost), ()).sentence
     assert all(part in sentence for part in words)
 
 
@@ -265,5 +271,5 @@ def test_a_browser_finds_nothing_to_complain_of(html: str, tmp_path: Path) -> No
     probes = [json.loads(text.removeprefix("probe ")) for text in said]  # anything else is an error
     assert sorted(probe["width"] for probe in probes) == sorted(WIDTHS)
     for probe in probes:
-        assert (probe["sounds"], probe["playing"], probe["broken"]) == (2, 0, 0)
+        assert (probe["sounds"], probe["playing"], probe["broken"]) == (5, 0, 0)
         assert probe["overflow"] <= 0

@@ -13,7 +13,7 @@ from mimi_dynamics.errors import InputError
 from mimi_dynamics.report.parts import Figure, Sound
 
 MP3_COMPRESSION = 0.8  # of 0 to 1: about 35 kbit/s for speech at 24 kHz
-SOUND_NAME = re.compile(r"(?P<clip>.+)\.(?P<kind>recorded|sample-\d+)\.wav")
+SOUND_NAME = re.compile(r"(?P<clip>.+)\.(?P<kind>recorded|\w+-\d+)\.wav")
 
 
 def read_figure(path: Path, alt: str, quality: int | None = None) -> Figure:
@@ -39,17 +39,18 @@ def read_figure(path: Path, alt: str, quality: int | None = None) -> Figure:
 
 
 def read_sounds(folder: Path) -> tuple[Sound, ...]:
-    """Every `<clip>.recorded.wav` and `<clip>.sample-<n>.wav` as MP3, by clip, recordings first.
+    """Every `<clip>.recorded.wav` and `<clip>.<name>-<n>.wav` as MP3, by clip, recordings first.
 
     Raises:
         InputError: one of them cannot be read as audio.
     """
     found = [(SOUND_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("*.wav"))]
-    return tuple(
+    sounds = [
         Sound(name["clip"], name["kind"].replace("-", " "), data_uri(as_mp3(path), "audio/mpeg"))
         for name, path in found
         if name
-    )
+    ]
+    return tuple(sorted(sounds, key=lambda sound: (sound.clip, sound.kind != "recorded")))
 
 
 def as_mp3(path: Path) -> bytes:

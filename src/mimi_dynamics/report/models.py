@@ -116,8 +116,8 @@ def engram_section(metrics: Metrics) -> Section:
     return Section("engram", "Does a memory help?", " ".join(parts), numbers, tables)
 
 
-def calm_section(metrics: Metrics) -> Section:
-    """Ours beside CALM: quality by lead time, and cost."""
+def calm_section(metrics: Metrics, sounds: tuple[Sound, ...]) -> Section:
+    """Ours beside CALM: quality by lead time, and cost; to listen to."""
     score = measured(metrics, "ratio.energy_score")
     cost = measured(metrics, "ratio.train_flops_to_equal_energy_score")
     verdict = {1: "worse than", 0: "not surely different from", -1: "better than"}
@@ -160,4 +160,4 @@ def calm_section(metrics: Metrics) -> Section:
             for key, label in costs.items()
         ],
     )
-    return Section("calm", "Ours or CALM?", sentence, numbers, [scores, spent])
+    return Section("calm", "Ours or CALM?", sentence, numbers, [scores, spent], sounds)

@@ -55,7 +55,7 @@ def build_page(
         check: of the controls.
         limits: of the controls.
         metrics: by stage, of the stages that have run.
-        folder: that holds plots/ and data/rollout/.
+        folder: that holds plots/, data/rollout/ and data/calm/.
 
     Raises:
         InputError: a number, a figure or a sound cannot be read.
@@ -113,7 +113,7 @@ def find_sections(
     if "engram" in metrics:
         yield engram_section(metrics["engram"])
     if "calm" in metrics:
-        yield calm_section(metrics["calm"])
+        yield calm_section(metrics["calm"], read_sounds(folder / "data/calm"))
     if "codec" in metrics:
         yield codec_section(metrics["codec"])
 
@@ -124,6 +124,6 @@ def read_figures(section: Section, folder: Path) -> tuple[Figure, ...]:
     if section.anchor in ALTS:
         figures.append(read_figure(folder / f"plots/{section.anchor}.png", ALTS[section.anchor]))
     if section.sounds:
-        path = folder / "data/rollout/spectrograms.png"
+        path = folder / "data" / section.stage / "spectrograms.png"
         figures.append(read_figure(path, SPECTROGRAMS, PHOTO_QUALITY))
     return tuple(figures)
