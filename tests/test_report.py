@@ -42,7 +42,11 @@ def engram_metrics(over_width: float, over_shuffled: float) -> dict[str, Any]:
     }
     rows = [interval(key, value - 0.1, value + 0.1) for key, value in keys.items()]
     z_dyn = rows[0] | rows[1] | {"seen_ngram_share": 0.31, "shuffled_seen_ngram_share": 0.12}
-    return {"z_dyn": z_dyn, "raw": z_dyn}
+    buckets = {
+        "seen_16_and_more": rows[0] | rows[1] | {"frame_share": 0.2},
+        "seen_0": rows[0] | rows[1] | {"frame_share": 0.8},
+    }
+    return {"z_dyn": z_dyn | {"by_train_count": buckets}, "raw": z_dyn}
 
 
 def calm_metrics(score: float, cost: float) -> dict[str, Any]:
@@ -191,8 +195,10 @@ def test_controls_that_failed_stand_above_everything(folder: Path, html: str) ->
 def test_words_on_memory_follow_its_numbers(
     over_width: float, over_shuffled: float, words: tuple[str, str]
 ) -> None:
-    sentence = engram_section(engram_metrics(over_width, over_shuffled)).sentence
-    assert all(part in sentence for part in words)
+    section = engram_section(engram_metrics(over_width, over_shuffled))
+    assert all(part in section.sentence for part in words)
+    by_count = section.tables[-1].rows
+    assert [row[:2] for row in by_count] == [("0", "80.0 %"), ("16 and more", "20.0 %")]
 
 
 @pytest.mark.parametrize(
