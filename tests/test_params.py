@@ -1,11 +1,13 @@
 """Every wrong setting ends in one line that names the key, its value and what is allowed."""
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.params import load_params
@@ -104,3 +106,12 @@ def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
     """A stage started in the wrong folder."""
     with pytest.raises(InputError, match="run from the repository's top folder"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_lists_can_be_set_and_emptied_by_experiments(tmp_path: Path) -> None:
+    """DVC's writer breaks the file where a list is emptied that has a comment beside its key."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    for voices in ([], ["ann", "bob"], []):
+        apply_overrides(path, [f"ingest.test_voices=[{','.join(voices)}]"])
+        assert load_params(path).ingest.test_voices == voices

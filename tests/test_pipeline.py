@@ -194,6 +194,16 @@ def test_again_nothing_runs(clone: Path) -> None:
     assert UP_TO_DATE in run(clone, "dvc", "repro", "--dry", "--allow-missing").stdout
 
 
+def test_every_plot_has_data(clone: Path) -> None:
+    """Curves and figures alike, as `dvc plots show` and `dvc plots diff` read them."""
+    shown = json.loads(run(clone, "dvc", "plots", "show", "--json").stdout)
+    named = YAML().load(clone / "dvc.yaml")["plots"]
+    names = {entry if isinstance(entry, str) else next(iter(entry)) for entry in named}
+    assert set(shown["data"]) == names
+    assert all(found and found[0]["revisions"] for found in shown["data"].values())
+    assert "errors" not in shown
+
+
 def test_forced_again_metrics_are_the_same_bytes(clone: Path) -> None:
     """Training and figures included."""
     run(clone, "dvc", "repro", "-f", "-s", "predict")

@@ -42,7 +42,11 @@ def engram_metrics(over_width: float, over_shuffled: float) -> dict[str, Any]:
     }
     rows = [interval(key, value - 0.1, value + 0.1) for key, value in keys.items()]
     z_dyn = rows[0] | rows[1] | {"seen_ngram_share": 0.31, "shuffled_seen_ngram_share": 0.12}
-    return {"z_dyn": z_dyn, "raw": z_dyn}
+    buckets = {
+        "seen_16_and_more": rows[0] | rows[1] | {"frame_share": 0.2},
+        "seen_0": rows[0] | rows[1] | {"frame_share": 0.8},
+    }
+    return {"z_dyn": z_dyn | {"by_train_count": buckets}, "raw": z_dyn}
 
 
 def calm_metrics(score: float, cost: float) -> dict[str, Any]:
@@ -71,15 +75,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small figures and sounds where the page looks for them."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "plots").mkdir()
-    (folder / "data/rollout").mkdir(parents=True)
+    for stage in SPECTROGRAMS:
+        (folder / "data" / stage).mkdir(parents=True)
     paths = [folder / "plots" / f"{name}.png" for name in ALTS]
-    (folder / "data/reconstruct").mkdir()
     paths += [folder / f"data/{stage}/spectrograms.png" for stage in SPECTROGRAMS]
     for path in paths:
         Image.new("RGB", (60, 40), "white").save(path)
     tone = np.sin(np.arange(4800) * 0.1).astype(np.float32)
     for kind in ("recorded", "sample-1"):
         soundfile.write(folder / f"data/rollout/a<b-clip.{kind}.wav", tone, 24000)
+    for kind in ("recorded", "calm-1", "ours-1"):
+        soundfile.write(folder / f"data/calm/clip.{kind}.wav", tone, 24000)
     return folder
 
 
@@ -122,7 +128,10 @@ def test_everything_shown_is_inside_the_file(html: str) -> None:
     assert "url(" not in html
     assert "@import" not in html
     sounds = [a for tag, a in tags if tag == "audio"]
-    assert len(sounds) == 2
+    assert [a["aria-label"] for a in sounds] == [
+        *("a<b-clip, recorded", "a<b-clip, sample 1"),
+        *("clip, recorded", "clip, calm 1", "clip, ours 1"),
+    ]
     assert all("autoplay" not in a and a["preload"] == "none" for a in sounds)
     assert all(a["alt"] for tag, a in tags if tag == "img")
 
@@ -187,8 +196,10 @@ def test_controls_that_failed_stand_above_everything(folder: Path, html: str) ->
 def test_words_on_memory_follow_its_numbers(
     over_width: float, over_shuffled: float, words: tuple[str, str]
 ) -> None:
-    sentence = engram_section(engram_metrics(over_width, over_shuffled)).sentence
-    assert all(part in sentence for part in words)
+    section = engram_section(engram_metrics(over_width, over_shuffled))
+    assert all(part in section.sentence for part in words)
+    by_count = section.tables[-1].rows
+    assert [row[:2] for row in by_count] == [("0", "80.0 %"), ("16 and more", "20.0 %")]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +213,7 @@ def test_words_on_memory_follow_its_numbers(
 def test_words_on_the_rival_follow_its_numbers(
     score: float, cost: float, words: tuple[str, str]
 ) -> None:
-    sentence = calm_section(calm_metrics(score, cost)).sentence
+    sentence = calm_section(calm_metrics(score, cost), ()).sentence
     assert all(part in sentence for part in words)
 
 
@@ -267,5 +278,5 @@ def test_a_browser_finds_nothing_to_complain_of(html: str, tmp_path: Path) -> No
     probes = [json.loads(text.removeprefix("probe ")) for text in said]  # anything else is an error
     assert sorted(probe["width"] for probe in probes) == sorted(WIDTHS)
     for probe in probes:
-        assert (probe["sounds"], probe["playing"], probe["broken"]) == (2, 0, 0)
+        assert (probe["sounds"], probe["playing"], probe["broken"]) == (5, 0, 0)
         assert probe["overflow"] <= 0

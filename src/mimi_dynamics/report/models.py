@@ -3,10 +3,10 @@
 from mimi_dynamics.bets import distances
 from mimi_dynamics.figures import FRAME_MS
 from mimi_dynamics.measured import Metrics, has, measured
-from mimi_dynamics.report.formatting import cell, listed, number, side
+from mimi_dynamics.report.formatting import cell, listed, number, side, words
 from mimi_dynamics.report.parts import Section, Sound, Table
 
-SEQUENCES = {"z_dyn": "the state z_dyn", "raw": "raw latents"}
+SEQUENCES = {"z_dyn": "the state z_dyn", "raw": "raw latents", "x": "raw latents"}
 SHORT = {
     "help_nats_per_frame": "width",
     "help_over_shuffled_keys_nats_per_frame": "shuffled keys",
@@ -88,9 +88,10 @@ def engram_section(metrics: Metrics) -> Section:
         "help_nats_per_frame": "than as many parameters spent on width",
         "help_over_shuffled_keys_nats_per_frame": "than the same tables with shuffled keys",
     }
+    sequences = {key: name for key, name in SEQUENCES.items() if key in metrics}
     better = {1: "more", 0: "not surely more", -1: "less"}
     parts = []
-    for sequence, name in SEQUENCES.items():
+    for sequence, name in sequences.items():
         found = {key: measured(metrics, f"{sequence}.{key}") for key in rivals}
         told = [
             f"{better[side(found[key])]} {rival} ({cell(found[key])} nats per frame)"
@@ -99,7 +100,7 @@ def engram_section(metrics: Metrics) -> Section:
         parts.append(f"On {name} the memory helps {listed(told)}.")
     numbers = [
         number(metrics, f"{sequence}.{key}", f"{name}: over {SHORT[key]}, nats per frame")
-        for sequence, name in SEQUENCES.items()
+        for sequence, name in sequences.items()
         for key in rivals
     ]
     why = {
@@ -108,16 +109,32 @@ def engram_section(metrics: Metrics) -> Section:
         "key_stability": "keys that small noise leaves as they are",
     }
     rows = [
-        (label, *(cell(measured(metrics, f"{s}.{key}"), "share") for s in SEQUENCES))
+        (label, *(cell(measured(metrics, f"{s}.{key}"), "share") for s in sequences))
         for key, label in why.items()
-        if all(has(metrics, f"{s}.{key}") for s in SEQUENCES)
+        if all(has(metrics, f"{s}.{key}") for s in sequences)
     ]
-    tables = [Table("Why", ("share of", *SEQUENCES.values()), rows)] if rows else []
+    tables = [Table("Why", ("share of", *sequences.values()), rows)] if rows else []
+    if has(metrics, "z_dyn.by_train_count"):
+        tables.append(key_table(metrics["z_dyn"]["by_train_count"]))
     return Section("engram", "Does a memory help?", " ".join(parts), numbers, tables)
 
 
-def calm_section(metrics: Metrics) -> Section:
-    """Ours beside CALM: quality by lead time, and cost."""
+def key_table(buckets: Metrics) -> Table:
+    """Help on the state by how often the key that is looked up was seen in train."""
+    rows = [
+        (
+            words(bucket.removeprefix("seen_")),
+            cell(measured(buckets, f"{bucket}.frame_share"), "share"),
+            *(cell(measured(buckets, f"{bucket}.{key}")) for key in SHORT),
+        )
+        for bucket in sorted(buckets, key=lambda bucket: int(bucket.split("_")[1]))
+    ]
+    columns = ("times", "frames", *(f"help over {name}" for name in SHORT.values()))
+    return Table("On z_dyn, by how often a key was seen in training: nats per frame", columns, rows)
+
+
+def calm_section(metrics: Metrics, sounds: tuple[Sound, ...]) -> Section:
+    """Ours beside CALM: quality by lead time, and cost; to listen to."""
     score = measured(metrics, "ratio.energy_score")
     cost = measured(metrics, "ratio.train_flops_to_equal_energy_score")
     verdict = {1: "worse than", 0: "not surely different from", -1: "better than"}
@@ -160,4 +177,4 @@ def calm_section(metrics: Metrics) -> Section:
             for key, label in costs.items()
         ],
     )
-    return Section("calm", "Ours or CALM?", sentence, numbers, [scores, spent])
+    return Section("calm", "Ours or CALM?", sentence, numbers, [scores, spent], sounds)

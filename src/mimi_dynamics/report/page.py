@@ -42,6 +42,7 @@ ALTS = {  # of plots/<section>.png
 }
 SPECTROGRAMS = {  # of data/<stage>/spectrograms.png
     "rollout": "Spectrograms: recordings in the first row, continuations of their starts below.",
+    "calm": "Spectrograms: recordings in the first row, each continuation of their starts below.",
     "reconstruct": "Spectrograms: recordings in the first row, what codecs make of them below.",
 }
 PHOTO_QUALITY = 80  # of spectrograms, which lossless compression makes 7 times larger
@@ -61,7 +62,7 @@ def build_page(
         check: of the controls.
         limits: of the controls.
         metrics: by stage, of the stages that have run.
-        folder: that holds plots/, data/reconstruct/ and data/rollout/.
+        folder: that holds plots/ and, for sounds, data/reconstruct/, data/rollout/, data/calm/.
 
     Raises:
         InputError: a number, a figure or a sound cannot be read.
@@ -121,7 +122,7 @@ def find_sections(
     if "engram" in metrics:
         yield engram_section(metrics["engram"])
     if "calm" in metrics:
-        yield calm_section(metrics["calm"])
+        yield calm_section(metrics["calm"], read_sounds(folder / "data/calm"))
     if "reconstruct" in metrics:
         sounds = read_sounds(folder / "data/reconstruct")
         yield reconstruct_section(metrics["reconstruct"], sounds)
