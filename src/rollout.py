@@ -11,25 +11,24 @@ to listen to, and their spectrograms.
 """
 
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 
-from mimi_dynamics.codec import Codec, load_codec
+from mimi_dynamics.codec import load_codec
 from mimi_dynamics.energy import ForecastScores, score_splits, skill_horizon
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.estimation import evaluated_splits
 from mimi_dynamics.figures import FRAME_MS, save_figure
-from mimi_dynamics.files import atomic_path, write_metrics, write_text
+from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.latents import read_latents
-from mimi_dynamics.normalizer import Normalizer, load_normalizer, normalized_sequences
+from mimi_dynamics.listening import Decoder, make_decoder, write_sounds
+from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import load_predictor
-from mimi_dynamics.rollout_figures import Listening, rollout_figure, sounds_figure
+from mimi_dynamics.rollout_figures import Listening, rollout_figure
 from mimi_dynamics.rollouts import (
     choose_starts,
     listening_starts,
@@ -43,7 +42,6 @@ from mimi_dynamics.var import Var, fit_var
 
 FORECASTS = ("rollout", "direct", "var")
 Scores = dict[str, dict[int, ForecastScores]]  # by split and lead
-Decoder = Callable[[torch.Tensor], np.ndarray]
 
 
 def rollout(params: Params) -> None:
@@ -69,7 +67,8 @@ def rollout(params: Params) -> None:
 
     names = latents.clip_ids[latents.splits == "test"]
     decode = make_decoder(load_codec(params.codec), normalizer)
-    write_sounds(listen(params, real.select("test"), names, predictors[1], decode))
+    sounds = listen(params, real.select("test"), names, predictors[1], decode)
+    write_sounds(sounds, Path("data/rollout"))
 
 
 def find_predictors(horizons: list[int]) -> dict[int, Path]:
@@ -171,31 +170,6 @@ def listen(
                 sounds[f"sample {sample}"] = decode(torch.cat([frames[:known], path]))
             clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
     return clips
-
-
-def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
-    """From (frames, dim) coordinates to (samples,) audio.
-
-    Recordings pass through it too, so that all that differs in a continuation is what is predicted.
-    """
-
-    @torch.no_grad()
-    def decode(coordinates: torch.Tensor) -> np.ndarray:
-        latents = torch.from_numpy(normalizer.restore(coordinates.numpy()))
-        return codec.decode(latents[None])[0].clamp(-1, 1).numpy()
-
-    return decode
-
-
-def write_sounds(clips: list[Listening]) -> None:
-    """Every sound as a 16-bit WAV file, and the spectrograms of all."""
-    with atomic_path(Path("data/rollout")) as folder:
-        folder.mkdir()
-        save_figure(sounds_figure(clips), folder / "spectrograms.png")
-        for clip in clips:
-            for sound, audio in clip.sounds.items():
-                name = f"{clip.name.replace('/', '-')}.{sound.replace(' ', '-')}.wav"
-                soundfile.write(folder / name, audio, Codec.sample_rate, subtype="PCM_16")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,7 @@ def fit(
     validation: list[Batch],
     params: TrainingParams,
     generator: torch.Generator,
+    after_epoch: Callable[[int, dict[str, Tensor]], None] | None = None,
 ) -> float:
     """Train `model` in place and return its best validation loss, with the weights that gave it.
 
@@ -48,6 +50,8 @@ def fit(
         validation: batches for early stopping.
         params: see `TrainingParams`.
         generator: draws the order of the batches.
+        after_epoch: is told how many epochs are over, and the weights that validation likes best so
+            far; it must not change them.
 
     Raises:
         DivergedError: naming learning rate and epoch, if a training loss is not finite.
@@ -75,6 +79,8 @@ def fit(
         validation_loss = mean_loss(model, validation)
         if validation_loss < best_loss:
             best_loss, best_state = validation_loss, _state(model)
+        if after_epoch is not None:
+            after_epoch(epoch + 1, best_state)
     model.load_state_dict(best_state)
     model.eval()
     return best_loss
