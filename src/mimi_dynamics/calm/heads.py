@@ -16,7 +16,7 @@ from mimi_dynamics.rssm.parts import distance
 
 END = math.pi / 2  # of TrigFlow's time, where all is noise
 # Of log tan t, normal (Lu & Song 2024, arXiv 2410.11081). They have −1 and 1.4 for images.
-PROPOSAL_MEAN, PROPOSAL_SPREAD = 0.0, 1.4
+PROPOSAL_MEAN, PROPOSAL_SPREAD = -0.8, 1.4
 TANGENT_FLOOR = 0.1  # c of g / (|g| + c)
 DISTILLED_SHARE = 0.25  # of the samples of LSD; the others match the flow
 WEIGHT_FREQUENCIES = 64
@@ -183,24 +183,32 @@ class ConsistencyHead(CalmHead):
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
         """See the class; the unweighted error is |cos t · df/dt|², whole and not normalised."""
         time = self.draw_times(len(target))
-        cos, sin = time.cos(), time.sin()
         noise = torch.randn_like(target)
-        noisy, velocity = cos * target + sin * noise, cos * noise - sin * target
+        noisy = time.cos() * target + time.sin() * noise
+        velocity = time.cos() * noise - time.sin() * target
+        said, stable, unstable = self.tangent(noisy, velocity, time, context)
+        warmup = self.shape.tangent_warmup
+        tangent = stable + (min(1.0, progress / warmup) if warmup else 1.0) * unstable
+        if self.shape.tangent_normalisation:
+            tangent = tangent / (tangent.norm(dim=-1, keepdim=True) + TANGENT_FLOOR)
+        wanted = said.detach() + tangent
+        return self.weighted(said - wanted, stable + unstable, time)
+
+    def tangent(
+        self, noisy: Tensor, velocity: Tensor, time: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """F, and cos t · df/dt along the velocity as the sum of a stable and an unstable half.
+
+        The halves have no gradient. Those of F − v need no derivative of the network; the other
+        is what makes training unstable, and what makes it a consistency model.
+        """
+        cos, sin = time.cos(), time.sin()
         # The direction is scaled by cos t · sin t before, not after: no large number comes up.
         scale = cos * sin
         said = self.network.dual(Dual(noisy, scale * velocity), [Dual(time, scale)], context)
         with torch.no_grad():
             stable = cos.square() * (velocity - said.value)
-            unstable = -(scale * noisy + said.tangent)
-            whole = stable + unstable
-            fade = (
-                min(1.0, progress / self.shape.tangent_warmup) if self.shape.tangent_warmup else 1
-            )
-            tangent = stable + fade * unstable
-            if self.shape.tangent_normalisation:
-                tangent = tangent / (tangent.norm(dim=-1, keepdim=True) + TANGENT_FLOOR)
-            wanted = said.value + tangent
-        return self.weighted(said.value - wanted, whole, time)
+            return said.value, stable, -(scale * noisy + said.tangent)
 
     def draw_times(self, rows: int) -> Tensor:
         """(rows, 1) in (0, π/2)."""
