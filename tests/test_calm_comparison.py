@@ -111,10 +111,10 @@ def test_distances_know_their_closed_forms() -> None:
     """Fréchet of two Gaussians; Wasserstein of a shift is the mean length of its shadows."""
     rng = np.random.default_rng(0)
     first = rng.normal(size=(200_000, 2))
-    second = rng.normal(size=(200_000, 2)) * [2.0, 0.5] + [1.0, 0.0]
+    second = rng.normal(size=(200_000, 2)) * np.array([2.0, 0.5]) + np.array([1.0, 0.0])
     assert frechet(first, second) == pytest.approx(1 + 1 + 0.25, rel=0.02)
     assert frechet(first, first) == pytest.approx(0, abs=1e-9)
-    shifted = sliced_wasserstein(first, first + [0.5, -1.5])
+    shifted = sliced_wasserstein(first, first + np.array([0.5, -1.5]))
     assert shifted == pytest.approx(1.0)
     assert sliced_wasserstein(first, 2 * first) == pytest.approx(math.sqrt(2 / math.pi), rel=0.01)
 

@@ -66,6 +66,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["recurrence"].update(neighbours=16, epochs=1)
     settings["rssm"].update(state_dims=[3], budgets=[4.0], rec_dim=4, width=16, epochs=2)
     settings["rssm"].update(batch_frames=256, estimator_width=16)
+    settings["calm"].update(layers=1, context_frames=8, head_depth=1, head_batch=2, epochs=1)
+    settings["calm"].update(dynamics_width=16)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
@@ -128,6 +130,17 @@ def test_headline_metrics_are_there(clone: Path) -> None:
     assert set(factorised["surrogates"]) == {"shuffled", "linear"}
     assert {"test_voice", "rivals", "generation", "log_mel_distance"} <= set(factorised)
     assert (clone / "data/states/part-000.parquet").exists()
+    rivals = metrics(clone, "calm")
+    for name in ("calm", "ours"):
+        assert {"k1", "k1_ci_low", "k2", "mean"} <= set(rivals[name]["energy_score"])
+        keys = {"params", "train_flops", "network_evaluations_per_frame", "windows", "decoded"}
+        assert keys <= set(rivals[name])
+    for key in ("energy_score", "train_flops_to_equal_energy_score"):
+        low, high = rivals["ratio"][f"{key}_ci_low"], rivals["ratio"][f"{key}_ci_high"]
+        assert low <= rivals["ratio"][key] <= high
+    assert {"predictor", "var", "climatology", "persistence", "test_voice"} <= set(rivals)
+    heard = {path.name.split(".")[1] for path in (clone / "data/calm").glob("*.wav")}
+    assert heard == {"recorded", "calm-1", "ours-1", "predictor-1"}
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:

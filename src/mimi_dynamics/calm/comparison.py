@@ -47,7 +47,7 @@ from mimi_dynamics.var import Var, fit_var
 
 Value = TypeVar("Value")
 CONTENDERS = ("calm", "ours", "predictor", "var")
-CURVE_STARTS = 96  # of those of the grid, for checkpoints
+CURVE_STARTS = 96  # of those of the grid, for checkpoints and other splits than test
 CURVE_SAMPLES = 4
 
 
@@ -87,10 +87,6 @@ class Comparison:
     def grid(self, split: str) -> Grid:
         """Starts of one split, as in stage `rollout`."""
         return make_grid(self.params, self.data, split)
-
-    def seed_of(self, name: str) -> int:
-        """Number of the training in the name of a generator."""
-        return int(name.partition("@")[2] or 0)
 
 
 def make_grid(params: Params, data: Sequences, split: str) -> Grid:
@@ -254,8 +250,10 @@ class Drawn:
 
 
 def draw_split(comparison: Comparison, split: str) -> Drawn:
-    """Draw and score all contenders."""
+    """Draw and score all contenders; fewer draws where nothing but scores is asked."""
     grid = comparison.grid(split)
+    if split != "test":
+        grid = grid.thinned(CURVE_STARTS, CURVE_SAMPLES)
     paths = draw_all(comparison.generators, grid)
     draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
     return Drawn(grid, paths, LeadScores(average_seeds(score_paths(paths, grid)), draws, seed))
