@@ -11,14 +11,14 @@ to listen to, and their spectrograms.
 """
 
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from mimi_dynamics.codec import Codec, load_codec
+from mimi_dynamics.codec import load_codec
+from mimi_dynamics.decoding import Decoder, make_decoder
 from mimi_dynamics.energy import ForecastScores, score_splits, skill_horizon
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.estimation import evaluated_splits
@@ -26,7 +26,7 @@ from mimi_dynamics.figures import FRAME_MS, save_figure
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.latents import read_latents
 from mimi_dynamics.listening import Listening, write_sounds
-from mimi_dynamics.normalizer import Normalizer, load_normalizer, normalized_sequences
+from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import load_predictor
 from mimi_dynamics.rollout_figures import rollout_figure
@@ -44,7 +44,6 @@ from mimi_dynamics.var import Var, fit_var
 SOUNDS_TITLE = "Up to the line what was said; after it, what the predictor makes up"
 FORECASTS = ("rollout", "direct", "var")
 Scores = dict[str, dict[int, ForecastScores]]  # by split and lead
-Decoder = Callable[[torch.Tensor], np.ndarray]
 
 
 def rollout(params: Params) -> None:
@@ -173,20 +172,6 @@ def listen(
                 sounds[f"sample {sample}"] = decode(torch.cat([frames[:known], path]))
             clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
     return clips
-
-
-def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
-    """From (frames, dim) coordinates to (samples,) audio.
-
-    Recordings pass through it too, so that all that differs in a continuation is what is predicted.
-    """
-
-    @torch.no_grad()
-    def decode(coordinates: torch.Tensor) -> np.ndarray:
-        latents = torch.from_numpy(normalizer.restore(coordinates.numpy()))
-        return codec.decode(latents[None])[0].clamp(-1, 1).numpy()
-
-    return decode
 
 
 if __name__ == "__main__":

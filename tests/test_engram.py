@@ -24,7 +24,7 @@ DIM, CLIPS, FRAMES, CELLS = 4, 160, 40, 12
 SETTINGS = PARAMS.engram.model_copy(
     update={
         "rows": 211, "width": 12, "heads": 2, "row_dim": 4, "epochs": 12, "cells": CELLS,
-        "head": "gaussian", "least_count": 5, "lr": 0.01,
+        "head": "gaussian", "least_count": 5, "lr": 0.01, "table_lr": 5.0,
     }
 )  # fmt: skip
 PREDICT = PARAMS.predict.model_copy(

@@ -81,6 +81,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["rssm"].update(batch_frames=256, estimator_width=16)
     settings["engram"].update(cells=8, rows=16, width=8, head="gaussian", epochs=1, seeds=1)
     settings["engram"]["table_shares"] = [0, 0.25]
+    settings["calm"].update(layers=1, context_frames=8, head_depth=1, head_batch=2, epochs=1)
+    settings["calm"].update(dynamics_width=16)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():
@@ -158,11 +160,22 @@ def test_headline_metrics_are_there(clone: Path) -> None:
             assert f"{key}_nats_per_frame_ci_low" in subject
         assert {"seen_ngram_share", "key_stability", "by_count", "test_voice"} <= set(subject)
     assert set(memory["z_dyn"]["by_table_share"]) == {"s00", "s25"}
+    rivals = metrics(clone, "calm")
+    for name in ("calm", "ours"):
+        assert {"k1", "k1_ci_low", "k2", "mean"} <= set(rivals[name]["energy_score"])
+        keys = {"params", "train_flops", "network_evaluations_per_frame", "windows", "decoded"}
+        assert keys <= set(rivals[name])
+    for key in ("energy_score", "train_flops_to_equal_energy_score"):
+        low, high = rivals["ratio"][f"{key}_ci_low"], rivals["ratio"][f"{key}_ci_high"]
+        assert low <= rivals["ratio"][key] <= high
+    assert {"predictor", "var", "climatology", "persistence", "test_voice"} <= set(rivals)
+    heard = {path.name.split(".")[1] for path in (clone / "data/calm").glob("*.wav")}
+    assert heard == {"recorded", "calm-1", "ours-1", "predictor-1"}
     judged = metrics(clone, "bets")
     for bet in ("bet1", "bet2", "bet3", "bet4"):
         assert {"prior", "posterior", "supported", "threshold", "measured"} <= set(judged[bet])
     page = (clone / "report/index.html").read_text(encoding="utf-8")
-    assert page.count("<audio") == 2
+    assert page.count("<audio") == 6
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:

@@ -270,6 +270,32 @@ class EngramParams(Section):
     table_shares: list[Annotated[float, Field(ge=0, lt=1)]]
 
 
+class CalmParams(Section):
+    """A small CALM, and what it is compared with."""
+
+    head: Literal["consistency", "flow_matching", "lsd", "energy"]
+    seeds: Count
+    layers: Count
+    context_frames: Count
+    short_frames: Annotated[int, Field(ge=0)]
+    head_depth: Count
+    head_batch: Count
+    sampling_steps: Count
+    noise_injection: bool
+    adaptive_weight: bool
+    tangent_normalisation: bool
+    tangent_warmup: Share
+    time_proposal: bool
+    temperatures: Annotated[list[Positive], Field(min_length=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_frames: Count
+    lr: Positive
+    epochs: Count
+    dynamics_width: Count
+    ablation: bool
+    scaling: bool
+
+
 class RuleParams(Section):
     """One condition of a bet: on which side of a threshold a whole interval must lie."""
 
@@ -337,6 +363,7 @@ class Params(Section):
     recurrence: RecurrenceParams
     rssm: RssmParams
     engram: EngramParams
+    calm: CalmParams
     bets: BetsParams
 
 

@@ -42,6 +42,7 @@ def fit(
     params: TrainingParams,
     generator: torch.Generator,
     make_optimizers: MakeOptimizers | None = None,
+    after_epoch: Callable[[int, dict[str, Tensor]], None] | None = None,
 ) -> float:
     """Train `model` in place and return its best validation loss, with the weights that gave it.
 
@@ -53,6 +54,8 @@ def fit(
         generator: draws the order of the batches.
         make_optimizers: of a model and a peak learning rate; AdamW of all parameters if None.
             Gradients of the first one's parameters are clipped.
+        after_epoch: is told how many epochs are over, and the weights that validation likes best so
+            far; it must not change them.
 
     Raises:
         DivergedError: naming learning rate and epoch, if a training loss is not finite.
@@ -86,6 +89,8 @@ def fit(
         validation_loss = mean_loss(model, validation)
         if validation_loss < best_loss:
             best_loss, best_state = validation_loss, _state(model)
+        if after_epoch is not None:
+            after_epoch(epoch + 1, best_state)
     model.load_state_dict(best_state)
     model.eval()
     return best_loss

@@ -1,0 +1,198 @@
+r"""What CALM, our pipeline and the plain predictor cost in time and memory, on one core.
+
+Trains CALM and the dynamics of z_dyn again as stage `calm` does, one after the other on one thread,
+and generates with all three. Times are of the processor, not of the clock: on a machine with other
+work they vary less. The time to an equal score is the training time in proportion to operations.
+
+    PYTHONPATH=src .venv/bin/python benchmarks/calm.py
+
+Reads what stage `calm` reads, metrics/calm.json, plots/calm_cost.csv and, if it is there,
+docs/calm_study.csv: a plots/calm_study.csv of a run with `calm.ablation` or `calm.scaling`. Prints
+a page, which --write keeps as docs/calm.md. Takes 6 minutes.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mimi_dynamics.calm.comparison import Factorisation, training_jobs
+from mimi_dynamics.calm.generation import Generator
+from mimi_dynamics.calm.training import Trained
+from mimi_dynamics.errors import InputError
+from mimi_dynamics.files import write_text
+from mimi_dynamics.normalizer import read_sequences
+from mimi_dynamics.params import Params, load_params
+from mimi_dynamics.predictor import load_predictor
+from mimi_dynamics.rollouts import Past, Starts, read_past, roll_out
+from mimi_dynamics.rssm.training import RssmJob, load_rssm, train_rssm
+
+LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
+STREAMS = (1, 64)
+FRAMES = 32  # generated for a timing, after as many of prompt
+REPEATS = 3  # of which the fastest counts
+STUDY = Path("docs/calm_study.csv")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of generation, on one core.
+
+    Attributes:
+        frames_per_second: by number of streams.
+        state_bytes: of one stream: what is remembered from frame to frame.
+        weight_bytes: of all that generation needs.
+    """
+
+    frames_per_second: dict[int, float]
+    state_bytes: int
+    weight_bytes: int
+
+
+def cpu_seconds(work: Callable[[], object]) -> tuple[object, float]:
+    """What it gives, and what it took of the processor."""
+    start = time.process_time()
+    result = work()
+    return result, time.process_time() - start
+
+
+def speed(generator: Generator) -> Speed:
+    """Generate from test clips that are long enough for a prompt."""
+    test = generator.known.select("test")
+    clips = np.flatnonzero(test.lengths >= FRAMES)
+    rates = {}
+    for streams in STREAMS:
+        clip = np.sort(np.resize(clips, streams))
+        starts = Starts(clip, np.full(streams, FRAMES), test.lengths[clip] - FRAMES)
+        past = read_past(generator.step, test, starts)
+        steps = np.full(streams, FRAMES)
+        seconds = min(
+            cpu_seconds(lambda p=past, s=steps: run(generator, p, s))[1] for _ in range(REPEATS)
+        )
+        rates[streams] = streams * FRAMES / seconds
+    row = past.rows(slice(0, 1))
+    modules = [generator.step, *([generator.render] if generator.render else [])]
+    weights = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+    return Speed(rates, sum(part.numel() * 4 for part in row.state), weights)
+
+
+def run(generator: Generator, past: Past, steps: np.ndarray) -> None:
+    """All frames of all streams."""
+    generator.finish(roll_out(generator.step, past, steps, 1))
+
+
+def train_all(params: Params, factorisation: Factorisation) -> dict[str, tuple[Trained, float]]:
+    """CALM, and ours with its factorisation, which is trained here only to be timed."""
+    data = read_sequences(params.latents.voiced_range_db)
+    params = params.model_copy(update={"calm": params.calm.model_copy(update={"seeds": 1})})
+    calm, ours = training_jobs(params, data, factorisation)
+    found = {"calm": cpu_seconds(calm)}
+    shape = factorisation.model.shape
+    job = RssmJob(
+        data, shape.state_dim, factorisation.budget, params.rssm, params.predict.min_steps, 0
+    )
+    _, before = cpu_seconds(lambda: train_rssm(job))
+    trained, seconds = cpu_seconds(ours)
+    return found | {"ours": (trained, before + seconds)}
+
+
+def page(params: Params) -> str:
+    """All of docs/calm.md."""
+    metrics = json.loads(Path("metrics/calm.json").read_text())
+    budget = json.loads(Path("metrics/rssm.json").read_text())["budget_nats_per_frame"]
+    factorisation = Factorisation(load_rssm(Path("models/rssm.safetensors")), budget)
+    trained = train_all(params, factorisation)
+    step, _ = load_predictor(Path("models/horizons/k1.safetensors"))
+    generators = {name: found.generator for name, (found, _) in trained.items()}
+    generators["predictor"] = Generator(step, generators["calm"].known)
+    seconds = {name: spent for name, (_, spent) in trained.items()}
+    rows = [table_row(n, metrics[n], speed(g), seconds.get(n)) for n, g in generators.items()]
+    ratio = metrics["ratio"]
+    key = "train_flops_to_equal_energy_score"
+    each = seconds["ours"] / metrics["ours"]["train_flops"]
+    each /= seconds["calm"] / metrics["calm"]["train_flops"]
+    lines = [
+        "# CALM beside our pipeline: time, memory, studies",
+        "",
+        "By `PYTHONPATH=src .venv/bin/python benchmarks/calm.py --write`, on one core, in seconds",
+        f"of the processor; torch {torch.__version__}. What does not depend on a clock is in",
+        "`metrics/calm.json`.",
+        "",
+        "| | parameters | training, s | training, TFLOP | network passes per frame |"
+        " frames per second, 1 stream | 64 streams | state of a stream, kB | weights, MB |",
+        "|---|" + "---|" * 8,
+        *rows,
+        "",
+        "The plain predictor is trained by stage `horizon`, and not timed here. Real time is 12.5",
+        "frames per second for each stream; the codec's own work comes on top of it.",
+        "",
+        f"To the worse of both best scores, ours takes {ratio[key]:.2f}"
+        f" [{ratio[key + '_ci_low']:.2f}, {ratio[key + '_ci_high']:.2f}] times the operations of"
+        " CALM,",
+        f"and {ratio[key] * each:.2f} times its seconds.",
+        *study_lines(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table_row(name: str, metrics: dict, measured: Speed, seconds: float | None) -> str:
+    """One contender."""
+    rates = [f"{measured.frames_per_second[streams]:,.0f}" for streams in STREAMS]
+    cells = [
+        LABELS[name],
+        f"{metrics['params']:,}",
+        "" if seconds is None else f"{seconds:.0f}",
+        f"{metrics['train_flops'] / 1e12:.2f}",
+        str(metrics["network_evaluations_per_frame"]),
+        *rates,
+        f"{measured.state_bytes / 1e3:.1f}",
+        f"{measured.weight_bytes / 1e6:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def study_lines() -> list[str]:
+    """The tables of the studies, if they were run."""
+    if not STUDY.exists():
+        return []
+    table = pd.read_csv(STUDY)
+    lines = []
+    for study, rows in table.groupby("study", sort=False):
+        lines += ["", f"## {study.capitalize()}", ""]
+        lines += ["| | variant | parameters | TFLOP | energy score | less that of `all` |"]
+        lines += ["|---|---|---|---|---|---|"]
+        lines += [
+            f"| {LABELS[row['row']]} | {row['variant']} | {row['params']:,}"
+            f" | {row['train_flops'] / 1e12:.2f} | {row['energy_score']:.3f} | {row['worse']:+.3f}"
+            f" [{row['worse_low']:+.3f}, {row['worse_high']:+.3f}] |"
+            for _, row in rows.iterrows()
+        ]
+    return lines
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="also to docs/calm.md")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        text = page(load_params())
+    except (InputError, FileNotFoundError) as error:
+        sys.exit(f"calm: error: {error}")
+    print(text)
+    if options.write:
+        write_text(Path("docs/calm.md"), text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Does the factorised pipeline beat a small CALM, on quality or on cost?
+
+Trains a small CALM and the dynamics of z_dyn on the same latents, with as many parameters, and
+scores free-running continuations of both beside the plain predictor, a linear model and floors.
+
+    python src/calm.py           (or: dvc repro calm)
+
+Reads data/latents/, models/normalizer.safetensors, models/horizons/, models/rssm.safetensors,
+metrics/rssm.json and the codec.
+Writes metrics/calm.json, models/calm.safetensors, plots/calm.png, plots/calm.csv,
+plots/calm_cost.csv, plots/calm_training.csv, plots/calm_study.csv, and data/calm/: continuations to
+listen to, and their spectrograms.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from mimi_dynamics.calm.comparison import (
+    Comparison,
+    Drawn,
+    Factorisation,
+    compare,
+    cost_curves,
+    draw_splits,
+)
+from mimi_dynamics.calm.cost import CostCurve
+from mimi_dynamics.calm.decoding import decode_contenders, listen
+from mimi_dynamics.calm.figures import calm_figure
+from mimi_dynamics.calm.metrics import calm_metrics, cost_table, skill_table, window_table
+from mimi_dynamics.calm.model import save_calm
+from mimi_dynamics.calm.study import course_table, run_study, study_metrics
+from mimi_dynamics.codec import load_codec
+from mimi_dynamics.decoding import make_decoder
+from mimi_dynamics.errors import InputError
+from mimi_dynamics.figures import save_figure
+from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.latents import read_latents
+from mimi_dynamics.listening import write_sounds
+from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.params import Params
+from mimi_dynamics.rssm.training import load_rssm
+from mimi_dynamics.stage import run_stage
+
+SOUNDS_TITLE = "Up to the line what was said; after it, what each model makes up"
+PREDICTOR = Path("models/horizons/k1.safetensors")
+RSSM = Path("models/rssm.safetensors")
+
+
+def calm(params: Params) -> None:
+    """Run the stage."""
+    factorisation = read_factorisation()
+    if not PREDICTOR.exists():
+        raise InputError(f"{PREDICTOR}: not there; run the stage horizon with 1 among horizons")
+    latents = read_latents(Path("data/latents"))
+    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    comparison = compare(params, data, factorisation, PREDICTOR)
+    study = run_study(comparison, factorisation)
+    drawn, curves = draw_splits(comparison), cost_curves(comparison)
+
+    decode = make_decoder(load_codec(params.codec), normalizer)
+    heard = decode_contenders(comparison, drawn["test"], decode)
+    metrics = calm_metrics(comparison, drawn, curves, heard) | study_metrics(study)
+    write_metrics(Path("metrics/calm.json"), metrics)
+    write_plots(comparison, drawn, curves, metrics)
+    write_table(study, Path("plots/calm_study.csv"))
+    chosen = comparison.trained["calm"][0]
+    save_calm(chosen.generator.step, chosen.shape, Path("models/calm.safetensors"))
+    names = latents.clip_ids[latents.splits == "test"]
+    write_sounds(listen(comparison, names, decode), SOUNDS_TITLE, Path("data/calm"))
+
+
+def read_factorisation() -> Factorisation:
+    """What stage `rssm` chose, and the budget it was trained for.
+
+    Raises:
+        InputError: it is not there, or its state is not updated at every frame.
+    """
+    path = Path("metrics/rssm.json")
+    if not RSSM.exists() or not path.exists():
+        raise InputError(f"{RSSM} and {path}: not both there; run the stage rssm")
+    model = load_rssm(RSSM)
+    stride = model.shape.state_stride
+    if stride != 1:
+        raise InputError(f"rssm.state_stride = {stride}: must be 1 for the stage calm")
+    return Factorisation(model, json.loads(path.read_text())["budget_nats_per_frame"])
+
+
+def write_plots(
+    comparison: Comparison,
+    drawn: dict[str, Drawn],
+    curves: dict[str, CostCurve],
+    metrics: dict[str, object],
+) -> None:
+    """Skill, cost and the course of training as CSV, and the figure."""
+    skill, cost = skill_table(drawn), cost_table(curves, comparison)
+    write_table(skill, Path("plots/calm.csv"))
+    write_table(cost, Path("plots/calm_cost.csv"))
+    write_table(course_table(comparison), Path("plots/calm_training.csv"))
+    figure = calm_figure(skill[skill["split"] == "test"], cost, window_table(metrics))
+    save_figure(figure, Path("plots/calm.png"))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """As CSV."""
+    write_text(path, table.to_csv(index=False, float_format="%.6g"))
+
+
+if __name__ == "__main__":
+    run_stage(calm)

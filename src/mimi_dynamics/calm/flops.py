@@ -1,0 +1,60 @@
+"""What training and generation cost: floating-point operations of matrix products, counted."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mimi_dynamics.calm.generation import Generator
+from mimi_dynamics.rollouts import Starts, read_past, roll_out
+from mimi_dynamics.sequences import Batch, scored_frames
+
+BATCHES = 4  # counted, evenly spaced from short clips to long ones
+STEPS = 4  # of a rollout, counted
+
+
+def count(work: Callable[[], object]) -> int:
+    """Operations of all matrix products, convolutions and attention that `work` does.
+
+    A product of (a, b) with (b, c) is 2abc. What works element by element does not count.
+    """
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
+    """Operations of one pass over the training batches: forward, backward, derivatives and all.
+
+    Counted on a few batches, by scored frame. The module stays as it is.
+    """
+    copied = copy.deepcopy(training).train()
+    some = [batches[i] for i in np.unique(np.linspace(0, len(batches) - 1, BATCHES).astype(int))]
+
+    def work() -> None:
+        for batch in some:
+            copied(batch).mean().backward()
+
+    with torch.random.fork_rng(devices=[]):
+        operations = count(work)
+    return operations / scored_frames(some) * scored_frames(batches)
+
+
+def frame_flops(generator: Generator, start: Starts) -> float:
+    """Operations of one generated frame, when all before it has been read.
+
+    Args:
+        generator: to look at.
+        start: one start in a clip of the test split.
+    """
+    past = read_past(generator.step, generator.known.select("test"), start)
+
+    def work() -> None:
+        path = roll_out(generator.step, past, np.array([STEPS]), 1)
+        generator.finish(path)
+
+    with torch.random.fork_rng(devices=[]):
+        return count(work) / STEPS

@@ -1,0 +1,180 @@
+"""The head's network, adaLN MLP, with its exact directional derivative beside its value.
+
+The tangent is carried along by hand rather than by `torch.func.jvp`, which multiplies every weight
+matrix by a zero tangent of the weights too: three products for each layer where two are enough.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+TIME_FREQUENCIES = 32  # of sine and of cosine each
+TIME_PERIOD = 10_000.0  # smallest frequency is its inverse, largest 1: smooth in time
+EPSILON = 1e-6
+
+
+class Dual(NamedTuple):
+    """A value and how it changes along a direction; None where it does not.
+
+    Attributes:
+        value: any shape.
+        tangent: the same shape.
+    """
+
+    value: Tensor
+    tangent: Tensor | None = None
+
+    def __add__(self, other: "Dual") -> "Dual":
+        """Sum."""
+        return Dual(self.value + other.value, _sum(self.tangent, other.tangent))
+
+    def __mul__(self, other: "Dual") -> "Dual":
+        """Product."""
+        first = None if self.tangent is None else self.tangent * other.value
+        second = None if other.tangent is None else self.value * other.tangent
+        return Dual(self.value * other.value, _sum(first, second))
+
+    def chunk(self, pieces: int) -> list["Dual"]:
+        """Along the last dimension."""
+        values = self.value.chunk(pieces, -1)
+        if self.tangent is None:
+            return [Dual(value) for value in values]
+        return [Dual(*pair) for pair in zip(values, self.tangent.chunk(pieces, -1), strict=True)]
+
+
+def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+def linear(layer: nn.Linear, inputs: Dual) -> Dual:
+    """The layer."""
+    tangent = None if inputs.tangent is None else inputs.tangent @ layer.weight.T
+    return Dual(layer(inputs.value), tangent)
+
+
+def silu(inputs: Dual) -> Dual:
+    """X σ(x)."""
+    gate = torch.sigmoid(inputs.value)
+    value = inputs.value * gate
+    if inputs.tangent is None:
+        return Dual(value)
+    return Dual(value, inputs.tangent * (gate + value * (1 - gate)))
+
+
+def standardise(inputs: Dual) -> Dual:
+    """Mean 0 and variance 1 over the last dimension, as layer normalisation without weights."""
+    centred = inputs.value - inputs.value.mean(-1, keepdim=True)
+    inverse = (centred.square().mean(-1, keepdim=True) + EPSILON).rsqrt()
+    value = centred * inverse
+    if inputs.tangent is None:
+        return Dual(value)
+    moved = inputs.tangent - inputs.tangent.mean(-1, keepdim=True)
+    return Dual(value, inverse * (moved - value * (value * moved).mean(-1, keepdim=True)))
+
+
+def modulate(inputs: Dual, shift: Dual, scale: Dual) -> Dual:
+    """Standardised inputs × (1 + scale) + shift."""
+    return standardise(inputs) * Dual(1 + scale.value, scale.tangent) + shift
+
+
+class TimeEmbedding(nn.Module):
+    """Features of a time.
+
+    Args:
+        width: number of features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        steps = torch.arange(TIME_FREQUENCIES) / (TIME_FREQUENCIES - 1)
+        self.register_buffer("rates", torch.exp(-math.log(TIME_PERIOD) * steps))
+        self.hidden = nn.Linear(2 * TIME_FREQUENCIES, width)
+        self.outputs = nn.Linear(width, width)
+
+    def embed(self, time: Dual) -> Dual:
+        """(..., width) of (..., 1)."""
+        angle = time.value * self.rates
+        cos, sin = angle.cos(), angle.sin()
+        tangent = None
+        if time.tangent is not None:
+            speed = time.tangent * self.rates
+            tangent = torch.cat([-sin * speed, cos * speed], -1)
+        waves = Dual(torch.cat([cos, sin], -1), tangent)
+        return linear(self.outputs, silu(linear(self.hidden, waves)))
+
+
+class AdaLnBlock(nn.Module):
+    """x + gate · MLP(modulated x); shift, scale and gate come from the condition.
+
+    Args:
+        width: features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(width, 3 * width)
+        self.hidden, self.outputs = nn.Linear(width, width), nn.Linear(width, width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def apply_to(self, inputs: Dual, condition: Dual) -> Dual:
+        """(..., width) of (..., width)."""
+        shift, scale, gate = linear(self.modulation, condition).chunk(3)
+        hidden = linear(self.hidden, modulate(inputs, shift, scale))
+        return inputs + gate * linear(self.outputs, silu(hidden))
+
+
+class AdaLnMlp(nn.Module):
+    """F(input, times, context), as in MAR and Pocket TTS; zero at the start of training.
+
+    Args:
+        inputs: coordinates of the input.
+        outputs: coordinates of the output.
+        context_dim: features of the context.
+        width: features.
+        depth: number of blocks.
+        times: how many times it is told; their embeddings are averaged.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, context_dim: int, width: int, depth: int, times: int
+    ) -> None:
+        super().__init__()
+        self.inputs = nn.Linear(inputs, width)
+        self.context = nn.Linear(context_dim, width)
+        self.times = nn.ModuleList([TimeEmbedding(width) for _ in range(times)])
+        self.blocks = nn.ModuleList([AdaLnBlock(width) for _ in range(depth)])
+        self.modulation = nn.Linear(width, 2 * width)
+        self.outputs = nn.Linear(width, outputs)
+        for layer in (self.modulation, self.outputs):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def dual(self, inputs: Dual, times: list[Dual], context: Tensor) -> Dual:
+        """Value and, if the inputs or a time have a tangent, directional derivative.
+
+        Args:
+            inputs: (..., inputs).
+            times: of (..., 1), as many as the network is told.
+            context: (..., context_dim), which does not move.
+        """
+        condition = Dual(self.context(context))
+        for embedding, time in zip(self.times, times, strict=True):
+            part = embedding.embed(time)
+            scale = 1 / len(times)
+            moved = None if part.tangent is None else part.tangent * scale
+            condition = condition + Dual(part.value * scale, moved)
+        condition = silu(condition)
+        hidden = linear(self.inputs, inputs)
+        for block in self.blocks:
+            hidden = block.apply_to(hidden, condition)
+        shift, scale = linear(self.modulation, condition).chunk(2)
+        return linear(self.outputs, modulate(hidden, shift, scale))
+
+    def forward(self, inputs: Tensor, times: list[Tensor], context: Tensor) -> Tensor:
+        """(..., outputs), the value alone."""
+        return self.dual(Dual(inputs), [Dual(time) for time in times], context).value

@@ -1,0 +1,196 @@
+"""Scores, costs and distances of the comparison, against known answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from mimi_dynamics.calm.comparison import first_runs, recorded_paths, train_paths
+from mimi_dynamics.calm.cost import CostCurve, equal_score_ratio, operations_to
+from mimi_dynamics.calm.evaluation import Grid, LeadScores, average_seeds, score_paths
+from mimi_dynamics.calm.flops import count, epoch_flops
+from mimi_dynamics.calm.network import AdaLnMlp, Dual
+from mimi_dynamics.calm.study import study_metrics, thin_train
+from mimi_dynamics.calm.windows import (
+    Windows,
+    WindowSpace,
+    cut,
+    distances,
+    frechet,
+    sliced_wasserstein,
+)
+from mimi_dynamics.rollouts import choose_starts, true_frames
+from mimi_dynamics.scoring import Estimate
+from mimi_dynamics.sequences import Batch
+from tests.simulation import simulate
+
+DIM = 4
+
+
+def noise_grid(samples: int = 8) -> Grid:
+    """White noise, of which nothing is predictable."""
+    data = simulate("white_noise", 40_000, DIM)
+    starts = choose_starts(data.select("test"), 8, 8, 400, 16)
+    return Grid(data, "test", starts, [1, 4, 16], samples, 0)
+
+
+def draws_like_truth(grid: Grid, scale: float = 1.0) -> torch.Tensor:
+    """Independent of everything, of the law of the noise if the scale is 1."""
+    generator = torch.Generator().manual_seed(5)
+    shape = (grid.samples, len(grid.starts), int(grid.steps[0]), DIM)
+    return scale * torch.randn(shape, generator=generator)
+
+
+def test_the_true_law_has_no_skill_on_noise_and_full_diversity() -> None:
+    """Like climatology at every lead; draws too narrow score worse and are less diverse."""
+    grid = noise_grid()
+    paths = {"true": draws_like_truth(grid), "narrow": draws_like_truth(grid, 0.3)}
+    scores = LeadScores(score_paths(paths, grid), 500, 0)
+    assert scores.leads == [1, 4, 16]
+    for lead in scores.leads:
+        skill = scores.skill("true", lead).metrics("skill")
+        assert skill["skill_ci_low"] - 0.01 <= 0 <= skill["skill_ci_high"] + 0.01
+    diversity = {n: (scores.overall(n, "spread") / scores.overall(n, "error")).value for n in paths}
+    assert diversity["true"] == pytest.approx(1, abs=0.02)
+    assert diversity["narrow"] < 0.5
+    worse = (scores.overall("narrow") - scores.overall("true")).metrics("worse")
+    assert worse["worse_ci_low"] > 0
+    # |x − y| of two draws of noise is √2 times the norm of one.
+    norm = math.sqrt(2) * math.gamma((DIM + 1) / 2) / math.gamma(DIM / 2)
+    assert scores.overall("persistence").value == pytest.approx(math.sqrt(2) * norm, rel=0.03)
+    assert scores.overall("true").value == pytest.approx(norm / math.sqrt(2), rel=0.03)
+
+
+def test_trainings_are_averaged_start_by_start() -> None:
+    """`name@0` and `name@1` become `name`."""
+    rows = [("a@0", 1.0), ("a@1", 3.0), ("b", 5.0)]
+    table = pd.DataFrame(
+        [{"row": r, "lead": 1, "clip": 0, "past": 8, "energy_score": v} for r, v in rows]
+    )
+    found = average_seeds(table).set_index("row")["energy_score"]
+    assert found.to_dict() == {"a": 2.0, "b": 5.0}
+    assert first_runs({"a@0": 1, "a@1": 2, "b": 3}) == {"a": 1, "b": 3}
+
+
+def test_recorded_paths_are_what_came() -> None:
+    """Lead by lead, and zeros where nothing is drawn."""
+    grid = noise_grid()
+    paths = recorded_paths(grid)
+    clips = grid.data.select("test")
+    for lead in grid.leads:
+        here = grid.steps >= lead
+        assert torch.equal(paths[here, lead - 1], true_frames(clips, grid.starts[here], lead))
+    assert not paths[grid.steps < 16, 15].any()
+    train = grid.data.select("train")
+    whole, lengths = train_paths(train)
+    assert torch.equal(whole[1, : lengths[1]], train.frames[lengths[0] : lengths[0] + lengths[1]])
+
+
+def exact(*values: float) -> list[Estimate]:
+    """Estimates without uncertainty."""
+    return [Estimate(value, np.full(3, value)) for value in values]
+
+
+def test_equal_score_costs_are_interpolated() -> None:
+    """In the logarithm; to the worse of the best scores; a first point may be reached at once."""
+    slow = CostCurve([1e3, 1e5], exact(4.0, 2.0))
+    fast = CostCurve([1e2, 1e3, 1e4], exact(5.0, 3.0, 3.5))
+    targets = np.array([3.0, 2.0, 5.0, 3.0])
+    assert operations_to(slow, targets) == pytest.approx(np.array([1e4, 1e5, 1e3, 1e4]))
+    ratio = equal_score_ratio(fast, slow)  # both reach 3, at 1e3 and at 1e4
+    assert ratio.value == pytest.approx(0.1)
+    assert ratio.resamples == pytest.approx([0.1] * 3)
+    assert equal_score_ratio(slow, fast).value == pytest.approx(10)
+    worse = CostCurve([1.0, 10.0], exact(2.0, 9.0))  # got worse: its best is its first
+    assert operations_to(worse, np.full(4, 2.0)).tolist() == [1.0] * 4
+
+
+def test_distances_know_their_closed_forms() -> None:
+    """Fréchet of two Gaussians; Wasserstein of a shift is the mean length of its shadows."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(200_000, 2))
+    second = rng.normal(size=(200_000, 2)) * np.array([2.0, 0.5]) + np.array([1.0, 0.0])
+    assert frechet(first, second) == pytest.approx(1 + 1 + 0.25, rel=0.02)
+    assert frechet(first, first) == pytest.approx(0, abs=1e-9)
+    shifted = sliced_wasserstein(first, first + np.array([0.5, -1.5]))
+    assert shifted == pytest.approx(1.0)
+    assert sliced_wasserstein(first, 2 * first) == pytest.approx(math.sqrt(2 / math.pi), rel=0.01)
+
+
+def test_another_law_is_further_away_than_the_same() -> None:
+    """At equal n; slower noise has other windows though its single frames are the same."""
+    rng = np.random.default_rng(0)
+    count, length = 600, 6
+    law = rng.normal(size=(4, count, length))
+    slow = np.repeat(rng.normal(size=(count, 2)), 3, axis=1)
+    space = WindowSpace(law[0], 0)
+    clip = np.arange(count) // 3
+    found = distances(Windows({"same": law[1], "slow": slow, "t": law[2]}, clip), space, "t", 0)
+    for distance in ("frechet", "sliced_wasserstein"):
+        same, other = (found[name][distance].metrics("d") for name in ("same", "slow"))
+        assert same["d_ci_high"] < other["d_ci_low"]
+        assert same["d_ci_low"] <= same["d"] <= same["d_ci_high"]
+
+
+def test_windows_are_whole_and_in_order() -> None:
+    """Nothing past the end of a path."""
+    paths = torch.arange(24.0).view(2, 12, 1)
+    windows, start = cut(paths, np.array([12, 7]), 5)
+    assert windows[:, 0].tolist() == [0, 5, 12]
+    assert windows[0].tolist() == [0, 1, 2, 3, 4]
+    assert start.tolist() == [0, 0, 1]
+
+
+def test_products_are_counted() -> None:
+    """2abc for a product; a tangent costs as much again; training three times a pass."""
+    layer = nn.Linear(8, 16)
+    assert count(lambda: layer(torch.randn(5, 8))) == 2 * 5 * 8 * 16
+    network, inputs, time = AdaLnMlp(8, 8, 8, 8, 2, 1), torch.randn(5, 8), torch.rand(5, 1)
+    plain = count(lambda: network(inputs, [time], inputs))
+    dual = [Dual(time, torch.ones_like(time))]
+    moving = count(lambda: network.dual(Dual(inputs, torch.ones_like(inputs)), dual, inputs))
+    assert moving == 2 * plain - 2 * 5 * 8 * 8  # the context does not move
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(DIM, 32), nn.Linear(32, 1))
+
+        def forward(self, batch: Batch) -> torch.Tensor:
+            return self.layers(batch.context[batch.scored]).square()[:, 0]
+
+    frames = torch.randn(3, 10, DIM)
+    scored = torch.ones(3, 10, dtype=torch.bool)
+    batch = Batch(frames, frames, scored, torch.arange(30))
+    model, rows = Model(), 8 * 30
+    forward = 2 * rows * (DIM * 32 + 32)
+    backward = forward + 2 * rows * 32  # of weights; and of the hidden layer's output
+    assert epoch_flops(model, [batch] * 8) == forward + backward
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_train_is_thinned_by_clips() -> None:
+    """A quarter of the clips of train, all of the others."""
+    data = simulate("white_noise", 4000, 2)
+    thin = thin_train(data, 0.25)
+    for split, share in (("train", 0.25), ("validation", 1), ("test", 1)):
+        kept, all_clips = (int((d.splits == split).sum()) for d in (thin, data))
+        assert kept == pytest.approx(share * all_clips, abs=1)
+
+
+def test_stabilisers_that_are_needed_are_counted() -> None:
+    """Those without which the score is worse, interval and all."""
+    rows = [("all", 0.0, 0.0), ("without a", 0.2, 0.1), ("without b", 0.1, -0.1)]
+    table = pd.DataFrame(
+        [
+            {"study": "ablation", "row": "calm", "variant": name, "params": 1, "train_flops": 1.0}
+            | {"energy_score": 1.0, "worse": worse, "worse_low": low, "worse_high": 0.3}
+            for name, worse, low in rows
+        ]
+    )
+    found = study_metrics(table)["ablation"]["calm"]
+    assert found["needed"] == 1
+    assert found["without_a"]["worse"] == 0.2
