@@ -237,7 +237,7 @@ def test_a_process_is_learned() -> None:
     newest = clips[:, 29]
     slope = (drawn.mean(0) * newest).mean() / newest.square().mean()
     assert slope.item() == pytest.approx(true_slope.item(), abs=0.1)
-    # 12,000 parameters trained for seconds draw 1.4 times as wide as the truth; all frames, 2.3 times
+    # 12,000 parameters trained for seconds draw 1.4 times too wide; random frames are 2.3 times
     assert drawn.std(0).mean().item() == pytest.approx(math.sqrt(1 - 0.9**2), rel=0.5)
 
 
