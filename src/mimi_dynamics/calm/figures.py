@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mimi_dynamics.figures import STYLE
 
@@ -20,7 +21,7 @@ LABELS = {
     "ours": "z_dyn, then z_rec, then x",
     "predictor": "plain predictor of x",
     "var": "linear model (VAR)",
-    "recorded": "other recorded speech",
+    "recorded": "other speech",
 }
 DISTANCES = {
     "frechet": "Fréchet distance",
@@ -85,7 +86,10 @@ def _cost(axes: Axes, table: pd.DataFrame) -> None:
             label=LABELS[name],
         )
     axes.set_xscale("log")
-    axes.set_xlabel("operations spent on training (FLOP)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda flops, _: f"{flops / 1e12:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("operations spent on training, 10¹²; ours includes the factorisation")
     axes.set_ylabel("energy score, mean over all leads: less is better")
     axes.set_title("At what cost?", loc="left")
     axes.legend(frameon=False, fontsize=9)
@@ -120,4 +124,5 @@ def _windows(axes: Axes, table: pd.DataFrame) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("distance of 1-second windows to what was said;\n1 = other recorded speech")
     axes.set_title("How like speech, pooled?", loc="left")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.set_xlim(0, 1.12 * axes.get_xlim()[1])
+    axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.17), ncols=2)
