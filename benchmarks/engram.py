@@ -1,0 +1,235 @@
+r"""What a lookup memory costs, by the size of its tables, and the full study of whether it helps.
+
+Times are of the processor on one thread, the fastest of several, sizes taking turns: on a machine
+with other work they vary less than the clock's.
+
+    PYTHONPATH=src .venv/bin/python benchmarks/engram.py
+
+Reads data/latents/, models/normalizer.safetensors and, if it is there, docs/engram_study.json: the
+metrics/engram.json of `dvc exp run -S engram.seeds=5 -S 'engram.table_shares=[0,0.1,0.25,0.5]'`.
+Prints a page, which --write keeps as docs/engram.md. Takes 2 minutes.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mimi_dynamics.engram.keys import make_keys
+from mimi_dynamics.engram.memory import ORDERS
+from mimi_dynamics.engram.model import Shape, build, make_optimizers
+from mimi_dynamics.engram.study import Subject
+from mimi_dynamics.errors import InputError
+from mimi_dynamics.files import write_text
+from mimi_dynamics.latents import read_latents
+from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.params import EngramParams, Params, load_params
+from mimi_dynamics.predictor import Predictor
+from mimi_dynamics.sequences import Batch, make_batches
+from mimi_dynamics.var import fit_var
+
+ROWS = tuple(2**power for power in range(12, 23, 2))  # of all tables together
+KEYS = 4096  # with few, however large the tables are, few rows are ever read
+REPEATS = 15
+STUDY = Path("docs/engram_study.json")
+SUBJECTS = {"raw": "x", "z_dyn": "z_dyn"}
+HELPS = {
+    "help": "as many parameters in width",
+    "help_over_iso_flop": "as many operations in width",
+    "help_over_none": "no memory",
+    "help_over_gate_only": "the gate, nothing to look up",
+    "help_over_shuffled_keys": "the same tables, keys shuffled",
+}
+BUCKETS = {"never": "never", "to3": "1 to 3", "to15": "4 to 15", "more": "16 or more"}
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """What it took of the processor."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def fastest(works: list[Callable[[], object]]) -> list[float]:
+    """Of each, taking turns."""
+    for work in works:
+        work()
+    rounds = [[cpu_seconds(work) for work in works] for _ in range(REPEATS)]
+    return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def subject_and_shape(params: Params) -> tuple[Subject, Shape]:
+    """Raw x with its keys, as stage `engram` has them."""
+    settings, predict = params.engram, params.predict
+    latents = read_latents(Path("data/latents"))
+    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    keys = make_keys(
+        "kmeans", data, latents.codes[:, 0], settings.cells, settings.least_count, params.seed
+    )
+    subject = Subject("raw", data, keys, None, params.horizon, predict)
+    size = predict.warmup_frames, predict.batch_frames
+    learned, validation = (
+        make_batches(data.select(split), params.horizon, *size) for split in ("train", "validation")
+    )
+    var, gaussian = (fit_var(learned, validation, order) for order in (predict.var_order, 0))
+    return subject, Shape(var, gaussian, KEYS, settings, predict.dropout, predict.components)
+
+
+def scattered(batch: Batch, keys: int) -> Batch:
+    """The same frames with random keys, so that lookups go all over the tables."""
+    context = batch.context.clone()
+    context[..., -1] = torch.randint(0, keys, context.shape[:2])
+    return batch._replace(context=context)
+
+
+def read(model: Predictor, keys: Tensor, hidden: Tensor) -> None:
+    """One reading of the memory."""
+    with torch.no_grad():
+        model.trunk.memory(keys, hidden)
+
+
+def step(model: Predictor, batch: Batch, optimizers: list[torch.optim.Optimizer]) -> None:
+    """One step of training."""
+    loss = model(batch).mean()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    for optimizer in optimizers:
+        optimizer.step()
+
+
+def forward(model: Predictor, batch: Batch) -> None:
+    """Densities of a batch."""
+    with torch.no_grad():
+        model(batch)
+
+
+def cost_lines(params: Params) -> list[str]:
+    """Time of reading by the number of rows, and of predictors beside those without a memory."""
+    subject, shape = subject_and_shape(params)
+    batch = scattered(subject.batches("train")[0], KEYS)
+    reads = read_seconds(shape, batch)
+    as_stage, as_predictor = (
+        shares_of_work(replace(shape, settings=settings), batch)
+        for settings in (shape.settings, large(params))
+    )
+    frames = batch.context.shape[:2].numel()
+    lines = [
+        "| rows | MB | reads a second | of those at 2^12 | prediction | training step |"
+        " prediction, large | training step, large |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for number, rows in enumerate(ROWS):
+        cells = [f"{frames / reads[number]:,.0f}", f"{reads[0] / reads[number]:.2f}"]
+        cells += [f"{ratio:.2f}" for ratio in (*as_stage[number], *as_predictor[number])]
+        megabytes = rows * shape.settings.row_dim * 4 / 1e6
+        lines.append(f"| 2^{rows.bit_length() - 1} | {megabytes:.1f} | {' | '.join(cells)} |")
+    return lines
+
+
+def large(params: Params) -> EngramParams:
+    """The head and the width of stage `predict`."""
+    return params.engram.model_copy(update={"head": params.head, "width": params.predict.width})
+
+
+def with_rows(shape: Shape) -> list[Predictor]:
+    """A model with a memory of every size."""
+    settings = shape.settings
+    tables = len(ORDERS) * settings.heads
+    return [build(shape, "engram", settings.width, rows // tables, 0) for rows in ROWS]
+
+
+def read_seconds(shape: Shape, batch: Batch) -> list[float]:
+    """Of one reading of the memory at every frame of a batch, by number of rows."""
+    keys = batch.context[..., -1].long()
+    hidden = torch.randn(*keys.shape, shape.settings.width)
+    return fastest([partial(read, model, keys, hidden) for model in with_rows(shape)])
+
+
+def shares_of_work(shape: Shape, batch: Batch) -> list[tuple[float, float]]:
+    """Prediction and training step, as multiples of those without memory, by number of rows."""
+    settings = shape.settings
+    models = [build(shape, "none", settings.width, 0, 0), *with_rows(shape)]
+    optimizers = [make_optimizers(m, settings.lr, settings.table_lr) for m in models]
+    plain, *forwards = fastest([partial(forward, model, batch) for model in models])
+    plain_step, *steps = fastest(
+        [partial(step, m, batch, o) for m, o in zip(models, optimizers, strict=True)]
+    )
+    return [(f / plain, s / plain_step) for f, s in zip(forwards, steps, strict=True)]
+
+
+def interval(metrics: dict, key: str) -> str:
+    """A number with its interval."""
+    low, high = metrics[f"{key}_ci_low"], metrics[f"{key}_ci_high"]
+    return f"{metrics[key]:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def study_lines() -> list[str]:
+    """The full study, if it was run."""
+    if not STUDY.exists():
+        return []
+    study = json.loads(STUDY.read_text(encoding="utf-8"))
+    lines = ["", "## Does it help? Five trainings of each", ""]
+    lines += ["NLL of each control minus that with the memory, nats per frame on test:", ""]
+    lines += ["| against | x | z_dyn |", "|---|---|---|"]
+    for key, label in HELPS.items():
+        cells = [interval(study[of], f"{key}_nats_per_frame") for of in SUBJECTS]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    lines += ["", "Against as many parameters, by how often train had the last three keys:", ""]
+    lines += ["| times | x | z_dyn |", "|---|---|---|"]
+    for key, label in BUCKETS.items():
+        cells = [interval(study[of]["by_count"][key], "help_nats_per_frame") for of in SUBJECTS]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    lines += ["", "Of as many parameters on z_dyn, a share in tables:", ""]
+    lines += ["| share | NLL, nats per frame | width | rows of a table |", "|---|---|---|---|"]
+    for key, of_share in study["z_dyn"]["by_table_share"].items():
+        nll = interval(of_share, "nll_nats_per_frame").replace("+", "")
+        lines.append(f"| {int(key[1:])} % | {nll} | {of_share['width']} | {of_share['rows']} |")
+    return lines
+
+
+def page(params: Params) -> str:
+    """All of docs/engram.md."""
+    lines = [
+        "# The memory: what it costs, and the full study",
+        "",
+        "By `PYTHONPATH=src .venv/bin/python benchmarks/engram.py --write`, on one core, in time",
+        f"of the processor; torch {torch.__version__}. A batch of real frames x with random keys",
+        f"out of {KEYS:,}. Prediction and training step: as multiples of those without a memory,",
+        "for the small models of stage `engram`, and for large ones, with head and width of stage",
+        "`predict`.",
+        "",
+        *cost_lines(params),
+        *study_lines(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="also to docs/engram.md")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    try:
+        text = page(load_params())
+    except (InputError, FileNotFoundError) as error:
+        sys.exit(f"engram: error: {error}")
+    print(text)
+    if options.write:
+        write_text(Path("docs/engram.md"), text)
+
+
+if __name__ == "__main__":
+    main()
