@@ -15,7 +15,7 @@ from mimi_dynamics.codec_evaluation import compare_pitch
 from mimi_dynamics.codec_losses import log_mel_distance
 
 RECOGNISER_RATE = 16_000
-MOST_STATES = 3000  # of the search in a frame: half the time of 30,000, word error rates within 0.05
+MOST_STATES = 3000  # searched in a frame: half the time of 30,000, error rates within 0.05
 # What pystoi gives, with a warning, for clips with less than 0.4 s of sound.
 TOO_SHORT_FOR_STOI = 1e-5
 QUIET = 1e-9
