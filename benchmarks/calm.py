@@ -48,7 +48,7 @@ class Speed:
     Attributes:
         frames_per_second: by number of streams.
         state_bytes: of one stream: what is remembered from frame to frame.
-        weight_bytes: of all that generation needs.
+        weight_bytes: of the model, with what only its training needs.
     """
 
     frames_per_second: dict[int, float]

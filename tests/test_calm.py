@@ -21,7 +21,15 @@ from mimi_dynamics.calm.model import (
     parameters_of,
     save_calm,
 )
-from mimi_dynamics.calm.training import CalmJob, Trained, calm_shape, seed_of, train_calm
+from mimi_dynamics.calm.training import (
+    CalmJob,
+    PredictorJob,
+    Trained,
+    calm_shape,
+    seed_of,
+    train_calm,
+    train_predictor,
+)
 from mimi_dynamics.params import Params, load_params
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.rollouts import Starts, read_past, roll_out
@@ -239,6 +247,19 @@ def test_a_process_is_learned() -> None:
     assert slope.item() == pytest.approx(true_slope.item(), abs=0.1)
     # 12,000 parameters trained for seconds draw 1.4 times too wide; random frames are 2.3 times
     assert drawn.std(0).mean().item() == pytest.approx(math.sqrt(1 - 0.9**2), rel=0.5)
+
+
+def test_as_many_passes_on_little_data() -> None:
+    """Epochs are multiplied by the same, for a density in two parts and for a CALM in one."""
+    data = simulate("linear", 3000, DIM)
+    params = small(epochs=3)
+    batches = len(make_batches(data.select("train"), 1, params.predict.warmup_frames, 256))
+    predict = {"epochs": 2, "pretrain_epochs": 1, "min_steps": 3 * batches}
+    changed = params.predict.model_copy(update=predict)
+    params = params.model_copy(update={"predict": changed, "head": "gaussian"})
+    calm = train_calm(CalmJob(data, params, 6000, 0))
+    density = train_predictor(PredictorJob(data, params, 8, 0))
+    assert calm.passes == density.passes == 2 * 3
 
 
 def test_size_is_that_of_the_pipeline() -> None:

@@ -1,19 +1,29 @@
 """Scores, costs and distances of the comparison, against known answers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from mimi_dynamics.calm.comparison import first_runs, recorded_paths, train_paths
+from mimi_dynamics.calm.comparison import (
+    Comparison,
+    Factorisation,
+    first_runs,
+    recorded_paths,
+    train_paths,
+)
 from mimi_dynamics.calm.cost import CostCurve, equal_score_ratio, operations_to
-from mimi_dynamics.calm.evaluation import Grid, LeadScores, average_seeds, score_paths
+from mimi_dynamics.calm.evaluation import Grid, LeadScores, score_paths
 from mimi_dynamics.calm.flops import count, epoch_flops
+from mimi_dynamics.calm.model import make_calm, parameters_of
 from mimi_dynamics.calm.network import AdaLnMlp, Dual
-from mimi_dynamics.calm.study import study_metrics, thin_train
+from mimi_dynamics.calm.study import SIZES, ablation, scaled, study_metrics, thin_train
+from mimi_dynamics.calm.training import Cost, calm_shape
 from mimi_dynamics.calm.windows import (
     Windows,
     WindowSpace,
@@ -22,10 +32,15 @@ from mimi_dynamics.calm.windows import (
     frechet,
     sliced_wasserstein,
 )
+from mimi_dynamics.params import load_params
+from mimi_dynamics.predictor import make_conditional, make_marginal
 from mimi_dynamics.rollouts import choose_starts, true_frames
+from mimi_dynamics.rssm.model import Rssm, RssmShape
 from mimi_dynamics.scoring import Estimate
 from mimi_dynamics.sequences import Batch
+from mimi_dynamics.var import Var
 from tests.simulation import simulate
+from tests.test_params import ROOT
 
 DIM = 4
 
@@ -64,15 +79,36 @@ def test_the_true_law_has_no_skill_on_noise_and_full_diversity() -> None:
     assert scores.overall("true").value == pytest.approx(norm / math.sqrt(2), rel=0.03)
 
 
-def test_trainings_are_averaged_start_by_start() -> None:
-    """`name@0` and `name@1` become `name`."""
-    rows = [("a@0", 1.0), ("a@1", 3.0), ("b", 5.0)]
-    table = pd.DataFrame(
-        [{"row": r, "lead": 1, "clip": 0, "past": 8, "energy_score": v} for r, v in rows]
+def scores_of(rows: dict[str, float], clips: dict[int, int]) -> LeadScores:
+    """The same score at every lead, of clips that reach so many frames."""
+    table = [
+        {"row": row, "lead": lead, "clip": clip, "past": 8, "energy_score": value}
+        for row, value in rows.items()
+        for clip, reach in clips.items()
+        for lead in (1, 16)
+        if lead <= reach
+    ]
+    return LeadScores(pd.DataFrame(table), 500, 0)
+
+
+def test_trainings_are_averaged_and_drawn_again() -> None:
+    """`name@0` and `name@1` become `name`, whose interval spans the two; pairs stay pairs."""
+    scores = scores_of({"a@0": 1.0, "a@1": 3.0, "b": 5.0, "c@0": 2.0, "c@1": 6.0}, {0: 16, 1: 16})
+    found = scores.overall("a").metrics("a")
+    assert found == pytest.approx({"a": 2.0, "a_ci_low": 1.0, "a_ci_high": 3.0})
+    assert scores.overall("b").metrics("b") == pytest.approx(
+        {"b": 5, "b_ci_low": 5, "b_ci_high": 5}
     )
-    found = average_seeds(table).set_index("row")["energy_score"]
-    assert found.to_dict() == {"a": 2.0, "b": 5.0}
+    ratio = (scores.overall("a") / scores.overall("c")).metrics("ratio")
+    assert ratio == pytest.approx({"ratio": 0.5, "ratio_ci_low": 0.5, "ratio_ci_high": 0.5})
     assert first_runs({"a@0": 1, "a@1": 2, "b": 3}) == {"a": 1, "b": 3}
+
+
+def test_few_long_clips_make_no_empty_draws() -> None:
+    """One of four clips reaches the longest lead: every ratio is a number."""
+    scores = scores_of({"a": 2.0, "b": 4.0}, {0: 1, 1: 1, 2: 1, 3: 16})
+    for ratio in (scores.at("a", 16) / scores.at("b", 16), scores.overall("a")):
+        assert ratio.resamples == pytest.approx(ratio.value)
 
 
 def test_recorded_paths_are_what_came() -> None:
@@ -148,6 +184,15 @@ def test_products_are_counted() -> None:
     """2abc for a product; a tangent costs as much again; training three times a pass."""
     layer = nn.Linear(8, 16)
     assert count(lambda: layer(torch.randn(5, 8))) == 2 * 5 * 8 * 16
+    query, known = torch.randn(3, 2, 5, 8, requires_grad=True), torch.randn(3, 2, 9, 8)
+    seen = torch.arange(9)[None, None, None] < torch.arange(3, 8)[:, None]  # 5 of 9 on average
+
+    def attend() -> torch.Tensor:
+        return functional.scaled_dot_product_attention(query, known, known, attn_mask=seen)
+
+    attention = 2 * (2 * 3 * 2 * 5 * 5 * 8)  # of queries with keys, of shares with values
+    assert count(attend) == attention
+    assert count(lambda: attend().sum().backward()) == 3.5 * attention  # scores once more
     network, inputs, time = AdaLnMlp(8, 8, 8, 8, 2, 1), torch.randn(5, 8), torch.rand(5, 1)
     plain = count(lambda: network(inputs, [time], inputs))
     dual = [Dual(time, torch.ones_like(time))]
@@ -170,6 +215,30 @@ def test_products_are_counted() -> None:
     backward = forward + 2 * rows * 32  # of weights; and of the hidden layer's output
     assert epoch_flops(model, [batch] * 8) == forward + backward
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_contenders_are_as_large_and_ablations_differ() -> None:
+    """CALM within 5 % of ours at every size; nothing is trained twice as if it were a change."""
+    params = load_params(ROOT / "params.yaml")
+    data = simulate("white_noise", 400, params.latents.dim)
+    rssm = params.rssm
+    shape = RssmShape(data.dim, 16, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
+    found = Factorisation(Rssm(shape), 4.0)
+    comparison = Comparison(params, data, {}, {}, Cost(0.0, 0, 0), 1.0)
+    for size in SIZES:
+        calm, ours, _ = (v.job.args[0] for v in scaled(comparison, found, "size", size, 1.0))
+        model = Rssm(replace(shape, width=ours.changes["width"]))
+        state = Var(torch.zeros(params.predict.var_order, 16, 16), torch.zeros(16), torch.eye(16))
+        marginal = make_marginal(state, params.head, ours.width, params.predict.components)
+        wanted = parameters_of(model, make_conditional(marginal, state, ours.width, 0.0))
+        made = make_calm(calm_shape(calm), torch.zeros(data.dim), torch.ones(data.dim))
+        assert parameters_of(made) == pytest.approx(wanted, rel=0.05)
+    for on in (False, True):
+        calm = params.calm.model_copy(update={"tangent_normalisation": on})
+        changed = replace(comparison, params=params.model_copy(update={"calm": calm}))
+        names = {variant.name for variant in ablation(changed, found)}
+        assert "without head_batch" in names
+        assert ("without tangent_normalisation" in names) == on
 
 
 def test_train_is_thinned_by_clips() -> None:

@@ -205,6 +205,21 @@ def test_gradients_pass_through_the_tangent() -> None:
     assert (gradient * change).sum().item() == pytest.approx((after - before).item() / 2e-6, 1e-5)
 
 
+def test_distilled_samples_are_others_every_time() -> None:
+    """With one draw of noise a frame, none is left without flow matching; losses keep their row."""
+    head = CALM_HEADS["lsd"](shape("lsd", batch=1, adaptive_weight=False))
+    condition, target = torch.zeros(400, 1), torch.arange(400.0)[:, None]
+    torch.manual_seed(0)
+    # F is 0 at the start: the distilled have no error, the others about that of their target.
+    error = torch.stack([head.losses(condition, target, 0.0).error for _ in range(40)])
+    distilled = error == 0
+    assert (distilled.sum(1) == 100).all()
+    assert distilled.float().mean(0).max() < 0.7
+    matched = ~distilled
+    expected = target[:, 0].expand_as(error)
+    assert ((error.sqrt() - expected).abs()[matched] < 6).all()
+
+
 def test_a_new_head_gives_noise_back() -> None:
     """F is 0 at the start: f(x, t) = cos t · x, and what is drawn in one step is 0."""
     head = CALM_HEADS["consistency"](shape("consistency", dim=2))

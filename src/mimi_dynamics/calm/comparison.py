@@ -16,7 +16,6 @@ from mimi_dynamics.calm.cost import CostCurve
 from mimi_dynamics.calm.evaluation import (
     Grid,
     LeadScores,
-    average_seeds,
     draw_all,
     score_paths,
 )
@@ -156,11 +155,17 @@ def training_jobs(
     return calms + [partial(train_ours, job) for job in ours]
 
 
-def our_parameters(params: Params, model: Rssm) -> int:
-    """Trained numbers of factorisation and dynamics."""
+def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int:
+    """Trained numbers of factorisation and dynamics.
+
+    Args:
+        params: all settings.
+        model: the factorisation.
+        width: hidden units of the dynamics; None for that of the settings.
+    """
     dim, order = model.shape.state_dim, params.predict.var_order
     var = Var(torch.zeros(order, dim, dim), torch.zeros(dim), torch.eye(dim))
-    width = params.calm.dynamics_width
+    width = width or params.calm.dynamics_width
     marginal = make_marginal(var, params.head, width, params.predict.components)
     return parameters_of(model, make_conditional(marginal, var, width, 0.0))
 
@@ -176,7 +181,7 @@ def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head:
     predict = params.predict
     train, _ = batches_of(data, params, predict.batch_frames)
     pretrain, epochs = (
-        enough_epochs(number, len(train), params, predict.epochs)
+        enough_epochs(number, len(train), params)
         for number in (predict.pretrain_epochs, predict.epochs)
     )
     whitening = Var(torch.zeros(0, data.dim, data.dim), torch.zeros(data.dim), torch.eye(data.dim))
@@ -222,7 +227,7 @@ def cost_curves(comparison: Comparison) -> dict[str, CostCurve]:
         for seed, found in enumerate(runs)
         for number, checkpoint in enumerate(found.checkpoints)
     }
-    table = average_seeds(score_paths(draw_all(generators, grid), grid))
+    table = score_paths(draw_all(generators, grid), grid)
     draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
     scores = LeadScores(table, draws, seed)
     return {
@@ -241,7 +246,7 @@ class Drawn:
     Attributes:
         grid: the starts.
         paths: by generator, (samples, starts, longest, dim).
-        scores: by contender, means over its trainings.
+        scores: by contender, over its trainings.
     """
 
     grid: Grid
@@ -256,7 +261,7 @@ def draw_split(comparison: Comparison, split: str) -> Drawn:
         grid = grid.thinned(CURVE_STARTS, CURVE_SAMPLES)
     paths = draw_all(comparison.generators, grid)
     draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
-    return Drawn(grid, paths, LeadScores(average_seeds(score_paths(paths, grid)), draws, seed))
+    return Drawn(grid, paths, LeadScores(score_paths(paths, grid), draws, seed))
 
 
 def draw_splits(comparison: Comparison) -> dict[str, Drawn]:

@@ -122,24 +122,43 @@ def score_paths(paths: Mapping[str, Tensor], grid: Grid) -> pd.DataFrame:
 
 
 class LeadScores:
-    """Means over starts, lead by lead, and over leads; paired between rows by clips.
+    """Means over starts and trainings, lead by lead, and over leads; paired between rows.
+
+    Clips are drawn again, and so are the trainings of a contender: another would be another model.
 
     Args:
-        table: of `score_paths`; rows of several seeds have been averaged.
-        samples: bootstrap draws of the clips.
+        table: of `score_paths`; a `row` may end in `@` and the number of a training.
+        samples: bootstrap draws.
         seed: of the draws.
     """
 
     def __init__(self, table: pd.DataFrame, samples: int, seed: int) -> None:
         clips, index = np.unique(table["clip"], return_inverse=True)
-        self.table = table.assign(index=index)
+        names = table["row"].str.partition("@")
+        self.table = table.assign(row=names[0], training=names[2], index=index)
         self.leads = sorted(table["lead"].unique())
         self.bootstrap = ClipBootstrap(len(clips), samples, seed)
+        longest = np.zeros(len(clips))
+        longest[self.table.loc[table["lead"] == self.leads[-1], "index"]] = 1
+        weights = self.bootstrap.weights
+        self.bootstrap.weights = weights[weights @ longest > 0]  # a draw must not come out empty
+        self.seed = seed
 
     def at(self, row: str, lead: int, column: str = "energy_score") -> Estimate:
         """Mean over the starts that reach a lead."""
         rows = self.table[(self.table["row"] == row) & (self.table["lead"] == lead)]
-        return self.bootstrap.mean(rows[column].to_numpy(), rows["index"].to_numpy())
+        each = [
+            self.bootstrap.mean(one[column].to_numpy(), one["index"].to_numpy())
+            for _, one in rows.groupby("training")
+        ]
+        resamples = np.stack([found.resamples for found in each], 1)
+        value = float(np.mean([found.value for found in each]))
+        return Estimate(value, (self.training_weights(len(each)) * resamples).sum(1))
+
+    def training_weights(self, count: int) -> np.ndarray:
+        """(draws, count) shares of the trainings; the same for all rows that have as many."""
+        draws, even = len(self.bootstrap.weights) - 1, np.full(count, 1 / count)
+        return np.random.default_rng(self.seed).multinomial(count, even, draws) / count
 
     def overall(self, row: str, column: str = "energy_score") -> Estimate:
         """Mean over the leads, each counting the same."""
@@ -157,13 +176,3 @@ def average(estimates: list[Estimate]) -> Estimate:
         float(np.mean([e.value for e in estimates])),
         np.mean([e.resamples for e in estimates], axis=0),
     )
-
-
-def average_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for every contender, lead and start: means over its trainings.
-
-    Args:
-        table: whose `row` may end in `@` and the number of a training.
-    """
-    names = table["row"].str.partition("@")[0]
-    return table.assign(row=names).groupby(["row", "lead", "clip", "past"]).mean().reset_index()

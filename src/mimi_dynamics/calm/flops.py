@@ -5,8 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 from mimi_dynamics.calm.generation import Generator
 from mimi_dynamics.rollouts import Starts, read_past, roll_out
@@ -16,12 +20,54 @@ BATCHES = 4  # counted, evenly spaced from short clips to long ones
 STEPS = 4  # of a rollout, counted
 
 
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *_: object,
+    attn_mask: Tensor | None = None,
+    **__: object,
+) -> int:
+    whole = sdpa_flop_count(query.shape, key.shape, value.shape)
+    return round(whole * _share_seen(attn_mask))
+
+
+def _attention_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *_: object,
+    attn_mask: Tensor | None = None,
+    **__: object,
+) -> int:
+    whole = sdpa_backward_flop_count(gradient.shape, query.shape, key.shape, value.shape)
+    return round(whole * _share_seen(attn_mask))
+
+
+def _share_seen(mask: Tensor | None) -> float:
+    if mask is None:
+        return 1.0
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    return float(seen.double().mean())
+
+
+# Attention on processors, which torch 2.9 counts as nothing.
+ON_PROCESSORS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+for formula in ON_PROCESSORS.values():
+    formula._get_raw = True  # torch gives it tensors, for the mask, rather than their shapes
+
+
 def count(work: Callable[[], object]) -> int:
     """Operations of all matrix products, convolutions and attention that `work` does.
 
-    A product of (a, b) with (b, c) is 2abc. What works element by element does not count.
+    A product of (a, b) with (b, c) is 2abc. Attention counts the pairs that its mask leaves, as if
+    the others were skipped. What works element by element does not count.
     """
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=ON_PROCESSORS) as counter:
         work()
     return counter.get_total_flops()
 

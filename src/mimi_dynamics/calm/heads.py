@@ -260,6 +260,9 @@ class LsdHead(FlowHead):
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
         """See the class; the gradient passes through the derivative by t."""
         distilled = round(DISTILLED_SHARE * len(target))
+        # Others every time: a frame that is never matched would teach nothing.
+        order = torch.randperm(len(target))
+        context, target = context[order], target[order]
         matched = super().losses_once(context[distilled:], target[distilled:], progress)
         context, target = context[:distilled], target[:distilled]
         begin = torch.rand(distilled, 1)
@@ -273,7 +276,8 @@ class LsdHead(FlowHead):
             velocity = self.network(arrived, [end, end], context)
         gap = speed - velocity
         lagrangian = self.weighted(gap, gap, begin, end)
-        return Loss(*(torch.cat(parts) for parts in zip(lagrangian, matched, strict=True)))
+        losses = (torch.cat(parts) for parts in zip(lagrangian, matched, strict=True))
+        return Loss(*(part[order.argsort()] for part in losses))
 
 
 class EnergyHead(CalmHead):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import call
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ from mimi_dynamics.calm.training import (
     train_predictor,
 )
 from mimi_dynamics.parallel import run_parallel
+from mimi_dynamics.params import Section
+from mimi_dynamics.rssm.model import Rssm
 from mimi_dynamics.sequences import Sequences
 
 # What is switched off, one at a time. Temperature is no part of training and is chosen anyway.
@@ -48,7 +51,7 @@ OUR_SWITCHES = {
     "rollout_loss": {"rollout_weight": 0.0},
     "dynamics_loss": {"dynamics_weight": 0.0},
 }
-SIZES = (0.5, 0.71, 1.0)  # of all widths; parameters go with their square
+SIZES = (0.5, 0.71, 1.0)  # of all our widths; CALM gets as many parameters as ours has then
 DATA_SHARES = (0.25, 0.5, 1.0)  # of the clips of train
 COURSE_POINTS = 200
 COLUMNS = ["study", "row", "variant", "params", "train_flops", "energy_score", "low", "high"]
@@ -95,21 +98,28 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
 
 
 def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """All of it, and every stabiliser switched off alone."""
+    """All of it, and every stabiliser that is on switched off alone."""
     params, data = comparison.params, comparison.data
     size = our_parameters(params, factorisation.model)
     whole = calm_job(comparison, size)
     found = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
     for name, changes in CALM_SWITCHES.items():
-        if params.calm.head == "consistency" or name not in CONSISTENCY_ONLY:
+        relevant = params.calm.head == "consistency" or name not in CONSISTENCY_ONLY
+        if relevant and is_change(params.calm, changes):
             job = partial(train_calm, replace(whole, changes=changes))
             found.append(Variant("ablation", "calm", f"without {name}", job))
     ours = our_job(comparison, factorisation, data)
     found.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
     for name, changes in OUR_SWITCHES.items():
-        job = partial(train_ours, replace(ours, changes=changes))
-        found.append(Variant("ablation", "ours", f"without {name}", job))
+        if is_change(params.rssm, changes):
+            job = partial(train_ours, replace(ours, changes=changes))
+            found.append(Variant("ablation", "ours", f"without {name}", job))
     return found
+
+
+def is_change(settings: Section, changes: dict[str, Any]) -> bool:
+    """Whether it is not off already: the same training again would tell nothing."""
+    return any(getattr(settings, name) != value for name, value in changes.items())
 
 
 def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
@@ -132,7 +142,8 @@ def scaled(
     ours = replace(
         our_job(comparison, factorisation, data), changes={"width": rssm_width}, width=width
     )
-    parameters = round(size**2 * our_parameters(params, factorisation.model))
+    shape = replace(factorisation.model.shape, width=rssm_width)
+    parameters = our_parameters(params, Rssm(shape), width)
     calm = replace(calm_job(comparison, parameters), data=data)
     predictor = PredictorJob(data, params, plain, params.seed)
     name = "all" if size == share == 1 else f"{size if study == 'size' else share:g}"
