@@ -81,3 +81,22 @@ def test_other_ends_in_one_line(workplace: Path, error: BaseException, said: str
     with pytest.raises(SystemExit) as caught:
         run_stage(measure)
     assert str(caught.value) == said
+
+
+def test_a_stage_that_is_at_work_is_not_started_again(workplace: Path) -> None:
+    """And may be once that is over."""
+    ran = []
+
+    def measure(_: Params) -> None:
+        ran.append("outer")
+        with pytest.raises(SystemExit, match=r"^measure: error: runs/measure\.lock: another run"):
+            run_stage(inner)
+
+    def inner(_: Params) -> None:
+        ran.append("inner")
+
+    inner.__name__ = "measure"
+    run_stage(measure)
+    assert ran == ["outer"]
+    run_stage(inner)
+    assert ran == ["outer", "inner"]

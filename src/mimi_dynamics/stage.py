@@ -2,8 +2,10 @@
 
 import argparse
 import errno
+import fcntl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
     """
     name = stage.__name__
     try:
-        stage(*_arguments(stage, item))
+        arguments = _arguments(stage, item)
+        with _alone("-".join([name, *(str(value) for value in arguments[1:])])):
+            stage(*arguments)
     except InputError as error:
         sys.exit(f"{name}: error: {error}")
     except OSError as error:
@@ -35,6 +39,25 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
         sys.exit(f"{name}: error: {where}: {error.strerror}; no file was left half-written")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; `dvc repro` starts this stage again")
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Only one at a time: a `dvc` that was killed leaves its stage at work, and starts another.
+
+    Raises:
+        InputError: there is one.
+    """
+    path = Path("runs") / f"{name}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{path}: another run of this stage is at work here; wait for it, or stop it"
+            ) from error
+        yield
 
 
 def _arguments(stage: Callable[..., None], item: dict[str, type]) -> list[Any]:
