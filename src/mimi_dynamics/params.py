@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -19,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from mimi_dynamics.errors import InputError
 
+LONGEST_SHOWN = 200  # characters of a wrong value
 PARAMS_FILE = Path("params.yaml")
 
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
@@ -28,6 +30,15 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {value}")
+    return value
+
+
+WholeNumber = BeforeValidator(_no_truth_value)  # Literal takes True for 1
 
 
 class Section(BaseModel):
@@ -158,7 +169,7 @@ class PredictParams(Section):
     warmup_frames: Annotated[int, Field(ge=0)]
     var_order: Count
     linear_order: Count
-    context_frames: Literal[0, 1, 2, 4, 8, 16, 32, 64]
+    context_frames: Annotated[Literal[0, 1, 2, 4, 8, 16, 32, 64], WholeNumber]
     width: Count
     components: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -208,7 +219,9 @@ class RolloutParams(Section):
 class StructureParams(Section):
     """How much past and how much capacity a prediction needs, and where its gain lives."""
 
-    contexts: Annotated[list[Literal[1, 2, 4, 8, 16, 32, 64]], Field(min_length=1)]
+    contexts: Annotated[
+        list[Annotated[Literal[1, 2, 4, 8, 16, 32, 64], WholeNumber]], Field(min_length=1)
+    ]
     widths: Annotated[list[Count], Field(min_length=1)]
     listen_clips: Count
 
@@ -381,12 +394,24 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise InputError(f"{path}: not found; run from the repository's top folder") from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    try:
+        return check_params(settings)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def check_params(settings: object) -> Params:
+    """Settings as read, checked as a whole.
+
+    Raises:
+        InputError: one line naming the key, its value and what is allowed.
+    """
     if not isinstance(settings, dict):
-        raise InputError(f"{path}: must hold settings by name, not {type(settings).__name__}")
+        raise InputError(f"must hold settings by name, not {type(settings).__name__}")
     try:
         return Params.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"{path}: {_first_problem(error)}") from error
+        raise InputError(_first_problem(error)) from error
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -401,6 +426,11 @@ def _first_problem(error: ValidationError) -> str:
     elif first["type"] == "value_error":
         problem = f"{key}: {message}"
     else:
-        problem = f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+        problem = f"{key} = {_shown(first['input'])}: {message[0].lower()}{message[1:]}"
     more = len(problems) - 1
     return problem + (f" (and {more} more)" if more else "")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

@@ -1,12 +1,18 @@
 """How every stage starts: check the settings, then work; bad input ends in one line."""
 
 import argparse
+import errno
+import fcntl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.params import load_params
+
+DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def run_stage(stage: Callable[..., None], **item: type) -> None:
@@ -16,15 +22,42 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
         stage: takes the settings, and the value of the item if there is one.
         item: name and type of the command's argument, for a stage that DVC runs once per item.
 
-    Exits with 1 and one line on standard error if anything raises `InputError`.
+    Exits with 1 and one line on standard error if anything raises `InputError`, or if the disk is
+    full or not writable.
     """
     name = stage.__name__
     try:
-        stage(*_arguments(stage, item))
+        arguments = _arguments(stage, item)
+        with _alone("-".join([name, *(str(value) for value in arguments[1:])])):
+            stage(*arguments)
     except InputError as error:
         sys.exit(f"{name}: error: {error}")
+    except OSError as error:
+        if error.errno not in DISK_PROBLEMS:
+            raise
+        where = error.filename or Path.cwd()
+        sys.exit(f"{name}: error: {where}: {error.strerror}; no file was left half-written")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; `dvc repro` starts this stage again")
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Only one at a time: a `dvc` that was killed leaves its stage at work, and starts another.
+
+    Raises:
+        InputError: there is one.
+    """
+    path = Path("runs") / f"{name}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{path}: another run of this stage is at work here; wait for it, or stop it"
+            ) from error
+        yield
 
 
 def _arguments(stage: Callable[..., None], item: dict[str, type]) -> list[Any]:
