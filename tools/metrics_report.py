@@ -11,6 +11,7 @@ is for the better where its name tells; what changed without having moved is fol
 """
 
 import argparse
+import itertools
 import json
 import math
 import re
@@ -24,7 +25,7 @@ import yaml
 FRESH = "Data and pipelines are up to date."
 DVC = [sys.executable, "-m", "dvc"]
 TOLERANCE = 1e-3  # of the larger value: another processor moves the fourth digit, not the third
-MOST_ROWS = 150  # folded away: a comment on GitHub ends at 65,536 characters
+MOST_ROWS = 120  # of each of three tables: a comment on GitHub ends at 65,536 characters
 BETS = "metrics/bets.json"
 MOVED = ("better", "worse", "changed")
 
@@ -64,11 +65,11 @@ class Row:
         return "better" if (self.new - self.old) * direction > 0 else "worse"
 
     def markdown(self, reading: str) -> str:
-        """A line of the table."""
+        """A line of the table of its file."""
         change = "–"
         if not isinstance(self.old, str | None) and not isinstance(self.new, str | None):
-            change = f"{self.new - self.old:+.3g}"
-        cells = (self.path, self.key, _shown(self.old, self.old_ends))
+            change = f"{self.new - self.old:+.2g}"
+        cells = (self.key, _shown(self.old, self.old_ends))
         cells += (_shown(self.new, self.new_ends), change, reading)
         return f"| {' | '.join(cells)} |"
 
@@ -103,8 +104,13 @@ def lock_problems() -> list[str]:
     dry = run(*DVC, "repro", "--dry", "--allow-missing")
     if FRESH in dry.stdout:
         return []
-    stages = [line for line in dry.stdout.splitlines() if line.startswith("Running stage")]
-    return [f"`dvc.lock` is stale: run `dvc repro` and commit. {' '.join(stages)}".strip()]
+    stages = re.findall(r"^Running stage '(.+)'", dry.stdout, re.MULTILINE)
+    first = f"the first stage out of date is `{stages[0]}`" if stages else _last_line(dry.stderr)
+    return [f"`dvc.lock` is stale: run `dvc repro` and commit what changes ({first})"]
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["DVC does not say why"])[-1]
 
 
 def metrics_problems() -> list[str]:
@@ -177,25 +183,32 @@ def better(key: str) -> int:
 def metrics_table(rows: list[Row], tolerance: float) -> str:
     """What moved; folded away, what is new or gone, and what changed without having moved."""
     read = [(row, row.reading(tolerance)) for row in rows]
-    unpaired = [row.markdown(reading) for row, reading in read if reading in ("new", "gone")]
-    moved = [row.markdown(reading) for row, reading in read if reading in MOVED]
-    still = [row.markdown("") for row, reading in read if not reading and row.old != row.new]
-    parts = [_lines(moved) if moved else "Nothing moved."]
+    unpaired = [(row, reading) for row, reading in read if reading in ("new", "gone")]
+    moved = [(row, reading) for row, reading in read if reading in MOVED]
+    still = [(row, reading) for row, reading in read if not reading and row.old != row.new]
+    parts = [_tables(moved) if moved else "Nothing moved."]
     for lines, what in (
-        (unpaired, "are new or gone"),
+        (unpaired, "new or gone"),
         (still, f"changed by less than {tolerance:g} of their value, or within 95 % intervals"),
     ):
         if lines:
             summary = f"<summary>{len(lines)} {what}</summary>"
-            parts.append(f"<details>{summary}\n\n{_lines(lines)}\n\n</details>")
+            parts.append(f"<details>{summary}\n\n{_tables(lines)}\n\n</details>")
     return "\n\n".join(parts)
 
 
-def _lines(lines: list[str]) -> str:
-    header = "| file | name | before | now | change | |\n|---|---|---|---|---|---|\n"
-    more = len(lines) - MOST_ROWS
-    tail = f"\n\n… and {more} more: `dvc metrics diff` shows them." if more > 0 else ""
-    return header + "\n".join(lines[:MOST_ROWS]) + tail
+def _tables(read: list[tuple[Row, str]]) -> str:
+    """One table for each file: with its name in every line they would be too wide to read."""
+    shown = itertools.groupby(read[:MOST_ROWS], key=lambda pair: pair[0].path)
+    tables = [
+        f"**{path}**\n\n| | before | now | change | |\n|---|--:|--:|--:|---|\n"
+        + "\n".join(row.markdown(reading) for row, reading in pairs)
+        for path, pairs in shown
+    ]
+    more = len(read) - MOST_ROWS
+    if more > 0:
+        tables.append(f"… and {more} more: `dvc metrics diff` shows them.")
+    return "\n\n".join(tables)
 
 
 def params_table(changes: dict[str, dict[str, dict]]) -> str:
@@ -218,7 +231,7 @@ def bets_table(keys: dict[str, dict]) -> str:
         mark = "" if old[0] == new[0] else "**flips**" if old[0] and new[0] else "new or gone"
         rows.append(f"| {bet} | {' '.join(old) or '–'} | {' '.join(new) or '–'} | {mark} |")
     header = "| bet | before | now | |\n|---|---|---|---|\n"
-    return header + "\n".join(rows) if rows else "None."
+    return header + "\n".join(rows) if rows else "Not judged, neither before nor now."
 
 
 def _verdict(keys: dict[str, dict], bet: str, when: str) -> tuple[str, ...]:
@@ -242,7 +255,7 @@ def _inside(value: float, ends: tuple[float, float] | None) -> bool:
 def _shown(value: object, ends: tuple[float, float] | None = None) -> str:
     if value is None:
         return "–"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return f"{text} [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else text
 
 
