@@ -261,6 +261,7 @@ def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) ->
         "`metrics/encode.json` is missing",
         "`metrics/normalize.json`: dim is not a finite number",
         "| params.yaml | horizon | 1 | 3 |",
+        "Without the files named above.\n\nNothing moved.",
     ):
         assert problem in result.stdout
 

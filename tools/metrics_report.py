@@ -84,16 +84,19 @@ def main() -> int:
     if base.returncode:
         sys.exit(f"metrics_report: {base.stderr.strip()}")
     commit = base.stdout.strip()
-    problems = lock_problems() + metrics_problems()
+    unusable_files = metrics_problems()
+    problems = lock_problems() + [text for texts in unusable_files.values() for text in texts]
     if problems:
         print("### This pull request is not ready\n")
         print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
     metrics = difference("metrics", commit)
     bets = metrics.pop(BETS, {})
+    readable = {path: names for path, names in metrics.items() if path not in unusable_files}
+    left_out = "Without the files named above.\n\n" if unusable_files else ""
     for title, text in (
         ("Bets", bets_table(bets)),
         ("Parameters", params_table(difference("params", commit))),
-        ("Metrics", metrics_table(rows_of(metrics), arguments.tolerance)),
+        ("Metrics", left_out + metrics_table(rows_of(readable), arguments.tolerance)),
     ):
         print(f"### {title} against {commit[:7]}\n\n{text}\n")
     return 1 if problems else 0
@@ -113,23 +116,25 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["DVC does not say why"])[-1]
 
 
-def metrics_problems() -> list[str]:
-    """Every metrics file named in dvc.yaml that is missing, or holds what DVC cannot compare."""
+def metrics_problems() -> dict[str, list[str]]:
+    """What is wrong with each metrics file of dvc.yaml that is missing or not to be compared."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     files = [
         name for stage in stages.values() for entry in stage.get("metrics", []) for name in entry
     ]
-    problems = []
+    problems = {}
     for name in files:
         try:
             content = json.loads(Path(name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            problems.append(f"`{name}` is missing")
+            problems[name] = [f"`{name}` is missing"]
         except ValueError as error:
-            problems.append(f"`{name}` is broken: {error}")
+            problems[name] = [f"`{name}` is broken: {error}"]
         else:
-            problems += [f"`{name}`: {key} is not a finite number" for key in unusable(content)]
-    return problems
+            problems[name] = [
+                f"`{name}`: {key} is not a finite number" for key in unusable(content)
+            ]
+    return {name: found for name, found in problems.items() if found}
 
 
 def unusable(value: object, key: str = "") -> list[str]:
