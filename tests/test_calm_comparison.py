@@ -131,15 +131,15 @@ def exact(*values: float) -> list[Estimate]:
 
 
 def test_equal_score_costs_are_interpolated() -> None:
-    """In the logarithm; to the worse of the best scores; a first point may be reached at once."""
+    """In the logarithm; to the worse of the last scores; a first point may be reached at once."""
     slow = CostCurve([1e3, 1e5], exact(4.0, 2.0))
     fast = CostCurve([1e2, 1e3, 1e4], exact(5.0, 3.0, 3.5))
     targets = np.array([3.0, 2.0, 5.0, 3.0])
     assert operations_to(slow, targets) == pytest.approx(np.array([1e4, 1e5, 1e3, 1e4]))
-    ratio = equal_score_ratio(fast, slow)  # both reach 3, at 1e3 and at 1e4
-    assert ratio.value == pytest.approx(0.1)
-    assert ratio.resamples == pytest.approx([0.1] * 3)
-    assert equal_score_ratio(slow, fast).value == pytest.approx(10)
+    ratio = equal_score_ratio(fast, slow)  # both reach 3.5, at 10^2.75 and at 10^3.5
+    assert ratio.value == pytest.approx(10**-0.75)
+    assert ratio.resamples == pytest.approx([10**-0.75] * 3)
+    assert equal_score_ratio(slow, fast).value == pytest.approx(10**0.75)
     worse = CostCurve([1.0, 10.0], exact(2.0, 9.0))  # got worse: its best is its first
     assert operations_to(worse, np.full(4, 2.0)).tolist() == [1.0] * 4
 

@@ -64,20 +64,36 @@ def test_what_has_not_moved_is_folded_away() -> None:
     names = changed(1.0, 1.05) | changed(1.0, 1.3, "skill") | changed(2.0, 2.0, "r2")
     table = metrics_table(rows_of({"metrics/predict.json": names}), 1e-3)
     above, folded = table.split("<details>")
-    assert (
-        "| metrics/predict.json | skill | 1 [0.9, 1.1] | 1.3 [1.2, 1.4] | +0.3 | better |" in above
-    )
+    assert above.startswith("**metrics/predict.json**\n\n| |")
+    assert "| skill | 1 [0.9, 1.1] | 1.3 [1.2, 1.4] | +0.3 | better |" in above
     assert "gain" not in above
     assert "1 changed by less than" in folded
     assert "| gain | 1 [0.9, 1.1] |" in folded
     assert "r2" not in table
 
 
-def test_long_tables_end() -> None:
-    rows = [Row("f", f"skill.k{k}", 1.0, 2.0) for k in range(500)]
+def test_a_line_of_a_table_names_no_file_but_its_table_does() -> None:
+    rows = [Row(path, "skill", 1.0, 2.0) for path in ("a.json", "a.json", "b.json")]
+    table = metrics_table(rows, 1e-3)
+    assert [table.count(f"**{path}**") for path in ("a.json", "b.json")] == [1, 1]
+    assert table.index("**b.json**") > table.rindex("**a.json**")
+
+
+def test_long_tables_end_before_a_comment_does() -> None:
+    """With the longest of names, intervals and readings."""
+    rows = []
+    for k in range(500):
+        name = f"test_voice.context.c{k:03d}.{'x' * 50}.skill"
+        ends = (-0.0012345678, -0.00012345678)
+        rows += [
+            Row("f", name, -0.00087654321, -0.000123456789 + 1, ends, ends),
+            Row("f", name, None, -0.00087654321, None, ends),
+            Row("f", name, -0.00087654321, -0.00087654322, ends, ends),
+        ]
     table = metrics_table(rows, 1e-3)
     assert table.count("| better |") == metrics_report.MOST_ROWS
-    assert "and 350 more" in table
+    assert table.count("and 380 more") == 3
+    assert len(table) < 60_000
 
 
 def test_bets_that_flip_are_marked() -> None:
@@ -120,8 +136,8 @@ def test_two_commits_of_this_repository(tmp_path: Path) -> None:
     ]
     assert texts[0].stdout == texts[1].stdout
     assert f"### Metrics against {BEFORE}" in texts[0].stdout
-    assert "| metrics/predict.json | gain_nats_per_dim | 0.4" in texts[0].stdout
+    assert "| gain_nats_per_dim | 0.4" in texts[0].stdout
     moved, *folded = texts[0].stdout.split("<details>")
     assert "| params.yaml | predict.width | 256 | 192 |" in moved
-    assert "are new or gone" in folded[0]
+    assert "new or gone" in folded[0]
     assert folded[0].index("| k2.gain_nats_per_dim |") < folded[0].index("| k16.gain_nats_per_dim")

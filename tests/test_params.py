@@ -61,6 +61,7 @@ def test_repository_settings_are_valid() -> None:
         ("ingest.splits.test", -0.1, "ingest.splits.test = -0.1"),
         ("ingest.min_seconds", 500.0, "min_seconds = 500: must be below max_seconds"),
         ("latents.dim", 0, "latents.dim = 0"),
+        ("calm.head", "flow_matching", "sampling_steps = 1: must be 2 or more"),
         ("predict", [1], "predict = [1]"),
     ],
 )

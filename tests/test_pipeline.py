@@ -188,10 +188,11 @@ def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) ->
     run(clone, "git", "checkout", "-q", ".")
     assert result.returncode == 1
     for problem in (
-        "`dvc.lock` is stale",
+        "`dvc.lock` is stale: run `dvc repro` and commit what changes (the first stage out of date",
         "`metrics/encode.json` is missing",
         "`metrics/normalize.json`: dim is not a finite number",
         "| params.yaml | horizon | 1 | 3 |",
+        "Without the files named above.\n\nNothing moved.",
     ):
         assert problem in result.stdout
 

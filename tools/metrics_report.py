@@ -11,6 +11,7 @@ is for the better where its name tells; what changed without having moved is fol
 """
 
 import argparse
+import itertools
 import json
 import math
 import re
@@ -24,7 +25,7 @@ import yaml
 FRESH = "Data and pipelines are up to date."
 DVC = [sys.executable, "-m", "dvc"]
 TOLERANCE = 1e-3  # of the larger value: another processor moves the fourth digit, not the third
-MOST_ROWS = 150  # folded away: a comment on GitHub ends at 65,536 characters
+MOST_ROWS = 120  # of each of three tables: a comment on GitHub ends at 65,536 characters
 BETS = "metrics/bets.json"
 MOVED = ("better", "worse", "changed")
 
@@ -64,11 +65,11 @@ class Row:
         return "better" if (self.new - self.old) * direction > 0 else "worse"
 
     def markdown(self, reading: str) -> str:
-        """A line of the table."""
+        """A line of the table of its file."""
         change = "–"
         if not isinstance(self.old, str | None) and not isinstance(self.new, str | None):
-            change = f"{self.new - self.old:+.3g}"
-        cells = (self.path, self.key, _shown(self.old, self.old_ends))
+            change = f"{self.new - self.old:+.2g}"
+        cells = (self.key, _shown(self.old, self.old_ends))
         cells += (_shown(self.new, self.new_ends), change, reading)
         return f"| {' | '.join(cells)} |"
 
@@ -83,16 +84,19 @@ def main() -> int:
     if base.returncode:
         sys.exit(f"metrics_report: {base.stderr.strip()}")
     commit = base.stdout.strip()
-    problems = lock_problems() + metrics_problems()
+    unusable_files = metrics_problems()
+    problems = lock_problems() + [text for texts in unusable_files.values() for text in texts]
     if problems:
         print("### This pull request is not ready\n")
         print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
     metrics = difference("metrics", commit)
     bets = metrics.pop(BETS, {})
+    readable = {path: names for path, names in metrics.items() if path not in unusable_files}
+    left_out = "Without the files named above.\n\n" if unusable_files else ""
     for title, text in (
         ("Bets", bets_table(bets)),
         ("Parameters", params_table(difference("params", commit))),
-        ("Metrics", metrics_table(rows_of(metrics), arguments.tolerance)),
+        ("Metrics", left_out + metrics_table(rows_of(readable), arguments.tolerance)),
     ):
         print(f"### {title} against {commit[:7]}\n\n{text}\n")
     return 1 if problems else 0
@@ -103,27 +107,34 @@ def lock_problems() -> list[str]:
     dry = run(*DVC, "repro", "--dry", "--allow-missing")
     if FRESH in dry.stdout:
         return []
-    stages = [line for line in dry.stdout.splitlines() if line.startswith("Running stage")]
-    return [f"`dvc.lock` is stale: run `dvc repro` and commit. {' '.join(stages)}".strip()]
+    stages = re.findall(r"^Running stage '(.+)'", dry.stdout, re.MULTILINE)
+    first = f"the first stage out of date is `{stages[0]}`" if stages else _last_line(dry.stderr)
+    return [f"`dvc.lock` is stale: run `dvc repro` and commit what changes ({first})"]
 
 
-def metrics_problems() -> list[str]:
-    """Every metrics file named in dvc.yaml that is missing, or holds what DVC cannot compare."""
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["DVC does not say why"])[-1]
+
+
+def metrics_problems() -> dict[str, list[str]]:
+    """What is wrong with each metrics file of dvc.yaml that is missing or not to be compared."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     files = [
         name for stage in stages.values() for entry in stage.get("metrics", []) for name in entry
     ]
-    problems = []
+    problems = {}
     for name in files:
         try:
             content = json.loads(Path(name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            problems.append(f"`{name}` is missing")
+            problems[name] = [f"`{name}` is missing"]
         except ValueError as error:
-            problems.append(f"`{name}` is broken: {error}")
+            problems[name] = [f"`{name}` is broken: {error}"]
         else:
-            problems += [f"`{name}`: {key} is not a finite number" for key in unusable(content)]
-    return problems
+            problems[name] = [
+                f"`{name}`: {key} is not a finite number" for key in unusable(content)
+            ]
+    return {name: found for name, found in problems.items() if found}
 
 
 def unusable(value: object, key: str = "") -> list[str]:
@@ -177,25 +188,32 @@ def better(key: str) -> int:
 def metrics_table(rows: list[Row], tolerance: float) -> str:
     """What moved; folded away, what is new or gone, and what changed without having moved."""
     read = [(row, row.reading(tolerance)) for row in rows]
-    unpaired = [row.markdown(reading) for row, reading in read if reading in ("new", "gone")]
-    moved = [row.markdown(reading) for row, reading in read if reading in MOVED]
-    still = [row.markdown("") for row, reading in read if not reading and row.old != row.new]
-    parts = [_lines(moved) if moved else "Nothing moved."]
+    unpaired = [(row, reading) for row, reading in read if reading in ("new", "gone")]
+    moved = [(row, reading) for row, reading in read if reading in MOVED]
+    still = [(row, reading) for row, reading in read if not reading and row.old != row.new]
+    parts = [_tables(moved) if moved else "Nothing moved."]
     for lines, what in (
-        (unpaired, "are new or gone"),
+        (unpaired, "new or gone"),
         (still, f"changed by less than {tolerance:g} of their value, or within 95 % intervals"),
     ):
         if lines:
             summary = f"<summary>{len(lines)} {what}</summary>"
-            parts.append(f"<details>{summary}\n\n{_lines(lines)}\n\n</details>")
+            parts.append(f"<details>{summary}\n\n{_tables(lines)}\n\n</details>")
     return "\n\n".join(parts)
 
 
-def _lines(lines: list[str]) -> str:
-    header = "| file | name | before | now | change | |\n|---|---|---|---|---|---|\n"
-    more = len(lines) - MOST_ROWS
-    tail = f"\n\n… and {more} more: `dvc metrics diff` shows them." if more > 0 else ""
-    return header + "\n".join(lines[:MOST_ROWS]) + tail
+def _tables(read: list[tuple[Row, str]]) -> str:
+    """One table for each file: with its name in every line they would be too wide to read."""
+    shown = itertools.groupby(read[:MOST_ROWS], key=lambda pair: pair[0].path)
+    tables = [
+        f"**{path}**\n\n| | before | now | change | |\n|---|--:|--:|--:|---|\n"
+        + "\n".join(row.markdown(reading) for row, reading in pairs)
+        for path, pairs in shown
+    ]
+    more = len(read) - MOST_ROWS
+    if more > 0:
+        tables.append(f"… and {more} more: `dvc metrics diff` shows them.")
+    return "\n\n".join(tables)
 
 
 def params_table(changes: dict[str, dict[str, dict]]) -> str:
@@ -218,7 +236,7 @@ def bets_table(keys: dict[str, dict]) -> str:
         mark = "" if old[0] == new[0] else "**flips**" if old[0] and new[0] else "new or gone"
         rows.append(f"| {bet} | {' '.join(old) or '–'} | {' '.join(new) or '–'} | {mark} |")
     header = "| bet | before | now | |\n|---|---|---|---|\n"
-    return header + "\n".join(rows) if rows else "None."
+    return header + "\n".join(rows) if rows else "Not judged, neither before nor now."
 
 
 def _verdict(keys: dict[str, dict], bet: str, when: str) -> tuple[str, ...]:
@@ -242,7 +260,7 @@ def _inside(value: float, ends: tuple[float, float] | None) -> bool:
 def _shown(value: object, ends: tuple[float, float] | None = None) -> str:
     if value is None:
         return "–"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return f"{text} [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else text
 
 

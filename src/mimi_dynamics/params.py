@@ -308,6 +308,15 @@ class CalmParams(Section):
     ablation: bool
     scaling: bool
 
+    @model_validator(mode="after")
+    def _enough_steps(self) -> "CalmParams":
+        if self.head == "flow_matching" and self.sampling_steps == 1:
+            raise ValueError(
+                "sampling_steps = 1: must be 2 or more for head = 'flow_matching', "
+                "one step of which draws the mean"
+            )
+        return self
+
 
 class RuleParams(Section):
     """One condition of a bet: on which side of a threshold a whole interval must lie."""

@@ -20,21 +20,20 @@ class CostCurve:
     scores: list[Estimate]
 
     @property
-    def best_so_far(self) -> np.ndarray:
-        """(points, 1 + resamples) scores if one had kept the best; the first column is as it is."""
-        table = [np.concatenate([[s.value], s.resamples]) for s in self.scores]
-        return np.minimum.accumulate(np.array(table), axis=0)
+    def table(self) -> np.ndarray:
+        """(points, 1 + resamples) scores; the first column is of all clips as they are."""
+        return np.array([np.concatenate([[s.value], s.resamples]) for s in self.scores])
 
 
 def equal_score_ratio(ours: CostCurve, theirs: CostCurve) -> Estimate:
     """Operations that ours takes over those that theirs takes, to a score that both reach.
 
-    That is the worse of the two best ones, in every resample anew. Between two points of a curve
-    the score is taken to be linear in the logarithm of the operations; a curve that starts below
-    the score has reached it at its first point.
+    That is the worse of the two last ones, of the weights that validation chose, in every resample
+    anew. Between two points of a curve the score is taken to be linear in the logarithm of the
+    operations; a curve that starts below the score has reached it at its first point.
     """
     curves = (ours, theirs)
-    target = np.max([curve.best_so_far[-1] for curve in curves], axis=0)
+    target = np.max([curve.table[-1] for curve in curves], axis=0)
     first, second = (operations_to(curve, target) for curve in curves)
     ratio = first / second
     return Estimate(float(ratio[0]), ratio[1:])
@@ -47,7 +46,7 @@ def operations_to(curve: CostCurve, target: np.ndarray) -> np.ndarray:
         curve: that reaches it.
         target: (1 + resamples,).
     """
-    best, log_flops = curve.best_so_far, np.log(curve.flops)
+    best, log_flops = np.minimum.accumulate(curve.table, axis=0), np.log(curve.flops)
     after = np.argmax(best <= target, axis=0)
     before = np.maximum(after - 1, 0)
     columns = np.arange(best.shape[1])

@@ -50,8 +50,8 @@ class Grid:
         kept = np.unique(np.linspace(0, len(self.starts) - 1, starts).astype(int))
         return replace(self, starts=self.starts[kept], samples=samples)
 
-    def draws(self, generator: Generator, name: str) -> list[Draw]:
-        """What there is to draw, in pieces."""
+    def draws(self, generator: Generator) -> list[Draw]:
+        """What there is to draw, in pieces; checkpoints of one model draw with the same noise."""
         return [
             Draw(
                 generator=generator,
@@ -59,7 +59,7 @@ class Grid:
                 starts=self.starts[first : first + STARTS_PER_JOB],
                 steps=self.steps[first : first + STARTS_PER_JOB],
                 samples=self.samples,
-                seed=zlib.crc32(f"{self.seed} {name} {self.split} {first}".encode()),
+                seed=zlib.crc32(f"{self.seed} {self.split} {first}".encode()),
             )
             for first in range(0, len(self.starts), STARTS_PER_JOB)
         ]
@@ -75,7 +75,7 @@ class Grid:
 
 def draw_all(generators: Mapping[str, Generator], grid: Grid) -> dict[str, Tensor]:
     """Paths of every generator, (samples, starts, longest, dim) frames x, on all cores."""
-    jobs = {name: grid.draws(generator, name) for name, generator in generators.items()}
+    jobs = {name: grid.draws(generator) for name, generator in generators.items()}
     order = sorted(
         ((name, piece) for name, pieces in jobs.items() for piece in range(len(pieces))),
         key=lambda key: -int(jobs[key[0]][key[1]].steps[0]),
