@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,6 +25,8 @@ PARAMS_FILE = Path("params.yaml")
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 Name = Annotated[str, StringConstraints(min_length=1)]
+# LibriSpeech calls its voices by number, and `-S 'ingest.test_voices=[84]'` arrives as one.
+Voice = Annotated[Name, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,7 +95,7 @@ class IngestParams(Section):
     mirror: str
     min_seconds: Positive
     max_seconds: Positive
-    test_voices: list[Name]
+    test_voices: list[Voice]
     splits: SplitParams
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
