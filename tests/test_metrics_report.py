@@ -65,10 +65,10 @@ def test_what_has_not_moved_is_folded_away() -> None:
     table = metrics_table(rows_of({"metrics/predict.json": names}), 1e-3)
     above, folded = table.split("<details>")
     assert above.startswith("**metrics/predict.json**\n\n| |")
-    assert "| skill | 1 [0.9, 1.1] | 1.3 [1.2, 1.4] | +0.3 | better |" in above
+    assert "| skill | 1.00 [0.90,\xa01.10] | 1.30 [1.20,\xa01.40] | +0.3 | better |" in above
     assert "gain" not in above
     assert "1 changed by less than" in folded
-    assert "| gain | 1 [0.9, 1.1] |" in folded
+    assert "| gain | 1.00 [0.90,\xa01.10] |" in folded
     assert "r2" not in table
 
 
@@ -94,6 +94,25 @@ def test_long_tables_end_before_a_comment_does() -> None:
     assert table.count("| better |") == metrics_report.MOST_ROWS
     assert table.count("and 380 more") == 3
     assert len(table) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "text"),
+    [
+        (-0.00283603, (-0.005037, -0.0005744), "−0.0028 [−0.0050,\xa0−0.0006]"),
+        (4.03431, (3.909, 4.174), "4.03 [3.91,\xa04.17]"),
+        (0.5, (0.5, 0.5), "0.5 [0.5,\xa00.5]"),
+        (1.23456e12, (1e12, 2e12), "1.235e+12 [1e+12,\xa02e+12]"),
+        (0.123456, None, "0.1235"),
+        (1687, None, "1687"),
+        ("flow", None, "flow"),
+        (None, None, "–"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_interval_allows(
+    value: object, ends: tuple[float, float] | None, text: str
+) -> None:
+    assert Row("f", "x", value, None, ends).markdown("gone") == f"| x | {text} | – | – | gone |"
 
 
 def test_bets_that_flip_are_marked() -> None:

@@ -116,3 +116,14 @@ def test_lists_can_be_set_and_emptied_by_experiments(tmp_path: Path) -> None:
     for voices in ([], ["ann", "bob"], []):
         apply_overrides(path, [f"ingest.test_voices=[{','.join(voices)}]"])
         assert load_params(path).ingest.test_voices == voices
+
+
+def test_voices_called_by_number_are_names(tmp_path: Path) -> None:
+    """As README has it for LibriSpeech; true and 1.5 are no voices."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, ["ingest.test_voices=[84,june]"])
+    assert load_params(path).ingest.test_voices == ["84", "june"]
+    apply_overrides(path, ["ingest.test_voices=[true]"])
+    with pytest.raises(InputError, match=r"ingest\.test_voices\.0 = True"):
+        load_params(path)

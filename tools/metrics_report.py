@@ -68,7 +68,7 @@ class Row:
         """A line of the table of its file."""
         change = "–"
         if not isinstance(self.old, str | None) and not isinstance(self.new, str | None):
-            change = f"{self.new - self.old:+.2g}"
+            change = _minus(f"{self.new - self.old:+.2g}")
         cells = (self.key, _shown(self.old, self.old_ends))
         cells += (_shown(self.new, self.new_ends), change, reading)
         return f"| {' | '.join(cells)} |"
@@ -258,10 +258,23 @@ def _inside(value: float, ends: tuple[float, float] | None) -> bool:
 
 
 def _shown(value: object, ends: tuple[float, float] | None = None) -> str:
+    """A number to four digits, or to two of the width of its interval; lines end before that."""
     if value is None:
         return "–"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f"{text} [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else text
+    if not isinstance(value, float) and not ends:
+        return str(value)
+    width = ends[1] - ends[0] if ends else 0.0
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 0
+    style = f".{decimals}f" if 1e-6 < width < 1e6 else ".4g"
+    text = format(value, style)
+    if ends:
+        text += f" [{format(ends[0], style)},\xa0{format(ends[1], style)}]"
+    return _minus(text)
+
+
+def _minus(text: str) -> str:
+    """With the true minus sign, behind which no line ends."""
+    return text.replace("-", "−")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

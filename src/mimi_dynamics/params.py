@@ -26,6 +26,8 @@ PARAMS_FILE = Path("params.yaml")
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 Name = Annotated[str, StringConstraints(min_length=1)]
+# LibriSpeech calls its voices by number, and `-S 'ingest.test_voices=[84]'` arrives as one.
+Voice = Annotated[Name, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -103,7 +105,7 @@ class IngestParams(Section):
     mirror: str
     min_seconds: Positive
     max_seconds: Positive
-    test_voices: list[Name]
+    test_voices: list[Voice]
     splits: SplitParams
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
