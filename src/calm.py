@@ -17,16 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.calm.comparison import (
-    Comparison,
-    Drawn,
-    Factorisation,
-    compare,
-    cost_curves,
-    draw_splits,
-)
+from mimi_dynamics.calm.comparison import Comparison, Factorisation, compare, cost_curves
 from mimi_dynamics.calm.cost import CostCurve
 from mimi_dynamics.calm.decoding import decode_contenders, listen
+from mimi_dynamics.calm.drawn import Drawn, draw_splits
 from mimi_dynamics.calm.figures import calm_figure
 from mimi_dynamics.calm.metrics import calm_metrics, cost_table, skill_table, window_table
 from mimi_dynamics.calm.model import save_calm

@@ -21,15 +21,8 @@ from mimi_dynamics.calm.model import (
     parameters_of,
     save_calm,
 )
-from mimi_dynamics.calm.training import (
-    CalmJob,
-    PredictorJob,
-    Trained,
-    calm_shape,
-    seed_of,
-    train_calm,
-    train_predictor,
-)
+from mimi_dynamics.calm.ours import PredictorJob, train_predictor
+from mimi_dynamics.calm.training import CalmJob, Trained, calm_shape, seed_of, train_calm
 from mimi_dynamics.params import Params, load_params
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.rollouts import Starts, read_past, roll_out

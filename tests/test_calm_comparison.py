@@ -10,14 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mimi_dynamics.calm.comparison import (
-    Comparison,
-    Factorisation,
-    first_runs,
-    recorded_paths,
-    train_paths,
-)
+from mimi_dynamics.calm.comparison import Comparison, Factorisation
 from mimi_dynamics.calm.cost import CostCurve, equal_score_ratio, operations_to
+from mimi_dynamics.calm.drawn import first_runs, recorded_paths, train_paths
 from mimi_dynamics.calm.evaluation import Grid, LeadScores, score_paths
 from mimi_dynamics.calm.flops import count, epoch_flops
 from mimi_dynamics.calm.model import make_calm, parameters_of

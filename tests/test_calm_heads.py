@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimi_dynamics.calm.heads import CALM_HEADS, END, CalmHead, HeadShape
+from mimi_dynamics.calm.head import END, CalmHead, HeadShape
+from mimi_dynamics.calm.heads import CALM_HEADS
 from mimi_dynamics.calm.network import AdaLnMlp, Dual
 
 MODES, SPREAD, SHARES = (-1.0, 1.0), 0.15, (0.2, 0.7)  # share of the right mode, by condition

@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mimi_dynamics.calm.comparison import Comparison, Drawn, first_runs
+from mimi_dynamics.calm.comparison import Comparison
+from mimi_dynamics.calm.drawn import Drawn, first_runs
 from mimi_dynamics.calm.evaluation import Grid
 from mimi_dynamics.codec import FRAME_SIZE
 from mimi_dynamics.codec_losses import log_mel_distance

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.calm.heads import CalmHead
+from mimi_dynamics.calm.head import CalmHead
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.rollouts import Starts, read_past, roll_out, seeded
 from mimi_dynamics.rssm.model import Rssm

@@ -3,15 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from mimi_dynamics.calm.comparison import (
-    CONTENDERS,
-    Comparison,
-    Drawn,
-    first_runs,
-    recorded_paths,
-    window_distances,
-)
+from mimi_dynamics.calm.comparison import CONTENDERS, Comparison
 from mimi_dynamics.calm.cost import CostCurve, equal_score_ratio
+from mimi_dynamics.calm.drawn import Drawn, first_runs, recorded_paths, window_distances
 from mimi_dynamics.calm.evaluation import LeadScores
 from mimi_dynamics.calm.flops import frame_flops
 from mimi_dynamics.calm.generation import network_evaluations

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mimi_dynamics.calm.heads import CALM_HEADS, HeadShape
+from mimi_dynamics.calm.head import HeadShape
+from mimi_dynamics.calm.heads import CALM_HEADS
 from mimi_dynamics.calm.transformer import HEADS, CausalTransformer
 from mimi_dynamics.predictor import Predictor, Whitening
 from mimi_dynamics.rssm.parts import energy_of_pair

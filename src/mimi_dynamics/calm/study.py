@@ -21,15 +21,8 @@ from mimi_dynamics.calm.comparison import (
     our_parameters,
 )
 from mimi_dynamics.calm.evaluation import Grid, LeadScores, draw_all, score_paths
-from mimi_dynamics.calm.training import (
-    CalmJob,
-    OursJob,
-    PredictorJob,
-    Trained,
-    train_calm,
-    train_ours,
-    train_predictor,
-)
+from mimi_dynamics.calm.ours import OursJob, PredictorJob, train_ours, train_predictor
+from mimi_dynamics.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.params import Section
 from mimi_dynamics.rssm.model import Rssm
