@@ -59,7 +59,10 @@ def sounds_figure(clips: Sequence[Listening], title: str) -> Figure:
     """Spectrograms, a column for every clip and a row for every sound."""
     rows = list(clips[0].sounds)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1 + 4 * len(clips), 0.9 + 1.5 * len(rows)), layout="constrained")
+        # At least as wide as the title, for one clip too.
+        figure = Figure(
+            figsize=(max(9, 1 + 4 * len(clips)), 0.9 + 1.5 * len(rows)), layout="constrained"
+        )
         figure.suptitle(title)
         grid = figure.subplots(len(rows), len(clips), sharex=True, sharey=True, squeeze=False)
         for column, clip in zip(grid.T, clips, strict=True):

@@ -93,7 +93,8 @@ def summary(metrics: Mapping[str, Metrics]) -> str:
         measured(metrics["ingest"], key).value for key in ("hours", "clips", "voices")
     )
     return (
-        f"{text} Measured on {hours:.1f} hours of speech: {clips:.0f} clips, {voices:.0f} voices."
+        f"{text} Measured on {hours:.1f} hours of speech: {clips:.0f} clips, {voices:.0f} "
+        f"{'voice' if voices == 1 else 'voices'}."
     )
 
 
