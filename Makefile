@@ -8,9 +8,9 @@ QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] latents.dim=16 hor
 	predict.heads=[gaussian,flow] predict.width=32 predict.pretrain_epochs=1 predict.epochs=2 \
 	predict.min_steps=150 predict.bootstrap_samples=500 controls.frames=16000 controls.dim=8 \
 	structure.contexts=[1] structure.widths=[8] structure.listen_clips=4 \
-	rollout.samples=4 rollout.starts=40 rollout.listen_clips=1 \
+	rollout.samples=4 rollout.starts=40 rollout.listen_clips=2 \
 	recurrence.epochs=2 rssm.budgets=[4.0] rssm.epochs=2 rssm.width=32 rssm.estimator_width=32 \
-	reconstruct.clips=4 reconstruct.english_clips=4 reconstruct.fit_clips=40 reconstruct.listen_clips=1 \
+	reconstruct.clips=4 reconstruct.english_clips=4 reconstruct.fit_clips=40 reconstruct.listen_clips=2 \
 	encoders.width=16 engram.epochs=2 engram.seeds=1 engram.width=16 engram.rows=128 \
 	calm.layers=1 calm.context_frames=16 calm.head_depth=1 calm.head_batch=2 calm.epochs=2 \
 	calm.dynamics_width=32 calm.temperatures=[1.0]
