@@ -100,13 +100,13 @@ def test_headline_metrics_are_there(clone: Path) -> None:
         low, high = rivals["ratio"][f"{key}_ci_low"], rivals["ratio"][f"{key}_ci_high"]
         assert low <= rivals["ratio"][key] <= high
     assert {"predictor", "var", "climatology", "persistence", "test_voice"} <= set(rivals)
-    heard = {path.name.split(".")[1] for path in (clone / "data/calm").glob("*.wav")}
+    heard = {path.name.split(".")[-2] for path in (clone / "data/calm").glob("*.wav")}
     assert heard == {"recorded", "calm-1", "ours-1", "predictor-1"}
     judged = metrics(clone, "bets")
     for bet in ("bet1", "bet2", "bet3", "bet4"):
         assert {"prior", "posterior", "supported", "threshold", "measured"} <= set(judged[bet])
     page = (clone / "report/index.html").read_text(encoding="utf-8")
-    assert page.count("<audio") == 6
+    assert page.count("<audio") == 12  # 2 of rollout, 4 of calm, 6 of reconstruct
 
 
 def test_gliding_formants_are_predictable(clone: Path) -> None:
@@ -162,10 +162,11 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
         "Running stage 'structure':",
         "Running stage 'encoders':",
         "Running stage 'recurrence':",
+        "Running stage 'engram':",
         "Running stage 'bets':",
     ]
     changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    stages = ("predict", "structure", "recurrence", "bets")
+    stages = ("predict", "structure", "encoders", "recurrence", "engram", "bets")
     assert set(changed) == {f"metrics/{stage}.json" for stage in stages}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
