@@ -212,6 +212,27 @@ def test_products_are_counted() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
+def test_operations_on_rows_drawn_at_random_are_counted_the_same_every_time() -> None:
+    """Whatever was drawn before."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(DIM, 1)
+
+        def forward(self, batch: Batch) -> torch.Tensor:
+            rows = batch.context[batch.scored]
+            return self.layer(rows[torch.rand(len(rows)) < 0.5])[:, 0]
+
+    frames = torch.randn(3, 10, DIM)
+    batch = Batch(frames, frames, torch.ones(3, 10, dtype=torch.bool), torch.arange(30))
+    model, found = Model(), set()
+    for seed in range(5):
+        torch.manual_seed(seed)
+        found.add(epoch_flops(model, [batch] * 8))
+    assert len(found) == 1
+
+
 def test_contenders_are_as_large_and_ablations_differ() -> None:
     """CALM within 5 % of ours at every size; nothing is trained twice as if it were a change."""
     params = load_params(ROOT / "params.yaml")

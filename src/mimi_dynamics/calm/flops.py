@@ -13,7 +13,7 @@ from torch.utils.flop_counter import (
 )
 
 from mimi_dynamics.calm.generation import Generator
-from mimi_dynamics.rollouts import Starts, read_past, roll_out
+from mimi_dynamics.rollouts import Starts, read_past, roll_out, seeded
 from mimi_dynamics.sequences import Batch, scored_frames
 
 BATCHES = 4  # counted, evenly spaced from short clips to long ones
@@ -84,7 +84,7 @@ def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
         for batch in some:
             copied(batch).mean().backward()
 
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):  # some losses are of frames drawn at random
         operations = count(work)
     return operations / scored_frames(some) * scored_frames(batches)
 
@@ -102,5 +102,5 @@ def frame_flops(generator: Generator, start: Starts) -> float:
         path = roll_out(generator.step, past, np.array([STEPS]), 1)
         generator.finish(path)
 
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):
         return count(work) / STEPS
