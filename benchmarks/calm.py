@@ -8,7 +8,7 @@ work they vary less. The time to an equal score is the training time in proporti
 
 Reads what stage `calm` reads, metrics/calm.json, plots/calm_cost.csv and, if it is there,
 docs/calm_study.csv: a plots/calm_study.csv of a run with `calm.ablation` or `calm.scaling`. Prints
-a page, which --write keeps as docs/calm.md. Takes 6 minutes.
+a page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
 """
 
 import argparse
@@ -23,10 +23,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from calm_study import LABELS, study_figure, study_lines
 from mimi_dynamics.calm.comparison import Factorisation, training_jobs
 from mimi_dynamics.calm.generation import Generator
 from mimi_dynamics.calm.training import Trained
 from mimi_dynamics.errors import InputError
+from mimi_dynamics.figures import save_figure
 from mimi_dynamics.files import write_text
 from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.params import Params, load_params
@@ -34,11 +36,11 @@ from mimi_dynamics.predictor import load_predictor
 from mimi_dynamics.rollouts import Past, Starts, read_past, roll_out
 from mimi_dynamics.rssm.training import RssmJob, load_rssm, train_rssm
 
-LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt
 REPEATS = 3  # of which the fastest counts
-STUDY = Path("docs/calm_study.csv")
+STUDY, FIGURE = Path("docs/calm_study.csv"), Path("docs/calm_study.png")
+STUDY_COMMAND = "dvc exp run -S calm.seeds=3 -S calm.ablation=true -S calm.scaling=true"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def page(params: Params) -> str:
         f" [{ratio[key + '_ci_low']:.2f}, {ratio[key + '_ci_high']:.2f}] times the operations of"
         " CALM,",
         f"and {ratio[key] * each:.2f} times its seconds.",
-        *study_lines(),
+        *study_section(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -158,23 +160,13 @@ def table_row(name: str, metrics: dict, measured: Speed, seconds: float | None) 
     return f"| {' | '.join(cells)} |"
 
 
-def study_lines() -> list[str]:
-    """The tables of the studies, if they were run."""
+def study_section() -> list[str]:
+    """Figure and tables of the studies, if they were run."""
     if not STUDY.exists():
         return []
     table = pd.read_csv(STUDY)
-    lines = []
-    for study, rows in table.groupby("study", sort=False):
-        lines += ["", f"## {study.capitalize()}", ""]
-        lines += ["| | variant | parameters | TFLOP | energy score | less that of `all` |"]
-        lines += ["|---|---|---|---|---|---|"]
-        lines += [
-            f"| {LABELS[row['row']]} | {row['variant']} | {row['params']:,}"
-            f" | {row['train_flops'] / 1e12:.2f} | {row['energy_score']:.3f} | {row['worse']:+.3f}"
-            f" [{row['worse_low']:+.3f}, {row['worse_high']:+.3f}] |"
-            for _, row in rows.iterrows()
-        ]
-    return lines
+    image = f"![Stabilisers switched off, sizes, data]({FIGURE.name})"
+    return ["", f"By `{STUDY_COMMAND}`:", "", image, *study_lines(table)]
 
 
 def main() -> None:
@@ -192,6 +184,8 @@ def main() -> None:
     print(text)
     if options.write:
         write_text(Path("docs/calm.md"), text)
+        if STUDY.exists():
+            save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Tables and figure of the studies of stage `calm`: stabilisers switched off, sizes, data.
+
+Used by benchmarks/calm.py; reads rows of a plots/calm_study.csv.
+"""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from mimi_dynamics.calm.figures import COLOURS
+from mimi_dynamics.calm.figures import LABELS as LEGENDS
+from mimi_dynamics.figures import STYLE
+
+LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
+TITLES = {
+    "ablation": "Stabilisers switched off, one at a time",
+    "size": "Size",
+    "data": "Data",
+}
+SCALED = {"size": "parameters", "data": "share of the clips of train"}
+
+
+def study_lines(table: pd.DataFrame) -> list[str]:
+    """All studies as Markdown."""
+    lines = []
+    for study, rows in table.groupby("study", sort=False):
+        lines += ["", f"## {TITLES[study]}", ""]
+        lines += ["| | variant | parameters | TFLOP | energy score | less that of `all` |"]
+        lines += ["|---|---|---|---|---|---|"]
+        lines += [
+            f"| {LABELS[row['row']]} | {row['variant']} | {row['params']:,}"
+            f" | {row['train_flops'] / 1e12:.2f} | {row['energy_score']:.3f} | {row['worse']:+.3f}"
+            f" [{row['worse_low']:+.3f}, {row['worse_high']:+.3f}] |"
+            for _, row in rows.iterrows()
+        ]
+        if study in SCALED:
+            slopes = [f"{LABELS[name]} {per_doubling(of):+.4f}" for name, of in by_row(rows)]
+            lines += ["", f"Score per doubling of the {SCALED[study]}: {', '.join(slopes)}."]
+    return lines
+
+
+def by_row(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The contenders, each with its variants from small to large."""
+    rows = rows.assign(scale=scale_of(rows))
+    return [(name, of.sort_values("scale")) for name, of in rows.groupby("row", sort=False)]
+
+
+def scale_of(rows: pd.DataFrame) -> pd.Series:
+    """What grows: parameters, or the share of train."""
+    if rows["study"].iloc[0] == "size":
+        return rows["params"].astype(float)
+    return rows["variant"].replace("all", "1").astype(float)
+
+
+def per_doubling(rows: pd.DataFrame) -> float:
+    """Slope of the score against log2 of what grows, by least squares."""
+    return float(np.polyfit(np.log2(rows["scale"]), rows["energy_score"], 1)[0])
+
+
+def study_figure(table: pd.DataFrame) -> Figure:
+    """What each stabiliser is worth, and how scores fall with operations."""
+    ablation = table[(table["study"] == "ablation") & (table["variant"] != "all")]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(14, 4.8), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 4])
+        _ablation(left, ablation)
+        for axes, study in ((middle, "size"), (right, "data")):
+            _scaling(axes, table[table["study"] == study])
+        middle.set_title("Larger models, all data", loc="left")
+        right.set_title("¼, ½, all of the data, full size", loc="left")
+        middle.legend(frameon=False, fontsize=9)
+        right.sharey(middle)
+    return figure
+
+
+def _ablation(axes: Axes, rows: pd.DataFrame) -> None:
+    at = np.arange(len(rows))
+    errors = np.abs([rows["worse"] - rows["worse_low"], rows["worse_high"] - rows["worse"]])
+    colours = [COLOURS[name] for name in rows["row"]]
+    axes.barh(at, rows["worse"], 0.6, xerr=errors, color=colours, error_kw={"lw": 0.8})
+    names = rows["row"].map(LABELS) + " " + rows["variant"].str.replace("_", " ")
+    axes.set_yticks(at, names)
+    axes.invert_yaxis()
+    axes.axvline(0, color="#222222", lw=0.8)
+    axes.set_xlabel("energy score on top of what it is with all of them:\nright = it was needed")
+    axes.set_title("What is each stabiliser worth?", loc="left")
+
+
+def _scaling(axes: Axes, rows: pd.DataFrame) -> None:
+    for name, of in by_row(rows):
+        colour, flops = COLOURS[name], of["train_flops"]
+        axes.fill_between(flops, of["low"], of["high"], color=colour, alpha=0.12, lw=0)
+        axes.plot(flops, of["energy_score"], "o-", ms=4, color=colour, label=LEGENDS[name])
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda flops, _: f"{flops / 1e12:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("operations spent on training, 10¹²")
+    axes.set_ylabel("energy score, mean over all leads: less is better")
