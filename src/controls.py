@@ -31,7 +31,7 @@ def controls(params: Params) -> None:
         for name, process in PROCESSES.items()
     }
     any_row = next(iter(rows.values()))
-    template = Fit("", any_row, "", 1, params.predict, params.seed)
+    template = Fit("", any_row, "", 1, params.predict, params.seed, compute=params.compute)
     jobs = [
         replace(template, row=row, sequences=data, head=head)
         for head in (params.head, FLOOR)

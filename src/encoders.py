@@ -112,7 +112,8 @@ def predictability(
     generator = torch.Generator().manual_seed(params.seed)
     rows = data | {f"{name}_shuffled": shuffle(of, generator) for name, of in data.items()}
     settings = params.predict.model_copy(update={"width": params.encoders.width})
-    base = Fit("", data["trained"], params.head, params.horizon, settings, params.seed)
+    shared = params.head, params.horizon, settings, params.seed
+    base = Fit("", data["trained"], *shared, compute=params.compute)
     flows = {row: replace(base, row=row, sequences=of) for row, of in rows.items()}
     fits = fit_many(list(flows.values()))
     linear = {

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 
+from mimi_dynamics.budget import read_data
+from mimi_dynamics.compute import is_first
 from mimi_dynamics.estimation import FLOOR, Fit, check_horizon
 from mimi_dynamics.gains import fit_many
-from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import save_predictor
 from mimi_dynamics.stage import run_stage
@@ -27,8 +28,10 @@ from mimi_dynamics.tensors import write_tensors
 
 def horizon(params: Params, frames: int) -> None:
     """Run the stage for one distance."""
-    real = read_sequences(params.latents.voiced_range_db)
-    template = Fit("real", real, params.head, frames, params.predict, params.seed)
+    real = read_data(params)
+    template = Fit(
+        "real", real, params.head, frames, params.predict, params.seed, compute=params.compute
+    )
     check_horizon(template)
     rows = make_surrogates(real, params.predict.linear_order, params.seed)
     jobs = [template, replace(template, row="shuffled", sequences=rows["shuffled"])]
@@ -36,6 +39,8 @@ def horizon(params: Params, frames: int) -> None:
         linear = replace(template, row=row, sequences=data, head=FLOOR)
         jobs += [linear, replace(linear, delta=True)]
     fits = fit_many(jobs)
+    if not is_first():
+        return
 
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
     predictor = fits["real", params.head, "conditional"].predictor
@@ -49,4 +54,4 @@ def horizon(params: Params, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(horizon, frames=int)
+    run_stage(horizon, shared=True, frames=int)

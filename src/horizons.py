@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from mimi_dynamics.budget import read_data
 from mimi_dynamics.estimation import FLOOR, Fit, Fitted, evaluated_splits
 from mimi_dynamics.figures import FRAME_MS, save_figure
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.gain_figures import horizons_figure
 from mimi_dynamics.gains import Fits, Gains, clip_bootstrap, half_life, horizon_metrics
-from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.scoring import Estimate
 from mimi_dynamics.sequences import Sequences
@@ -26,7 +26,7 @@ from mimi_dynamics.tensors import read_tensors
 
 def horizons(params: Params) -> None:
     """Run the stage."""
-    real = read_sequences(params.latents.voiced_range_db)
+    real = read_data(params)
     surrogates = make_surrogates(real, params.predict.linear_order, params.seed)
     rows = {"real": real} | {row: surrogates[row] for row in ("shuffled", "permuted")}
     fits = {k: read_fits(k) for k in params.horizons}

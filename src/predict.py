@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from mimi_dynamics.budget import read_data
 from mimi_dynamics.calibration import LEVELS, Ranks, calibration_metrics, rank_truth
+from mimi_dynamics.compute import is_first
 from mimi_dynamics.estimation import FLOOR, Fit, check_horizon, evaluated_splits
 from mimi_dynamics.figures import FRAME_MS, save_figure
 from mimi_dynamics.files import write_metrics, write_text
@@ -33,7 +35,6 @@ from mimi_dynamics.gains import (
     point_forecast_metrics,
     surrogate_metrics,
 )
-from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import Predictor, save_predictor
@@ -45,11 +46,15 @@ from mimi_dynamics.surrogates import make_surrogates
 
 def predict(params: Params) -> None:
     """Run the stage."""
-    real = read_sequences(params.latents.voiced_range_db)
-    template = Fit("real", real, "", params.horizon, params.predict, params.seed)
+    real = read_data(params)
+    template = Fit(
+        "real", real, "", params.horizon, params.predict, params.seed, compute=params.compute
+    )
     check_horizon(template)
     rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
+    if not is_first():
+        return
 
     draws = params.predict.bootstrap_samples
     gains = {
@@ -145,4 +150,4 @@ def write_predictor(predictor: Predictor, head: str, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(predict)
+    run_stage(predict, shared=True)

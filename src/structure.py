@@ -37,7 +37,8 @@ def structure(params: Params) -> None:
     latents = read_latents(Path("data/latents"))
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-    template = Fit("real", real, params.head, params.horizon, params.predict, params.seed)
+    settings = params.predict, params.seed
+    template = Fit("real", real, params.head, params.horizon, *settings, compute=params.compute)
     check_horizon(template)
     jobs = variants(template, params) | {"loudness": with_loudness_only(template, latents)}
     fits = fit_many([*jobs.values(), replace(template, head=BY_COMPONENT)])

@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.params import PredictParams
+from mimi_dynamics.compute import placed
+from mimi_dynamics.params import PLAIN, ComputeParams, PredictParams
 from mimi_dynamics.predictor import Predictor, make_conditional, make_marginal
-from mimi_dynamics.sequences import Batch, Sequences, difference_targets, make_batches
+from mimi_dynamics.sequences import Batch, BatchSource, Sequences
 from mimi_dynamics.training import TrainingParams, fit, losses, mean_loss
 from mimi_dynamics.var import fit_var
 
-Batches = dict[str, list[Batch]]  # by split
+Batches = dict[str, list[Batch] | BatchSource]  # by split; only train may be streamed
 Density = Literal["conditional", "marginal", "delta_marginal"]
 PAIR: tuple[Density, Density] = ("marginal", "conditional")
 EVALUATED_SPLITS = ("test", "test_voice")
@@ -36,6 +36,7 @@ class Fit:
         seed: of initial weights, batch order and dropout.
         delta: whether the target is Δx = x_{t+k} − x_t. Given the past that is x_{t+k} shifted, so
             only the marginal is another one.
+        compute: where and with what numbers to train.
     """
 
     row: str
@@ -45,6 +46,7 @@ class Fit:
     params: PredictParams
     seed: int
     delta: bool = False
+    compute: ComputeParams = PLAIN
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,10 @@ def fit_densities(job: Fit) -> dict[Density, Fitted]:
     """
     splits = ("train", "validation", *evaluated_splits(job.sequences))
     for split in splits:
-        _check_finite(job, split)
+        job.sequences.check_finite(split, job.row)
     batches = {split: batches_of(job, split) for split in splits}
     fitted = (_fit_floors if job.head == FLOOR else _fit_heads)(job, batches)
     return {"delta_marginal": fitted[0]} if job.delta else dict(zip(PAIR, fitted, strict=True))
-
-
-def _check_finite(job: Fit, split: str) -> None:
-    finite = torch.isfinite(job.sequences.select(split).frames).all(1)
-    if not finite.all():
-        bad = int((~finite).sum())
-        raise InputError(f"{bad} of {len(finite)} frames of {split} ({job.row}) are not finite")
 
 
 def _fit_floors(job: Fit, batches: Batches) -> list[Fitted]:
@@ -114,40 +109,37 @@ def _fit_heads(job: Fit, batches: Batches) -> list[Fitted]:
     repeats = max(1, math.ceil(params.min_steps / (params.epochs * len(batches["train"]))))
 
     def train(predictor: Predictor, epochs: int, *, anneal: bool) -> Predictor:
-        training = TrainingParams(params.lr, repeats * epochs, anneal)
+        training = TrainingParams(params.lr, repeats * epochs, anneal, job.compute)
         fit(predictor, batches["train"], batches["validation"], training, generator)
         return predictor
 
     gaussian = fit_var(batches["train"], batches["validation"], 0)
     start = make_marginal(gaussian, job.head, params.width, params.components)
     train(start, params.pretrain_epochs, anneal=False)
-    marginal = _score(train(copy.deepcopy(start), params.epochs, anneal=True), batches)
+    marginal = _score(job, train(copy.deepcopy(start), params.epochs, anneal=True), batches)
     if job.delta:
         return [marginal]
     order = min(params.var_order, params.context_frames or params.var_order)
     var = fit_var(batches["train"], batches["validation"], order)
     trunk = var, params.width, params.dropout, params.context_frames
-    conditional = _score(
-        train(make_conditional(start, *trunk), params.epochs, anneal=True), batches
-    )
+    conditional = train(make_conditional(start, *trunk), params.epochs, anneal=True)
+    conditional = _score(job, conditional, batches)
     if conditional.validation_nll > marginal.validation_nll:
-        conditional = _score(make_conditional(marginal.predictor, *trunk), batches)
+        conditional = _score(job, make_conditional(marginal.predictor, *trunk), batches)
     return [marginal, conditional]
 
 
-def _score(predictor: Predictor, batches: Batches) -> Fitted:
+def _score(job: Fit, predictor: Predictor, batches: Batches) -> Fitted:
     evaluated = {split: of for split, of in batches.items() if split in EVALUATED_SPLITS}
-    nll = {split: losses(predictor, of).numpy() for split, of in evaluated.items()}
-    return Fitted(predictor, mean_loss(predictor, batches["validation"]), nll)
+    with placed(predictor, job.compute):
+        nll = {split: losses(predictor, of).cpu().numpy() for split, of in evaluated.items()}
+        return Fitted(predictor, mean_loss(predictor, batches["validation"]), nll)
 
 
-def batches_of(job: Fit, split: str) -> list[Batch]:
+def batches_of(job: Fit, split: str) -> list[Batch] | BatchSource:
     """The batches of one split, with the targets that the densities are about."""
-    sequences = job.sequences.select(split)
-    targets = difference_targets(sequences, job.horizon) if job.delta else None
-    return make_batches(
-        sequences, job.horizon, job.params.warmup_frames, job.params.batch_frames, targets
-    )
+    size = job.params.warmup_frames, job.params.batch_frames
+    return job.sequences.batches(split, job.horizon, *size, delta=job.delta)
 
 
 def evaluated_splits(sequences: Sequences) -> list[str]:

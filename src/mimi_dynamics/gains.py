@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from mimi_dynamics.compute import run_fits
 from mimi_dynamics.estimation import FLOOR, Fit, Fitted, batches_of, fit_densities
-from mimi_dynamics.parallel import run_parallel
 from mimi_dynamics.scoring import ClipBootstrap, Estimate, r2_equivalent
 from mimi_dynamics.sequences import Sequences
 
@@ -49,12 +49,12 @@ def _fit(template: Fit, rows: Mapping[str, Sequences], row: str, head: str) -> F
 
 
 def fit_many(jobs: list[Fit]) -> Fits:
-    """Run fits on all cores, each once even if asked for twice."""
+    """Run fits as `run_fits` does, each once even if asked for twice."""
     # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
     cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, FLOOR: 4}
     unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
     ordered = [unique[key] for key in sorted(unique)]
-    fitted = run_parallel(fit_densities, ordered, "fit")
+    fitted = run_fits(fit_densities, ordered, "fit", ordered[0].compute)
     return {
         (job.row, job.head, density): result
         for job, results in zip(ordered, fitted, strict=True)
@@ -236,7 +236,7 @@ def point_forecast_metrics(job: Fit, fitted: Fitted, split: str) -> dict[str, fl
     """
     predictor = fitted.predictor
     squared, total, cosines, magnitudes = 0.0, 0.0, [], []
-    train_mean = job.sequences.select("train").frames.mean(0)
+    train_mean = job.sequences.train_mean()
     predictor.eval()
     for batch in batches_of(job, split):
         with torch.no_grad():

@@ -164,6 +164,17 @@ class LatentsParams(Section):
     voiced_range_db: Positive
 
 
+class ComputeParams(Section):
+    """Where models are trained, and with what numbers."""
+
+    device: Literal["cpu", "cuda"]
+    dtype: Literal["float32", "bfloat16"]
+    compile: bool
+
+
+PLAIN = ComputeParams(device="cpu", dtype="float32", compile=False)
+
+
 class PredictParams(Section):
     """The probabilistic predictor and its controls."""
 
@@ -374,6 +385,8 @@ class Params(Section):
     horizon: Count
     horizons: Annotated[list[Count], Field(min_length=1)]
     head: HeadName
+    compute: ComputeParams
+    memory_gib: Positive
     ingest: IngestParams
     codec: CodecParams
     encode: EncodeParams

@@ -1,8 +1,8 @@
 """Latents as the models see them: whitened frames, clip by clip, and padded batches of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,11 @@ class Sequences:
         return self.frames.shape[1]
 
     @property
+    def at_once(self) -> int:
+        """How many frames of train are in memory at a time; 0 for all."""
+        return 0
+
+    @property
     def clip_of_frame(self) -> np.ndarray:
         """(frames,) index of the clip that each frame belongs to."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
@@ -49,6 +54,33 @@ class Sequences:
             splits=self.splits[clips],
         )
 
+    def train_mean(self) -> Tensor:
+        """(dim,) mean of the frames of train."""
+        return self.select("train").frames.mean(0)
+
+    def check_finite(self, split: str, name: str) -> None:
+        """Frames that are not numbers must never become a metric.
+
+        Raises:
+            InputError: with how many there are in the split of the data called `name`.
+        """
+        check_finite(self.select(split).frames, f"{split} ({name})")
+
+    def batches(
+        self, split: str, horizon: int, warmup_frames: int, batch_frames: int, *, delta: bool
+    ) -> "list[Batch] | BatchSource":
+        """Batches of one split as of `make_batches`; their targets are Δx if `delta`."""
+        chosen = self.select(split)
+        targets = difference_targets(chosen, horizon) if delta else None
+        return make_batches(chosen, horizon, warmup_frames, batch_frames, targets)
+
+    def changed(self, change: "Change", generator: torch.Generator) -> "Sequences":
+        """What `change` makes of the data."""
+        return change(self, generator)
+
+
+Change = Callable[[Sequences, torch.Generator], Sequences]
+
 
 class Batch(NamedTuple):
     """Clips of similar length, padded with zeros at the end.
@@ -64,6 +96,40 @@ class Batch(NamedTuple):
     target: Tensor
     scored: Tensor
     frame: Tensor
+
+
+class BatchSource(Protocol):
+    """Batches that are not all in memory: made anew for every pass, the same each time."""
+
+    def __len__(self) -> int:
+        """How many there are in a pass."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
+
+    def in_new_order(self, generator: torch.Generator) -> Iterator[Batch]:
+        """One pass in an order that `generator` draws."""
+
+
+def in_new_order(batches: list[Batch] | BatchSource, generator: torch.Generator) -> Iterator[Batch]:
+    """All batches, each once, in an order that `generator` draws."""
+    if not isinstance(batches, list):
+        yield from batches.in_new_order(generator)
+        return
+    for index in torch.randperm(len(batches), generator=generator).tolist():
+        yield batches[index]
+
+
+def check_finite(frames: Tensor, name: str) -> None:
+    """(frames, dim) must be numbers.
+
+    Raises:
+        InputError: with how many frames of `name` are not.
+    """
+    finite = torch.isfinite(frames).all(1)
+    if not finite.all():
+        bad = int((~finite).sum())
+        raise InputError(f"{bad} of {len(finite)} frames of {name} are not finite")
 
 
 def make_batches(
@@ -89,28 +155,34 @@ def make_batches(
         InputError: if no clip is long enough to have a single target.
     """
     first = max(horizon, warmup_frames)
+    groups = plan_batches(sequences.lengths, first, batch_frames)
+    if not groups:
+        raise too_far(horizon, first, sequences.lengths)
     starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])
-    usable = np.flatnonzero(sequences.lengths > first)
-    if usable.size == 0:
-        longest = int(sequences.lengths.max(initial=0))
-        raise InputError(
-            f"horizon = {horizon} (first target at frame {first}): "
-            f"must be below the longest clip of every split, here {longest} frames"
-        )
-    order = usable[np.argsort(sequences.lengths[usable], kind="stable")]
     targets = sequences.frames if targets is None else targets
-    return [
-        _pad(sequences, targets, starts, group, horizon, first)
-        for group in _group(order, sequences.lengths, batch_frames)
-    ]
+    return [_pad(sequences, targets, starts, group, horizon, first) for group in groups]
 
 
-def _group(order: np.ndarray, lengths: np.ndarray, batch_frames: int) -> list[np.ndarray]:
-    groups: list[list[int]] = [[]]
-    for clip in order:
-        if groups[-1] and (len(groups[-1]) + 1) * lengths[clip] > batch_frames:
-            groups.append([])
-        groups[-1].append(clip)
+def too_far(horizon: int, first: int, lengths: np.ndarray) -> InputError:
+    """What to raise if no clip of a split is long enough."""
+    return InputError(
+        f"horizon = {horizon} (first target at frame {first}): "
+        f"must be below the longest clip of every split, here {int(lengths.max(initial=0))} frames"
+    )
+
+
+def plan_batches(lengths: np.ndarray, first: int, batch_frames: int) -> list[np.ndarray]:
+    """Share out clips of `lengths` (clips,) into batches: indices, shortest clips first.
+
+    Only clips that have a target: a frame of index `first`. None may have.
+    """
+    usable = np.flatnonzero(lengths > first)
+    groups: list[list[int]] = []
+    for clip in usable[np.argsort(lengths[usable], kind="stable")]:
+        if groups and (len(groups[-1]) + 1) * lengths[clip] <= batch_frames:
+            groups[-1].append(clip)
+        else:
+            groups.append([clip])
     return [np.array(group) for group in groups]
 
 

@@ -5,21 +5,24 @@ import errno
 import fcntl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from mimi_dynamics.compute import is_first, joined, launched
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.params import load_params
 
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def run_stage(stage: Callable[..., None], **item: type) -> None:
+def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type) -> None:
     """Run `stage` with the checked settings of `params.yaml`; `--help` prints its module's purpose.
 
     Args:
         stage: takes the settings, and the value of the item if there is one.
+        shared: whether `torchrun` may start several processes of it, which then train together and
+            of which the first alone may write.
         item: name and type of the command's argument, for a stage that DVC runs once per item.
 
     Exits with 1 and one line on standard error if anything raises `InputError`, or if the disk is
@@ -28,7 +31,11 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
     name = stage.__name__
     try:
         arguments = _arguments(stage, item)
-        with _alone("-".join([name, *(str(value) for value in arguments[1:])])):
+        if launched() > 1 and not shared:
+            raise InputError(f"WORLD_SIZE = {launched()}: must be 1 but for predict and horizon")
+        lock = _alone("-".join([name, *(str(value) for value in arguments[1:])]))
+        together = joined(arguments[0].compute) if shared else nullcontext()
+        with lock if is_first() else nullcontext(), together:
             stage(*arguments)
     except InputError as error:
         sys.exit(f"{name}: error: {error}")

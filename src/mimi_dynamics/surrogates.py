@@ -5,12 +5,13 @@ surrogate shows is not evidence for the structure that the surrogate has lost.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.sequences import Sequences, make_batches
+from mimi_dynamics.sequences import Change, Sequences, plan_batches
 from mimi_dynamics.var import Var, fit_var
 
 LOUDNESS_BINS = 64
@@ -60,17 +61,35 @@ def _reorder(sequences: Sequences, order: Tensor) -> Sequences:
     return replace(sequences, frames=sequences.frames[order], voiced=sequences.voiced[order])
 
 
-def simulate_linear(sequences: Sequences, generator: torch.Generator, order: int) -> Sequences:
+def linear_process(sequences: Sequences, order: int) -> Var:
+    """The VAR of train, made stable."""
+    fitted = [
+        sequences.batches(split, 1, order, 8192, delta=False) for split in ("train", "validation")
+    ]
+    return _stable(fit_var(*fitted, order))
+
+
+def simulate_linear(
+    sequences: Sequences, generator: torch.Generator, process: Var, at_once: int
+) -> Sequences:
     """Replace each clip by one of the same length simulated from a VAR fitted on train.
 
     Keeps the linear dynamics, loses everything else; real gain beyond it is non-linear structure.
     `voiced` stays as it was, and means nothing here.
+
+    Args:
+        sequences: the data.
+        generator: of the noise.
+        process: see `linear_process`.
+        at_once: frames of clips of like length to simulate together, padded; 0 for all clips.
     """
-    fitted = [
-        make_batches(sequences.select(split), 1, order, 8192) for split in ("train", "validation")
-    ]
-    simulated = _simulate(_stable(fit_var(*fitted, order)), sequences.lengths, generator)
-    return replace(sequences, frames=simulated)
+    if not at_once:
+        return replace(sequences, frames=_simulate(process, sequences.lengths, generator))
+    frames, clip = torch.empty_like(sequences.frames), sequences.clip_of_frame
+    for clips in plan_batches(sequences.lengths, 0, at_once):
+        clips.sort()  # in the order of their frames
+        frames[np.isin(clip, clips)] = _simulate(process, sequences.lengths[clips], generator)
+    return replace(sequences, frames=frames)
 
 
 def _stable(var: Var) -> Var:
@@ -108,8 +127,10 @@ def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, 
         seed: of the permutations and the simulation.
     """
     generator = torch.Generator().manual_seed(seed)
-    return {
-        "shuffled": shuffle(real, generator),
-        "permuted": permute(real, generator),
-        "linear": simulate_linear(real, generator, linear_order),
+    process = linear_process(real, linear_order)
+    changes: dict[str, Change] = {
+        "shuffled": shuffle,
+        "permuted": permute,
+        "linear": partial(simulate_linear, process=process, at_once=real.at_once),
     }
+    return {name: real.changed(change, generator) for name, change in changes.items()}

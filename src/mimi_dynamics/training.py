@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from mimi_dynamics.compute import BatchLoss, average, placed, processes, to_device_of
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.sequences import Batch
+from mimi_dynamics.params import PLAIN, ComputeParams
+from mimi_dynamics.sequences import Batch, BatchSource, in_new_order
 
 WARMUP_SHARE = 0.05  # of all steps, linear from 0
 GRADIENT_NORM = 1.0
@@ -24,11 +27,13 @@ class TrainingParams:
         lr: peak learning rate of AdamW, after a short warm-up.
         epochs: passes over the training batches.
         anneal: whether the rate then falls to zero along a cosine, or stays for training to go on.
+        compute: where, and with what numbers.
     """
 
     lr: float
     epochs: int
     anneal: bool = True
+    compute: ComputeParams = PLAIN
 
 
 class DivergedError(InputError):
@@ -37,7 +42,7 @@ class DivergedError(InputError):
 
 def fit(
     model: nn.Module,
-    train: list[Batch],
+    train: list[Batch] | BatchSource,
     validation: list[Batch],
     params: TrainingParams,
     generator: torch.Generator,
@@ -45,6 +50,8 @@ def fit(
     after_epoch: Callable[[int, dict[str, Tensor]], None] | None = None,
 ) -> float:
     """Train `model` in place and return its best validation loss, with the weights that gave it.
+
+    Where processes are `joined` they share every batch, and all end with the same weights.
 
     Args:
         model: maps a batch to the (scored,) losses of its targets, in nats per frame.
@@ -59,7 +66,22 @@ def fit(
 
     Raises:
         DivergedError: naming learning rate and epoch, if a training loss is not finite.
+        InputError: if the device asked for is not there.
     """
+    with placed(model, params.compute):
+        return _fit(model, train, validation, params, generator, make_optimizers, after_epoch)
+
+
+def _fit(
+    model: nn.Module,
+    train: list[Batch] | BatchSource,
+    validation: list[Batch],
+    params: TrainingParams,
+    generator: torch.Generator,
+    make_optimizers: MakeOptimizers | None,
+    after_epoch: Callable[[int, dict[str, Tensor]], None] | None,
+) -> float:
+    batch_loss = BatchLoss(model, params.compute)
     optimizers = (make_optimizers or adamw)(model, params.lr)
     clipped = [p for group in optimizers[0].param_groups for p in group["params"]]
     steps = params.epochs * len(train)
@@ -72,12 +94,13 @@ def fit(
     best_loss, best_state = mean_loss(model, validation), _state(model)
     for epoch in range(params.epochs):
         model.train()
-        for index in torch.randperm(len(train), generator=generator).tolist():
-            loss = model(train[index]).mean()
-            if not torch.isfinite(loss):
+        for batch in in_new_order(train, generator):
+            loss = batch_loss(batch)
+            whole = batch_loss.of_batch(loss)
+            if not torch.isfinite(whole):
                 raise DivergedError(
                     f"lr = {params.lr:g}: must be smaller, "
-                    f"the training loss is {loss.item()} in epoch {epoch}"
+                    f"the training loss is {whole.item()} in epoch {epoch}"
                 )
             for optimizer in optimizers:
                 optimizer.zero_grad()
@@ -118,9 +141,15 @@ def losses(model: nn.Module, batches: list[Batch]) -> Tensor:
     """(scored,) losses of all batches, end to end, without dropout or gradients."""
     model.eval()
     with torch.no_grad():
-        return torch.cat([model(batch) for batch in batches])
+        return torch.cat([model(to_device_of(model, batch)) for batch in batches])
 
 
 def mean_loss(model: nn.Module, batches: list[Batch]) -> float:
-    """Mean loss per scored target over all batches."""
-    return losses(model, batches).double().mean().item()
+    """Mean loss per scored target over all batches, shared out among processes."""
+    if processes() == 1:
+        return losses(model, batches).double().mean().item()
+    mine = batches[dist.get_rank() :: processes()]
+    found = losses(model, mine).double() if mine else torch.zeros(0, dtype=torch.float64)
+    device = next(model.parameters()).device
+    total = average(torch.tensor([found.sum(), len(found)], dtype=torch.float64, device=device))
+    return (total[0] / total[1]).item()

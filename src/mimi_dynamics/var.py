@@ -1,5 +1,6 @@
 """Ridge vector autoregression in closed form: the floor under all heads, the linear surrogate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,7 @@ class Var:
         return normal.log_prob(residual)
 
 
-def fit_var(train: list[Batch], validation: list[Batch], order: int) -> Var:
+def fit_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
     """Least squares over the scored targets with the ridge penalty that validation likes best.
 
     Args:
@@ -52,7 +53,7 @@ def fit_var(train: list[Batch], validation: list[Batch], order: int) -> Var:
         validation: batches that choose the penalty from `RIDGE_GRID`.
         order: number of past frames used; 0 fits mean and covariance only.
     """
-    dim = train[0].target.shape[-1]
+    dim = validation[0].target.shape[-1]
     gram = torch.zeros(order * dim + 1, order * dim + 1, dtype=torch.float64)
     moment = torch.zeros(order * dim + 1, dim, dtype=torch.float64)
     scatter = torch.zeros(dim, dim, dtype=torch.float64)
