@@ -1,4 +1,4 @@
-"""Latents on disk, a row group at a time: what the footers say, and the frames as models see them."""
+"""Latents on disk, by row group: what the footers say, and the frames as models see them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import torch
+from pyarrow.fs import LocalFileSystem
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.latents import SCHEMA, Latents
@@ -35,7 +36,9 @@ class RowGroup:
 
     def read(self, columns: list[str]) -> pa.Table:
         """Some columns of it."""
-        fragment = ds.ParquetFileFormat().make_fragment(self.part, row_groups=[self.index])
+        fragment = ds.ParquetFileFormat().make_fragment(
+            self.part, LocalFileSystem(), row_groups=[self.index]
+        )
         return fragment.to_table(schema=SCHEMA, columns=columns, use_threads=False)
 
 

@@ -101,12 +101,14 @@ class BatchStream:
         """One pass; the `frame` of a batch is that within its block."""
         for batches in self._read_ahead(range(len(self.counts))):
             yield from batches
+            del batches  # before the block after the next is read
 
     def in_new_order(self, generator: torch.Generator) -> Iterator[Batch]:
         """One pass: blocks in a new order, and the batches of each."""
         order = torch.randperm(len(self.counts), generator=generator).tolist()
         for batches in self._read_ahead(order):
             yield from in_new_order(batches, generator)
+            del batches
 
     def _read_ahead(self, order: Iterable[int]) -> Iterator[list[Batch]]:
         """The batches of each block, of which the next is read by a thread of its own."""
