@@ -124,28 +124,31 @@ class BatchLoss:
 
     def __call__(self, batch: Batch) -> Tensor:
         """() to go backward from: gradients are then those of the mean loss of the batch."""
-        mine = to_device_of(self.model, batch if self.processes == 1 else self._share(batch))
-        with self.autocast():
-            losses = self.forward(mine)
         if self.processes == 1:
-            return losses.mean()
+            return self._losses(batch).mean()
+        share, counts = self._share(batch)
         # Gradients are averaged over processes, whose shares are not of the same size.
-        return losses.sum() * (self.processes / len(batch.frame))
+        return self._losses(share).sum() * (counts * self.processes / len(batch.frame))
+
+    def _losses(self, batch: Batch) -> Tensor:
+        with self.autocast():
+            return self.forward(to_device_of(self.model, batch))
 
     def of_batch(self, loss: Tensor) -> Tensor:
         """() mean loss of the whole batch, the same number in every process."""
         return average(loss.detach()) if self.processes > 1 else loss
 
-    def _share(self, batch: Batch) -> Batch:
-        """Every so-many-th clip, for they lie in order of their length; none, if there are few."""
+    def _share(self, batch: Batch) -> tuple[Batch, bool]:
+        """Every so-many-th clip, for they lie in order of their length, and whether they count.
+
+        Where there are fewer clips than processes, one that is left without takes the first clip,
+        for heads need a target, and all must take part in a step.
+        """
         mine = torch.arange(len(batch.scored)) % self.processes == dist.get_rank()
-        clip_of_target = batch.scored.nonzero()[:, 0]
-        return Batch(
-            batch.context[mine],
-            batch.target[mine],
-            batch.scored[mine],
-            batch.frame[mine[clip_of_target]],
-        )
+        counts = bool(mine.any())
+        mine[0] |= not counts
+        frame = batch.frame[mine[batch.scored.nonzero()[:, 0]]]
+        return Batch(batch.context[mine], batch.target[mine], batch.scored[mine], frame), counts
 
 
 def average(value: Tensor) -> Tensor:
