@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics import streaming
-from mimi_dynamics.budget import BLOCKS, GIB, HELD_COPIES, READ_COPIES, stream_data
+from mimi_dynamics.budget import BLOCKS, GIB, HELD_COPIES, READ_COPIES, READERS, stream_data
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.estimation import Fit, fit_densities
 from mimi_dynamics.gains import fit_many
@@ -76,7 +76,7 @@ class Corpus:
         held = sum(group.frames for group in self.groups if group.split != "train")
         largest = max(group.frames for group in self.groups)
         held_bytes = 4 * DIM * HELD_COPIES * (held + BLOCKS * (block_frames + 0.5))
-        return (held_bytes + 4 * DIM * READ_COPIES * largest) / GIB
+        return (held_bytes + READERS * 4 * DIM * READ_COPIES * largest) / GIB
 
     def streamed(self, block_frames: int) -> StreamedSequences:
         """In blocks of at most so many frames."""
