@@ -1,0 +1,271 @@
+r"""What training the predictor costs: resident, streamed, compiled, shared; time and memory.
+
+Trains the conditional density of stage `predict`, head `head`, for a pass over train, again and
+again, ways taking turns, each on one thread. Rates are by seconds of the processor, which vary less
+than the clock's on a machine with other work, but for processes that share, which are by the clock.
+
+    PYTHONPATH=src .venv/bin/python benchmarks/training.py [--before COMMIT]
+
+Reads data/latents/ and models/normalizer.safetensors. --before also times the training loop of a
+commit, on the same batches. Prints a page, which --write keeps as docs/performance_training.md.
+Takes 8 minutes.
+"""
+
+import argparse
+import copy
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+import training_memory
+from mimi_dynamics import training
+from mimi_dynamics.budget import stream_data
+from mimi_dynamics.compute import is_first, joined
+from mimi_dynamics.errors import InputError
+from mimi_dynamics.files import write_text
+from mimi_dynamics.normalizer import load_normalizer, read_sequences
+from mimi_dynamics.params import PLAIN, ComputeParams, Params, load_params
+from mimi_dynamics.predictor import Predictor, make_conditional, make_marginal
+from mimi_dynamics.row_groups import row_groups
+from mimi_dynamics.sequences import Batch, Sequences, scored_frames
+from mimi_dynamics.streaming import BatchStream
+from mimi_dynamics.training import TrainingParams
+from mimi_dynamics.var import fit_var
+from training_parts import limits, timed
+
+REPEATS = 7
+SHARED_REPEATS = 3
+WARM = 0.25  # of the steps of a pass, which do not count: compilers work then
+STREAM_GIB = 0.1  # for the default corpus: several blocks
+HALF = PLAIN.model_copy(update={"dtype": "bfloat16"})
+COMPILED = PLAIN.model_copy(update={"compile": True})
+Batches = list[Batch] | BatchStream
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, and on what.
+
+    Attributes:
+        start: the model, untrained.
+        resident: batches of train in memory.
+        streamed: the same train from disk.
+        frames: targets in a pass.
+        lr: peak learning rate.
+    """
+
+    start: Predictor
+    resident: list[Batch]
+    streamed: BatchStream
+    frames: int
+    lr: float
+
+
+def read_case(params: Params) -> Case:
+    """The conditional of stage `predict` before its training."""
+    predict = params.predict
+    real = read_sequences(params.latents.voiced_range_db)
+    groups = row_groups(Path("data/latents"))
+    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    on_disk = stream_data(groups, normalizer, params.latents.voiced_range_db, STREAM_GIB, 0)
+
+    def batches(of: Sequences, split: str) -> Batches:
+        size = params.horizon, predict.warmup_frames, predict.batch_frames
+        return of.batches(split, *size, delta=False)
+
+    train, validation = batches(real, "train"), batches(real, "validation")
+    torch.manual_seed(0)
+    marginal = make_marginal(
+        fit_var(train, validation, 0), params.head, predict.width, predict.components
+    )
+    var = fit_var(train, validation, predict.var_order)
+    start = make_conditional(marginal, var, predict.width, predict.dropout)
+    return Case(start, train, batches(on_disk, "train"), scored_frames(train), predict.lr)
+
+
+def rate(
+    case: Case,
+    train: Batches,
+    compute: ComputeParams = PLAIN,
+    loop: ModuleType = training,
+    clock: Callable[[], float] = time.process_time,
+) -> float:
+    """Frames per second of one pass, after its first steps."""
+    marks: list[float] = []
+
+    class Marking(torch.optim.AdamW):
+        def step(self) -> None:
+            super().step()
+            marks.append(clock())
+
+    model, generator = copy.deepcopy(case.start), torch.Generator().manual_seed(0)
+    settings = {"compute": compute} if loop is training else {}
+    params = loop.TrainingParams(case.lr, 1, **settings)
+    torch.manual_seed(0)
+    loop.fit(
+        model,
+        train,
+        case.resident[:1],
+        params,
+        generator,
+        lambda of, lr: [Marking(of.parameters(), lr=lr, fused=True)],
+    )
+    first = int(WARM * len(marks))
+    share = (len(marks) - 1 - first) / len(marks)
+    return share * case.frames / (marks[-1] - marks[first])
+
+
+def loop_of(commit: str) -> ModuleType:
+    """The module `training` of a commit, beside today's."""
+    name = f"{commit}:src/mimi_dynamics/training.py"
+    shown = subprocess.run(["git", "show", name], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise InputError(f"--before {commit}: {shown.stderr.strip()}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "training_before.py"
+        path.write_text(shown.stdout, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+def shares(case: Case, train: Batches) -> dict[str, float]:
+    """Of the time of a pass by the clock: model, optimizer, and all the rest, data among it."""
+    spent: dict[str, float] = {}
+    model, generator = copy.deepcopy(case.start), torch.Generator().manual_seed(0)
+    with timed(spent):
+        start = time.perf_counter()
+        training.fit(model, train, case.resident[:1], TrainingParams(case.lr, 1), generator)
+        total = time.perf_counter() - start
+    found = {part: seconds / total for part, seconds in spent.items()}
+    return found | {"rest": 1 - sum(found.values())}
+
+
+def share_training(case: Case) -> None:
+    """What each process of torchrun does: a pass, and the first says how fast by the clock."""
+    with joined(PLAIN):
+        found = rate(case, case.resident, clock=time.perf_counter)
+        if is_first():
+            print(f"frames per second: {found}")
+
+
+def shared_rate(processes: int) -> float:
+    """Frames per second of so many processes, one thread each."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *launch, __file__, "--process"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(output.split("frames per second: ")[1].split()[0])
+
+
+def read_rate(stream: BatchStream, frames: int) -> float:
+    """Frames per second of the processor that come from disk as batches, with nobody to train."""
+    start = time.process_time()
+    for _ in stream:
+        pass
+    return frames / (time.process_time() - start)
+
+
+def page(case: Case, before: str | None) -> str:
+    """All tables."""
+    ways: dict[str, Callable[[], float]] = {"resident": lambda: rate(case, case.resident)}
+    if before:
+        loop = loop_of(before)
+        ways[f"resident, loop of {before}"] = lambda: rate(case, case.resident, loop=loop)
+    ways["streamed"] = lambda: rate(case, case.streamed)
+    ways["resident, bfloat16"] = lambda: rate(case, case.resident, HALF)
+    ways["resident, compiled"] = lambda: rate(case, case.resident, COMPILED)
+    ways["reading the stream alone"] = lambda: read_rate(case.streamed, case.frames)
+    rates = {name: [] for name in ways}
+    parts = {"resident": [], "streamed": []}
+    for _ in range(REPEATS):
+        for name, way in ways.items():
+            rates[name].append(way())
+        for name, train in (("resident", case.resident), ("streamed", case.streamed)):
+            parts[name].append(shares(case, train))
+    shared = {processes: [] for processes in (1, 2)}
+    for _ in range(SHARED_REPEATS):
+        for processes, found in shared.items():
+            found.append(shared_rate(processes))
+    return training_page(case, rates, parts, shared)
+
+
+def training_page(
+    case: Case,
+    rates: dict[str, list[float]],
+    parts: dict[str, list[dict[str, float]]],
+    shared: dict[int, list[float]],
+) -> str:
+    """What was measured, as text."""
+    plain = rates["resident"]
+    blocks = len(case.streamed.stream.blocks)
+    lines = [
+        "# What a step of training costs",
+        "",
+        "By `PYTHONPATH=src .venv/bin/python benchmarks/training.py --before COMMIT --write`, one",
+        f"thread, torch {torch.__version__}; medians of {REPEATS} passes over {case.frames:,} frames",
+        f"in {len(case.resident)} batches, ways taking turns; ratios are of passes side by side,",
+        f"with their range. Streamed: {blocks} blocks, for `memory_gib` {STREAM_GIB:g}.",
+        "",
+        "| | frames per second of the processor | of resident |",
+        "|---|---|---|",
+    ]
+    for name, found in rates.items():
+        ratios = np.array(found) / plain
+        of = f"{np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}]"
+        lines.append(f"| {name} | {np.median(found):,.0f} | {of} |")
+    lines += ["", "| share of a pass by the clock | model | optimizer | all else, data among it |"]
+    lines += ["|---|---|---|---|"]
+    for name, found in parts.items():
+        cells = [f"{np.median([of[part] for of in found]):.1%}" for part in found[0]]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    ratios = np.array(shared[2]) / shared[1]
+    lines += [
+        "",
+        "By the clock, so with all else that the machine does:"
+        f" {np.median(shared[1]):,.0f} frames per second with one process of `torchrun`,"
+        f" {np.median(shared[2]):,.0f} with two,"
+        f" {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}] times as many.",
+        "",
+        "Machine: " + ", ".join(f"{value:,.0f} ({name})" for name, value in limits().items()) + ".",
+        "",
+        *training_memory.section(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--before", help="a commit, whose training loop is timed too")
+    parser.add_argument("--write", action="store_true", help="also to docs/performance_training.md")
+    parser.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        case = read_case(load_params())
+        if options.process:
+            share_training(case)
+            return
+        text = page(case, options.before)
+    except (InputError, FileNotFoundError) as error:
+        sys.exit(f"training: error: {error}")
+    print(text)
+    if options.write:
+        write_text(Path("docs/performance_training.md"), text)
+
+
+if __name__ == "__main__":
+    main()
