@@ -15,7 +15,7 @@ QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] latents.dim=16 hor
 	calm.layers=1 calm.context_frames=16 calm.head_depth=1 calm.head_batch=2 calm.epochs=2 \
 	calm.dynamics_width=32 calm.temperatures=[1.0]
 
-.PHONY: install repro quick test lint lock
+.PHONY: install repro quick readme test lint lock
 
 install: .venv/installed
 
@@ -36,6 +36,10 @@ quick: install
 	ln -s "$(CURDIR)/runs/downloads" runs/quick/runs/downloads
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick $(foreach setting,$(QUICK),-S '$(setting)')
 	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
+
+# The numbers of README.md, from metrics/.
+readme: install
+	$(BIN)/python tools/write_readme.py
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
