@@ -21,7 +21,7 @@ from mimi_dynamics.normalizer import read_sequences
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import save_predictor
 from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.surrogates import reorderings
 from mimi_dynamics.tensors import write_tensors
 
 
@@ -30,7 +30,7 @@ def horizon(params: Params, frames: int) -> None:
     real = read_sequences(params.latents.voiced_range_db)
     template = Fit("real", real, params.head, frames, params.predict, params.seed)
     check_horizon(template)
-    rows = make_surrogates(real, params.predict.linear_order, params.seed)
+    rows = reorderings(real, torch.Generator().manual_seed(params.seed))
     jobs = [template, replace(template, row="shuffled", sequences=rows["shuffled"])]
     for row, data in (("real", real), ("permuted", rows["permuted"])):
         linear = replace(template, row=row, sequences=data, head=FLOOR)

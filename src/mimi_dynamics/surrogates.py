@@ -99,6 +99,11 @@ def _simulate(var: Var, lengths: np.ndarray, generator: torch.Generator) -> Tens
     return path[kept]
 
 
+def reorderings(real: Sequences, generator: torch.Generator) -> dict[str, Sequences]:
+    """The surrogates that are frames of `real` in another order, by name."""
+    return {"shuffled": shuffle(real, generator), "permuted": permute(real, generator)}
+
+
 def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, Sequences]:
     """Every surrogate of `real` by name.
 
@@ -108,8 +113,5 @@ def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, 
         seed: of the permutations and the simulation.
     """
     generator = torch.Generator().manual_seed(seed)
-    return {
-        "shuffled": shuffle(real, generator),
-        "permuted": permute(real, generator),
-        "linear": simulate_linear(real, generator, linear_order),
-    }
+    reordered = reorderings(real, generator)
+    return reordered | {"linear": simulate_linear(real, generator, linear_order)}
