@@ -71,7 +71,11 @@ def test_a_mistake_in_the_code_is_not_hidden(workplace: Path) -> None:
     ("error", "said"),
     [
         (InputError("data/latents: not there"), "measure: error: data/latents: not there"),
-        (KeyboardInterrupt(), "measure: interrupted; `dvc repro` starts this stage again"),
+        (
+            KeyboardInterrupt(),
+            "measure: interrupted; `dvc repro` starts this stage again, "
+            "`git checkout . && dvc checkout` goes back to what is committed",
+        ),
     ],
 )
 def test_other_ends_in_one_line(workplace: Path, error: BaseException, said: str) -> None:
