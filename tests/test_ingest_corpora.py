@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-import av
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,7 +16,7 @@ import pytest
 from mimi_dynamics.corpora import asterisk, debian, fetching, list_recordings, rhasspy
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.ingestion import ingest_corpora
-from tests.audio_files import ingest_params, tone, write_sound
+from tests.audio_files import encode, ingest_params, tone, write_sound
 
 PACKAGE = "asterisk-core-sounds-en-g722"
 SOUNDS = "./usr/share/asterisk/sounds/en_US_f_Allison"
@@ -36,16 +35,7 @@ def _no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def g722(sound: np.ndarray) -> bytes:
     """16 kHz float [samples] as a bare G.722 stream."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="g722") as media:
-        stream = media.add_stream("g722", rate=16_000, layout="mono")
-        for start in range(0, sound.size, 320):
-            samples = np.round(sound[start : start + 320] * 32767).astype(np.int16)[None]
-            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-            frame.sample_rate = 16_000
-            media.mux(stream.encode(frame))
-        media.mux(stream.encode(None))
-    return file.getvalue()
+    return encode(sound, "g722", "g722", 16_000)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ SAMPLE_RATE = 24_000
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; the resampler's tables grow with the ratio
 SILENCE_PEAK = 10 ** (-60 / 20)  # -60 dB below full scale
 CHUNK_SAMPLES = 1 << 16
-# Of work on one recording. Without a limit a sparse file of 4 GB that starts like an MP3 took 247 s.
+# Of work on one recording. Without a limit a file of 4 GB, zeros after the start of an MP3: 247 s.
 MAX_WORK_SECONDS = 60.0
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
 
@@ -77,8 +77,8 @@ def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.
 class _TimedFile:
     """A file that cannot be read any more once this thread has worked on it for too long.
 
-    FFmpeg asks no one while it looks for something that makes sense. Time of work, not of the clock:
-    a busy or suspended machine must not cost a recording.
+    FFmpeg asks no one while it looks for something that makes sense. Time of work, not of the
+    clock: a busy or suspended machine must not cost a recording.
     """
 
     def __init__(self, file: BinaryIO, seconds: float) -> None:

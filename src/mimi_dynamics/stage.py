@@ -52,9 +52,9 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
 
 @contextmanager
 def _committed_kept() -> Iterator[None]:
-    """Where a stage fails, put back what of its outputs is in git: DVC removes all before it starts.
+    """Where a stage fails, put back what of its outputs is in git: DVC removes all at its start.
 
-    DVC's own way, `persist`, would cost the cache of runs: no result of earlier settings came back
+    DVC's own way, `persist`, would cost its cache of runs, that is, results of earlier settings
     without work.
     """
     try:
@@ -63,12 +63,13 @@ def _committed_kept() -> Iterator[None]:
         git = shutil.which("git")
         for path in _committed_outputs():
             if git and not path.exists():
-                subprocess.run([git, "checkout", "-q", "--", path], capture_output=True, check=False)
+                command = [git, "checkout", "-q", "--", path]
+                subprocess.run(command, capture_output=True, check=False)
         raise
 
 
 def _committed_outputs() -> list[Path]:
-    """Outputs of the stage that DVC runs now that are in git, not in its cache; none without DVC."""
+    """Outputs of the stage that DVC runs that it leaves to git; none without DVC."""
     name = os.environ.get("DVC_STAGE", "").partition("@")[0]
     if not name:
         return []
