@@ -71,9 +71,9 @@ class Place:
         """Write bytes under this name."""
         (self.folder / name).write_bytes(content)
 
-    def encoded(self) -> tuple[str, bytearray]:
-        """A good file of a format drawn at random: its ending, and its bytes."""
-        ending = str(self.random.choice(FORMATS))
+    def encoded(self, ending: str = "") -> tuple[str, bytearray]:
+        """A good file of a format, drawn at random if not given: its ending, and its bytes."""
+        ending = ending or str(self.random.choice(FORMATS))
         sound = (self.sound() / 2**15).astype(np.float32)
         if ending in WRITTEN_BY_FFMPEG:
             return ending, bytearray(encode(sound, *WRITTEN_BY_FFMPEG[ending]))

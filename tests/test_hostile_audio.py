@@ -1,15 +1,22 @@
 """Malformed files in every way beside good clips; `hostile_audio` says what is looked at."""
 
+import contextlib
+import io
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mimi_dynamics.audio import write_flac
+from mimi_dynamics.audio import AudioError, decode_audio, write_flac
 from tests.hostile_audio import Corpus, make_corpus, problems, run_ingest, table
-from tests.hostile_ways import WAYS
+from tests.hostile_ways import FORMATS, WAYS, Place
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="others refuse such names")
 Ingested = tuple[Corpus, Path, dict[str, float]]
@@ -61,6 +68,40 @@ def test_what_is_not_as_promised_would_be_found(ingested: Ingested, harm: str) -
         path.write_bytes(content)
     assert found
     assert problems(corpus, work, seconds) == []
+
+
+@cache
+def good_file(ending: str) -> bytes:
+    """Of one format."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), Path(), Path(), np.random.default_rng(0))
+        return bytes(place.encoded(ending)[1])
+
+
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8), st.booleans()), max_size=6
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_000)
+@settings(max_examples=600, deadline=None)
+@given(ending=st.sampled_from(FORMATS), edits=EDITS, early=st.booleans(), kept=st.floats(0, 1))
+def test_no_damage_makes_the_decoder_do_anything_else(
+    ending: str, edits: list[tuple[float, bytes, bool]], early: bool, kept: float
+) -> None:
+    """Bytes changed, put in or cut off, in the header or anywhere: a sound, or a reason."""
+    content = bytearray(good_file(ending))
+    for place, new, insert in edits:
+        at = int(place * (min(100, len(content)) if early else len(content)))
+        content[at : at + (0 if insert else len(new))] = new
+    file = io.BytesIO(content[: max(1, int(kept * len(content) * 1.5))])
+    file.name = f"a.{ending}"
+    sound = np.zeros(0)
+    with contextlib.suppress(AudioError):  # anything else is a failure
+        sound = decode_audio(file, max_seconds=1)
+    assert np.isfinite(sound).all()
+    assert np.abs(sound).max(initial=0) <= 1
 
 
 @pytest.mark.slow
