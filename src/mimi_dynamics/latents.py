@@ -153,7 +153,7 @@ def read_latents(path: Path) -> Latents:
     """Read a folder that a `LatentWriter` wrote.
 
     Raises:
-        InputError: there is none, or it is not one.
+        InputError: there is none, it is not one, or a number in it is not finite.
     """
     parts = sorted(path.glob("part-*.parquet"))
     if not parts:
@@ -167,16 +167,41 @@ def read_latents(path: Path) -> Latents:
         raise InputError(f"{path}: parts are of different codecs; run the stage encode")
     table, info = pa.concat_tables(tables), infos[0]
     lengths = table["frames"].to_numpy().astype(np.int64)
+    clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
+    values = _flat(table["latent"]).reshape(lengths.sum(), info["dim"])
+    rms_db = _flat(table["rms_db"])
+    for numbers in (values, rms_db[:, None]):
+        check_finite(numbers, lengths, clip_ids, f"{path}: run the stage encode again")
     return Latents(
-        values=_flat(table["latent"]).reshape(lengths.sum(), info["dim"]),
-        rms_db=_flat(table["rms_db"]),
+        values=values,
+        rms_db=rms_db,
         codes=_flat(table["codes"]).reshape(lengths.sum(), info["codebooks"]),
         lengths=lengths,
-        clip_ids=np.array(table["clip_id"].to_pylist(), dtype=str),
+        clip_ids=clip_ids,
         voices=np.array(table["voice"].to_pylist(), dtype=str),
         splits=np.array(table["split"].to_pylist(), dtype=str),
         info=info,
     )
+
+
+def check_finite(
+    values: np.ndarray, lengths: np.ndarray, clip_ids: np.ndarray, advice: str
+) -> None:
+    """Refuse (frames, dim) `values` of which one is not finite: it would be in every result.
+
+    Args:
+        values: of all clips, end to end.
+        lengths: (clips,) frames of each.
+        clip_ids: (clips,) str.
+        advice: where they come from and what to do.
+
+    Raises:
+        InputError: naming the first such clip.
+    """
+    bad = np.flatnonzero(~np.isfinite(values).all(1))
+    if bad.size:
+        clip = clip_ids[np.searchsorted(np.cumsum(lengths), bad[0], side="right")]
+        raise InputError(f"clip {clip}: {bad.size} frames are not finite, this one first; {advice}")
 
 
 def _read_info(schema: pa.Schema) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +36,19 @@ class DivergedError(InputError):
     """The training loss is not finite."""
 
 
+@contextmanager
+def diverging_named(training: str) -> Iterator[None]:
+    """Say which of several trainings it is that diverges: `training` names it, with its seed.
+
+    Raises:
+        DivergedError: with the name before what was said.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"{training}: {error}") from error
+
+
 def fit(
     model: nn.Module,
     train: list[Batch],
@@ -58,7 +72,7 @@ def fit(
             far; it must not change them.
 
     Raises:
-        DivergedError: naming learning rate and epoch, if a training loss is not finite.
+        DivergedError: naming learning rate, epoch and step, if a training loss is not finite.
     """
     optimizers = (make_optimizers or adamw)(model, params.lr)
     clipped = [p for group in optimizers[0].param_groups for p in group["params"]]
@@ -72,12 +86,13 @@ def fit(
     best_loss, best_state = mean_loss(model, validation), _state(model)
     for epoch in range(params.epochs):
         model.train()
-        for index in torch.randperm(len(train), generator=generator).tolist():
+        order = torch.randperm(len(train), generator=generator).tolist()
+        for step, index in enumerate(order, epoch * len(train)):
             loss = model(train[index]).mean()
             if not torch.isfinite(loss):
                 raise DivergedError(
-                    f"lr = {params.lr:g}: must be smaller, "
-                    f"the training loss is {loss.item()} in epoch {epoch}"
+                    f"lr = {params.lr:g}: must be smaller, the training loss is {loss.item()} "
+                    f"in epoch {epoch}, step {step} of {steps}"
                 )
             for optimizer in optimizers:
                 optimizer.zero_grad()
