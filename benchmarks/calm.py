@@ -166,7 +166,8 @@ def study_section() -> list[str]:
         return []
     table = pd.read_csv(STUDY)
     image = f"![Stabilisers switched off, sizes, data]({FIGURE.name})"
-    return ["", f"By `{STUDY_COMMAND}`:", "", image, *study_lines(table)]
+    bars = "Bars: 95 % intervals of the difference to all of it, paired by clips."
+    return ["", f"By `{STUDY_COMMAND}`:", "", image, "", bars, *study_lines(table)]
 
 
 def main() -> None:
