@@ -152,9 +152,10 @@ class CodecParams(Section):
 
 
 class EncodeParams(Section):
-    """How audio passes through the codec."""
+    """How audio passes through the codec, and on what machines."""
 
     batch_seconds: Positive
+    engine: Literal["local", "ray"]
 
 
 class LatentsParams(Section):
