@@ -46,12 +46,15 @@ class MortalEncoder(ShardEncoder):
 
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
-    """Three workers on this machine."""
-    import ray
+    """Of two machines, as far as Ray can tell, with three workers."""
+    from ray.cluster_utils import Cluster
 
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        yield
+    cluster.shutdown()
 
 
 @pytest.mark.slow

@@ -197,14 +197,21 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
     audio = np.zeros((len(clips), max(frames) * FRAME_SIZE), np.float32)
     for row, clip in zip(audio, clips, strict=True):
         row[: len(clip)] = clip
+    dtype = next(codec.model.encoder.parameters()).dtype
     with torch.no_grad():
-        latents = codec.encode(torch.from_numpy(audio))
+        latents = codec.encode(torch.from_numpy(audio).to(dtype)).float()
         codes = codec.quantize(latents).numpy().astype(np.int16)
     levels = frame_levels(audio)
     return [
         EncodedArrays(latents[row, :count].numpy(), levels[row, :count], codes[row, :count])
         for row, count in enumerate(frames)
     ]
+
+
+def set_precision(codec: Codec, dtype: torch.dtype) -> None:
+    """Have `codec` compute latents in `dtype`; what it gives back, and codes, stay float32."""
+    for part in (codec.model.encoder, codec.model.encoder_transformer, codec.model.downsample):
+        part.to(dtype)
 
 
 def frame_levels(audio: np.ndarray) -> np.ndarray:

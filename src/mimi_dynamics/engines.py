@@ -6,6 +6,7 @@ its environment. `RAY_ADDRESS` says which cluster; without it, Ray starts one on
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -48,23 +49,28 @@ def _run_on_ray(make_worker: Callable[[int], Worker], jobs: Sequence[Job]) -> It
 
     if not jobs:
         return
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        ray.init(ignore_reinit_error=True, log_to_driver=False)
+        ray.init(runtime_env={"env_vars": paths}, log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:
         address = os.environ.get("RAY_ADDRESS", "")
         raise InputError(f"RAY_ADDRESS = {address!r}: no Ray cluster answers there") from error
-    workers = min(len(jobs), int(ray.cluster_resources().get("CPU", 1)))
-    items = ray.data.from_items([{"job": job} for job in jobs], override_num_blocks=len(jobs))
-    results = items.map(
-        _Actor,
-        fn_constructor_args=(make_worker, Path.cwd()),
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        num_cpus=1,
-    )
-    for row in results.iter_rows():
-        if row["error"]:
-            raise InputError(row["error"])
-        yield row["result"]
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        workers = min(len(jobs), int(ray.cluster_resources()["CPU"]))
+        items = ray.data.from_items([{"job": job} for job in jobs], override_num_blocks=len(jobs))
+        results = items.map(
+            _Actor,
+            fn_constructor_args=(make_worker, Path.cwd()),
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        for row in results.iter_rows():
+            if row["error"]:
+                raise InputError(row["error"])
+            yield row["result"]
+    finally:
+        ray.shutdown()
 
 
 class _Actor:
