@@ -19,7 +19,7 @@ from mimi_dynamics.params import EncodeParams
 from tests.tiny_codec import load_tiny, noise
 
 SECONDS = (1.0, 0.4, 2.11, 0.3, 0.72, 1.6)
-PARAMS = EncodeParams(batch_seconds=3.0, engine="local")
+PARAMS = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
 SPLITS = ("test", "train", "validation", "train", "train", "test_voice")
 
 

@@ -22,8 +22,8 @@ from mimi_dynamics.shards import Shard
 from tests.test_shards import CLIPS, write_clips
 from tests.tiny_codec import load_tiny
 
-LOCAL = EncodeParams(batch_seconds=3.0, engine="local")
-RAY = EncodeParams(batch_seconds=3.0, engine="ray")
+LOCAL = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
+RAY = LOCAL.model_copy(update={"engine": "ray"})
 VICTIM = "c/4"  # of the second shard
 
 
@@ -46,11 +46,11 @@ class MortalEncoder(ShardEncoder):
 
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
-    """Of two machines, as far as Ray can tell, with three workers."""
+    """Three workers on this machine, whatever its cores."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=2)
+    options = {"num_cpus": 3, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", cluster.address)
         yield

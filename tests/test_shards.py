@@ -18,7 +18,7 @@ from mimi_dynamics.params import EncodeParams
 from mimi_dynamics.shards import plan_shards
 from tests.tiny_codec import load_tiny, noise
 
-PARAMS = EncodeParams(batch_seconds=3.0, engine="local")
+PARAMS = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
 CLIPS = 7  # 2 + 2 + 1 of train, 1 + 1 of test: five shards of two clips at most
 
 

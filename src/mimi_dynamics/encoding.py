@@ -51,7 +51,7 @@ def encode_corpus(
     What a run before this one has finished of the same work, killed or not, is used.
 
     Args:
-        codec: what encodes.
+        codec: what encodes, from now on in `params.dtype`.
         manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Written by
             split, each in the manifest's order.
         path: folder of latents, replaced whole; see `latents`.
@@ -61,6 +61,7 @@ def encode_corpus(
     Raises:
         InputError: a clip that is missing, not 24 kHz mono, or whose latents are not finite.
     """
+    set_precision(codec, getattr(torch, params.dtype))
     info = {
         "codec": codec.name,
         "weights_sha256": codec.weights_sha256,
@@ -113,7 +114,7 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     digest = hashlib.sha256()
     for name, tensor in codec.model.state_dict().items():  # not all weights come from a file
         digest.update(name.encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
     for module in (__name__, Codec.__module__):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})

@@ -155,6 +155,7 @@ class EncodeParams(Section):
     """How audio passes through the codec, and on what machines."""
 
     batch_seconds: Positive
+    dtype: Literal["float32", "bfloat16"]
     engine: Literal["local", "ray"]
 
 
