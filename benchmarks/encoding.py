@@ -36,7 +36,7 @@ from tqdm import tqdm
 from machine import copy_rate, matrix_rate, write_section
 from mimi_dynamics.codec import Codec, load_codec
 from mimi_dynamics.codec_training import untrained_codec
-from mimi_dynamics.encoding import encode_group, relative_difference, set_precision
+from mimi_dynamics.encoding import encode_group, prepare, relative_difference
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.latents import EncodedClip
 from mimi_dynamics.parallel import available_cores
@@ -148,10 +148,10 @@ def make_subject(params: Params, name: str) -> Subject:
         return untrained_codec(settings, params.seed)
 
     clips = choose_clips(pd.read_parquet(MANIFEST), SECONDS[name])
-    codecs = {dtype: load() for dtype in DTYPES}
+    plain, codecs = load(), {dtype: load() for dtype in DTYPES}
     for dtype, codec in codecs.items():
-        set_precision(codec, DTYPES[dtype])
-    plain, seconds = codecs["float32"], params.encode.batch_seconds
+        prepare(codec, DTYPES[dtype])
+    seconds = params.encode.batch_seconds
     works: dict[str, Work] = {PLAIN: lambda: plain_loop(plain, clips)}
     if importlib.util.find_spec("transformers"):
         works["transformers.MimiModel"] = transformers_loop(settings, clips)

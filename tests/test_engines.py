@@ -46,10 +46,10 @@ class MortalEncoder(ShardEncoder):
 
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
-    """Three workers on this machine, whatever its cores."""
+    """Two workers on this machine, whatever its cores."""
     from ray.cluster_utils import Cluster
 
-    options = {"num_cpus": 3, "include_dashboard": False}
+    options = {"num_cpus": 2, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", cluster.address)

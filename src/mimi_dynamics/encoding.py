@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
+from moshi.modules.seanet import SEANetEncoder
 from tqdm import tqdm
 
 from mimi_dynamics.codec import FRAME_SIZE, SAMPLE_RATE, Codec
@@ -29,10 +30,12 @@ from mimi_dynamics.files import remove
 from mimi_dynamics.latents import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.parallel import one_thread_each
 from mimi_dynamics.params import EncodeParams
+from mimi_dynamics.seanet import MatrixEncoder
 from mimi_dynamics.shards import Shard, plan_shards, remove_others
 
 SILENCE_DB = -100.0
 ALONE_CLIPS = 8
+MATRIX_FILTERS = 64  # Mimi's; for mimi-mini the bits in git count more
 
 
 class EncodedArrays(NamedTuple):
@@ -51,7 +54,7 @@ def encode_corpus(
     What a run before this one has finished of the same work, killed or not, is used.
 
     Args:
-        codec: what encodes, from now on in `params.dtype`.
+        codec: what encodes, and is prepared for that alone: it does not stream any more.
         manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Written by
             split, each in the manifest's order.
         path: folder of latents, replaced whole; see `latents`.
@@ -61,7 +64,7 @@ def encode_corpus(
     Raises:
         InputError: a clip that is missing, not 24 kHz mono, or whose latents are not finite.
     """
-    set_precision(codec, getattr(torch, params.dtype))
+    prepare(codec, getattr(torch, params.dtype))
     info = {
         "codec": codec.name,
         "weights_sha256": codec.weights_sha256,
@@ -115,7 +118,7 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     for name, tensor in codec.model.state_dict().items():  # not all weights come from a file
         digest.update(name.encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
-    for module in (__name__, Codec.__module__):
+    for module in (__name__, Codec.__module__, MatrixEncoder.__module__):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})
     return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))
@@ -209,9 +212,12 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
     ]
 
 
-def set_precision(codec: Codec, dtype: torch.dtype) -> None:
-    """Have `codec` compute latents in `dtype`; what it gives back, and codes, stay float32."""
-    for part in (codec.model.encoder, codec.model.encoder_transformer, codec.model.downsample):
+def prepare(codec: Codec, dtype: torch.dtype) -> None:
+    """Have `codec` compute latents in `dtype`, and fast; what it gives, and codes, stay float32."""
+    model = codec.model
+    if isinstance(model.encoder, SEANetEncoder) and model.encoder.n_filters >= MATRIX_FILTERS:
+        model.encoder = MatrixEncoder(model.encoder)
+    for part in (model.encoder, model.encoder_transformer, model.downsample):
         part.to(dtype)
 
 
