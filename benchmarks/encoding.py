@@ -44,7 +44,7 @@ from mimi_dynamics.params import CodecParams, Params, load_params
 
 MANIFEST = Path("data/manifest.parquet")
 PLAIN = "plain loop of moshi"
-SECONDS = {"mimi-mini": 400.0, "mimi": 80.0}  # of audio in a round
+CODECS = {"mimi-mini": 5.0, "mimi": 1.0}  # and of how much audio, as the first takes less time
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Work = Callable[[], object]
 
@@ -138,7 +138,7 @@ def transformers_loop(params: CodecParams, clips: pd.DataFrame) -> Work:
     return work
 
 
-def make_subject(params: Params, name: str) -> Subject:
+def make_subject(params: Params, name: str, audio_seconds: float) -> Subject:
     """A codec with all that encode by it."""
     settings = params.codec.model_copy(update={"name": name})
 
@@ -147,7 +147,7 @@ def make_subject(params: Params, name: str) -> Subject:
             return load_codec(settings)
         return untrained_codec(settings, params.seed)
 
-    clips = choose_clips(pd.read_parquet(MANIFEST), SECONDS[name])
+    clips = choose_clips(pd.read_parquet(MANIFEST), CODECS[name] * audio_seconds)
     plain, codecs = load(), {dtype: load() for dtype in DTYPES}
     for dtype, codec in codecs.items():
         prepare(codec, DTYPES[dtype])
@@ -228,9 +228,9 @@ def spread(values: np.ndarray, digits: str) -> str:
     return f"{np.median(values):{digits}} ({values.min():{digits}} to {values.max():{digits}})"
 
 
-def page(params: Params, repeats: int) -> str:
+def page(params: Params, audio_seconds: float, repeats: int) -> str:
     """A section of docs/performance.md."""
-    subjects = [make_subject(params, name) for name in SECONDS]
+    subjects = [make_subject(params, name, audio_seconds) for name in CODECS]
     rounds = [run_rounds(subject, repeats) for subject in subjects]
     limits = [turn.limits for turns in rounds for turn in turns]
     rates = {
@@ -261,13 +261,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5, help="of each, in turn [5]")
+    parser.add_argument(
+        "--seconds", type=float, default=80, help="of audio in a round, 5 times that for the small"
+    )
     parser.add_argument("--write", action="store_true", help="also to docs/performance.md")
     options = parser.parse_args()
     torch.set_num_threads(available_cores())
     try:
         if not MANIFEST.exists():
             raise InputError(f"{MANIFEST}: not there; run `dvc repro ingest` first")
-        text = page(load_params(), options.repeats)
+        text = page(load_params(), options.seconds, options.repeats)
     except InputError as error:
         sys.exit(f"encoding: error: {error}")
     print(text)

@@ -49,6 +49,7 @@ def _run_on_ray(make_worker: Callable[[int], Worker], jobs: Sequence[Job]) -> It
 
     if not jobs:
         return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report home
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         ray.init(runtime_env={"env_vars": paths}, log_to_driver=False, logging_level="ERROR")
