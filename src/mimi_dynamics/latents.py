@@ -114,10 +114,6 @@ class LatentWriter:
 
     def write(self, clips: Sequence[EncodedClip]) -> None:
         """Write clips of one split as one row group."""
-        if self._groups and self._groups % GROUPS_PER_PART == 0:
-            self._part.close()
-            self._part = self._open_part()
-        self._groups += 1
         lengths = [len(clip.latent) for clip in clips]
         columns = [
             pa.array([clip.clip_id for clip in clips], pa.string()),
@@ -128,8 +124,15 @@ class LatentWriter:
             _list_array([clip.rms_db for clip in clips], pa.float32()),
             _list_array([clip.codes for clip in clips], pa.int16()),
         ]
-        table = pa.Table.from_arrays(columns, schema=self._schema)
-        self._part.write_table(table, row_group_size=len(clips))
+        self.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+    def write_table(self, clips: pa.Table) -> None:
+        """Write clips of one split, of columns `SCHEMA`, as one row group."""
+        if self._groups and self._groups % GROUPS_PER_PART == 0:
+            self._part.close()
+            self._part = self._open_part()
+        self._groups += 1
+        self._part.write_table(clips, row_group_size=len(clips))
 
     def _open_part(self) -> pq.ParquetWriter:
         name = f"part-{self._groups // GROUPS_PER_PART:03d}.parquet"
