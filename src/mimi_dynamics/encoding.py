@@ -74,7 +74,8 @@ def encode_corpus(
                 frames[clip.split] += len(clip.latent)
                 finite += int(np.isfinite(clip.latent).sum())
                 if clip.clip_id in alone:
-                    single = encode_batch(codec, [read_clip(Path(clip_path))])[0].latent
+                    with one_thread_each():  # as in a batch: the same on any number of cores
+                        single = encode_batch(codec, [read_clip(Path(clip_path))])[0].latent
                     noise = max(noise, relative_difference(clip.latent, single))
             bar.update(len(clips))
     return {
