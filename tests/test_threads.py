@@ -15,12 +15,12 @@ from tests.test_estimation import SMALL
 
 # Sums in another order; a training of a few hundred steps lets them grow.
 TOLERANCE_NATS_PER_FRAME = 1e-3
-PARAMS = SMALL.model_copy(update={"width": 64, "epochs": 2, "batch_frames": 4_000})
+PARAMS = SMALL.model_copy(update={"width": 64, "epochs": 2, "batch_frames": 1_500})
 
 
 def trained(threads: int, *, by_stage: bool) -> np.ndarray:
     """(scored,) NLL on test of a small conditional density."""
-    job = Fit("real", simulate("linear", 10_000, 4), "gaussian", 1, PARAMS, 0)
+    job = Fit("real", simulate("linear", 4_000, 4), "gaussian", 1, PARAMS, 0)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

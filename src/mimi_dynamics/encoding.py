@@ -139,7 +139,8 @@ def _gather(
             finite += int(np.isfinite(latents.flatten().to_numpy()).sum())
             for clip_id, latent in zip(table["clip_id"].to_pylist(), latents, strict=True):
                 if clip_id in alone.index:
-                    single = encode_batch(codec, [read_clip(Path(alone[clip_id]))])[0].latent
+                    with one_thread_each():  # as in a batch: the same on any number of cores
+                        single = encode_batch(codec, [read_clip(Path(alone[clip_id]))])[0].latent
                     batched = latent.values.to_numpy().reshape(-1, dim)
                     noise = max(noise, relative_difference(batched, single))
     total = sum(frames.values())
