@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_pipeline import environment, make_clone, run
+from tests.small_pipeline import environment, heed_ctrl_c, make_clone, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]
 FORCED = ("dvc", "repro", "--force", "--single-item")
@@ -37,6 +37,7 @@ def start(clone: Path, stage: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     while not lock.exists():
         assert process.poll() is None
@@ -69,6 +70,7 @@ def test_a_second_trainer_does_not_start_beside_the_child_of_a_killed_dvc(clone:
     first = start(clone, "encode")
     os.killpg(first.pid, signal.SIGSTOP)
     first.kill()  # DVC alone, not its stage
+    first.wait()
     second = run(clone, *FORCED, "encode", check=False)
     os.killpg(first.pid, signal.SIGCONT)
     first.communicate()  # ends with the stage

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mimi_dynamics import parallel
 from mimi_dynamics.parallel import run_parallel
+from tests.small_pipeline import heed_ctrl_c
 from tests.test_params import ROOT
 
 ADVICE = (
@@ -82,6 +83,7 @@ def test_a_stage_that_ends_early_leaves_no_worker(tmp_path: Path, end: str) -> N
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     try:
         deadline = time.monotonic() + 120

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_other_ends_in_one_line(workplace: Path, error: BaseException, said: str
     with pytest.raises(SystemExit) as caught:
         run_stage(measure)
     assert str(caught.value) == said
+
+
+def test_ctrl_c_is_told_whatever_a_library_makes_of_it(workplace: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def measure(_: Params) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    try:
+        with pytest.raises(SystemExit, match=r"^measure: interrupted; "):
+            run_stage(measure)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_stage_that_is_at_work_is_not_started_again(workplace: Path) -> None:

@@ -5,11 +5,13 @@ import errno
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -32,7 +34,7 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
     """
     name = stage.__name__
     try:
-        with _committed_kept():
+        with _interrupts_told(), _committed_kept():
             arguments = _arguments(stage, item)
             with _alone("-".join([name, *(str(value) for value in arguments[1:])])):
                 stage(*arguments)
@@ -48,6 +50,29 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
             f"{name}: interrupted; `dvc repro` starts this stage again, "
             "`git checkout . && dvc checkout` goes back to what is committed"
         )
+
+
+@contextmanager
+def _interrupts_told() -> Iterator[None]:
+    """Ctrl-C ends in `KeyboardInterrupt`, whatever a library makes of it: safetensors a ValueError."""
+    told = False
+
+    def tell(_: int, __: FrameType | None) -> None:
+        nonlocal told
+        told = True
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not where it is to be ignored
+        signal.signal(signal.SIGINT, tell)
+    try:
+        yield
+    except Exception as error:
+        if told:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
