@@ -3,15 +3,23 @@
 import math
 from pathlib import Path
 
+import moshi.utils.compile
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import torch
 
+import mimi_dynamics.encoding
 import mimi_dynamics.shards
 from mimi_dynamics.codec import FRAME_SIZE, Codec
-from mimi_dynamics.encoding import encode_corpus, frame_levels, plan_batches, read_clip
+from mimi_dynamics.encoding import (
+    EncodedArrays,
+    encode_corpus,
+    frame_levels,
+    plan_batches,
+    read_clip,
+)
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import write_metrics
 from mimi_dynamics.latents import read_latents
@@ -77,6 +85,23 @@ def test_encoding_twice_gives_the_same_bytes(
     assert first == second
     parts = [path / "part-000.parquet" for path in paths]
     assert parts[0].read_bytes() == parts[1].read_bytes()
+
+
+def test_threads_cannot_have_moshi_compile_a_batch(
+    codec: Codec, manifest: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it compiles has other last bits, and each of its transformers allows it when done."""
+    encode_batch, allowed = mimi_dynamics.encoding.encode_batch, []
+
+    def watched(codec: Codec, clips: list[np.ndarray]) -> list[EncodedArrays]:
+        encoded = encode_batch(codec, clips)
+        allowed.append(not moshi.utils.compile._compile_disabled)
+        return encoded
+
+    monkeypatch.setattr(mimi_dynamics.encoding, "encode_batch", watched)
+    mimi_dynamics.encoding.encode_group(codec, manifest, 1.0, 2)
+    assert len(allowed) > 1
+    assert not any(allowed)
 
 
 def test_batches_are_bounded_and_lose_nothing() -> None:

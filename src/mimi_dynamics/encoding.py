@@ -21,6 +21,7 @@ import pandas as pd
 import soundfile
 import torch
 from moshi.modules.seanet import SEANetEncoder
+from moshi.utils.compile import no_compile
 from tqdm import tqdm
 
 from mimi_dynamics.codec import FRAME_SIZE, SAMPLE_RATE, Codec
@@ -170,7 +171,9 @@ def encode_group(
     def encode_rows(batch: np.ndarray) -> list[EncodedArrays]:
         return encode_batch(codec, [read_clip(Path(path)) for path in group["path"].iloc[batch]])
 
-    with one_thread_each(), ThreadPoolExecutor(cores) as pool:
+    # moshi compiles nothing on a processor, but says so in a way that threads undo for each other:
+    # one start in seven compiled part of a batch, with other last bits.
+    with one_thread_each(), no_compile(), ThreadPoolExecutor(cores) as pool:
         all_encoded = list(pool.map(encode_rows, batches))
     for batch, encoded in zip(batches, all_encoded, strict=True):
         rows = group.iloc[batch]
