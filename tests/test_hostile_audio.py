@@ -83,8 +83,6 @@ EDITS = st.lists(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3_000)
 @settings(max_examples=600, deadline=None)
 @given(ending=st.sampled_from(FORMATS), edits=EDITS, early=st.booleans(), kept=st.floats(0, 1))
 def test_no_damage_makes_the_decoder_do_anything_else(

@@ -15,7 +15,9 @@ from tests.test_estimation import SMALL
 
 # Sums in another order; a training of a few hundred steps lets them grow.
 TOLERANCE_NATS_PER_FRAME = 1e-3
-PARAMS = SMALL.model_copy(update={"width": 64, "epochs": 2, "batch_frames": 1_500})
+PARAMS = SMALL.model_copy(
+    update={"width": 64, "epochs": 1, "pretrain_epochs": 1, "batch_frames": 1_500}
+)
 
 
 def trained(threads: int, *, by_stage: bool) -> np.ndarray:

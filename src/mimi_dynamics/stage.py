@@ -54,7 +54,7 @@ def run_stage(stage: Callable[..., None], **item: type) -> None:
 
 @contextmanager
 def _interrupts_told() -> Iterator[None]:
-    """Ctrl-C is a `KeyboardInterrupt`, whatever a library makes of it: safetensors a ValueError."""
+    """Ctrl-C ends in `KeyboardInterrupt`, even where safetensors makes a ValueError of it."""
     told = False
 
     def tell(_: int, __: FrameType | None) -> None:
