@@ -20,6 +20,7 @@ def may_mount() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not may_mount(), reason="needs leave to mount a small file system")
 def test_every_writer_survives_a_full_and_a_read_only_disk() -> None:
     done = subprocess.run(
