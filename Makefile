@@ -15,7 +15,7 @@ QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] latents.dim=16 hor
 	calm.layers=1 calm.context_frames=16 calm.head_depth=1 calm.head_batch=2 calm.epochs=2 \
 	calm.dynamics_width=32 calm.temperatures=[1.0]
 
-.PHONY: install repro quick test lint lock
+.PHONY: install repro quick readme test lint lock audit
 
 install: .venv/installed
 
@@ -37,6 +37,10 @@ quick: install
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick $(foreach setting,$(QUICK),-S '$(setting)')
 	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
 
+# The numbers of README.md, from metrics/.
+readme: install
+	$(BIN)/python tools/write_readme.py
+
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
@@ -47,3 +51,9 @@ lint: install
 # Writes exact versions with hashes and no download address.
 lock: install
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+
+# Needs a network. Without --strict what cannot be looked up counts as harmless.
+audit:
+	$(PYTHON) -m venv runs/audit
+	runs/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	runs/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock

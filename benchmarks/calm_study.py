@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mimi_dynamics.calm.figures import COLOURS
 from mimi_dynamics.calm.figures import LABELS as LEGENDS
+from mimi_dynamics.calm.study import DATA_SHARES
 from mimi_dynamics.figures import STYLE
 
 LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
@@ -67,12 +68,19 @@ def study_figure(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(14, 4.8), layout="constrained")
         left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 4])
         _ablation(left, ablation)
-        for axes, study in ((middle, "size"), (right, "data")):
-            _scaling(axes, table[table["study"] == study])
-        middle.set_title("Larger models, all data", loc="left")
-        right.set_title("¼, ½, all of the data, full size", loc="left")
-        middle.legend(frameon=False, fontsize=9)
+        size, data = (table[table["study"] == study] for study in SCALED)
+        _scaling(middle, size, size["train_flops"] / 1e12)
+        _scaling(right, data, 100 * scale_of(data))
+        middle.set_xlabel("operations spent on training, 10¹²")
+        middle.set_ylabel("energy score, mean over all leads: less is better")
+        right.set_xlabel("clips of train, %")
+        middle.set_title("Larger models?", loc="left")
+        right.set_title("More data?", loc="left")
         right.sharey(middle)
+        shares = [100 * share for share in DATA_SHARES]
+        right.set_xticks(shares, [f"{share:g}" for share in shares])
+        handles = middle.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower right", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
@@ -89,14 +97,22 @@ def _ablation(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_title("What is each stabiliser worth?", loc="left")
 
 
-def _scaling(axes: Axes, rows: pd.DataFrame) -> None:
-    for name, of in by_row(rows):
-        colour, flops = COLOURS[name], of["train_flops"]
-        axes.fill_between(flops, of["low"], of["high"], color=colour, alpha=0.12, lw=0)
-        axes.plot(flops, of["energy_score"], "o-", ms=4, color=colour, label=LEGENDS[name])
+def _scaling(axes: Axes, rows: pd.DataFrame, x: pd.Series) -> None:
+    """Bars are of the difference to the last point: all share the clips, and their luck."""
+    for name, of in rows.assign(x=x).groupby("row", sort=False):
+        of, colour = of.sort_values("x"), COLOURS[name]
+        errors = [of["worse"] - of["worse_low"], of["worse_high"] - of["worse"]]
+        axes.errorbar(
+            of["x"],
+            of["energy_score"],
+            errors,
+            fmt="o-",
+            ms=4,
+            capsize=3,
+            color=colour,
+            label=LEGENDS[name],
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda flops, _: f"{flops / 1e12:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("operations spent on training, 10¹²")
-    axes.set_ylabel("energy score, mean over all leads: less is better")

@@ -13,10 +13,8 @@ Takes 8 minutes.
 
 import argparse
 import copy
-import importlib.util
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +38,7 @@ from mimi_dynamics.sequences import Batch, Sequences, scored_frames
 from mimi_dynamics.streaming import BatchStream
 from mimi_dynamics.training import TrainingParams
 from mimi_dynamics.var import fit_var
-from training_parts import limits, timed
+from training_parts import limits, loop_of, timed
 
 REPEATS = 7
 SHARED_REPEATS = 3
@@ -124,22 +122,6 @@ def rate(
     return share * case.frames / (marks[-1] - marks[first])
 
 
-def loop_of(commit: str) -> ModuleType:
-    """The module `training` of a commit, beside today's."""
-    name = f"{commit}:src/mimi_dynamics/training.py"
-    shown = subprocess.run(["git", "show", name], capture_output=True, text=True, check=False)
-    if shown.returncode:
-        raise InputError(f"--before {commit}: {shown.stderr.strip()}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "training_before.py"
-        path.write_text(shown.stdout, encoding="utf-8")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
-    return module
-
-
 def shares(case: Case, train: Batches) -> dict[str, float]:
     """Of the time of a pass by the clock: model, optimizer, and all the rest, data among it."""
     spent: dict[str, float] = {}
@@ -213,8 +195,8 @@ def training_page(
         "# What a step of training costs",
         "",
         "By `PYTHONPATH=src .venv/bin/python benchmarks/training.py --before COMMIT --write`, one",
-        f"thread, torch {torch.__version__}; medians of {REPEATS} passes over {case.frames:,} frames",
-        f"in {len(case.resident)} batches, ways taking turns; ratios are of passes side by side,",
+        f"thread, torch {torch.__version__}; medians of {REPEATS} passes over {case.frames:,}",
+        f"frames in {len(case.resident)} batches, ways taking turns; ratios are of passes side by side,",
         f"with their range. Streamed: {blocks} blocks, for `memory_gib` {STREAM_GIB:g}.",
         "",
         "| | frames per second of the processor | of resident |",
@@ -237,7 +219,7 @@ def training_page(
         f" {np.median(shared[2]):,.0f} with two,"
         f" {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}] times as many.",
         "",
-        "Machine: " + ", ".join(f"{value:,.0f} ({name})" for name, value in limits().items()) + ".",
+        f"Machine: {', '.join(f'{value:,.0f} ({name})' for name, value in limits().items())}.",
         "",
         *training_memory.section(),
     ]

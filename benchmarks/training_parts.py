@@ -1,13 +1,20 @@
-"""Where the time of a training step goes, and what the machine can do: for benchmarks/training.py."""
+"""Where the time of training goes, and what the machine can do: for benchmarks/training.py."""
 
+import importlib.util
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mimi_dynamics.errors import InputError
 from mimi_dynamics.predictor import Predictor
 
 REPEATS = 9
@@ -64,3 +71,19 @@ def limits() -> dict[str, float]:
         "bfloat16, GFLOP/s": 2 * 1024**3 / seconds(lambda: half @ half) / 1e9,
         "copy, GB/s": 4 * 2**26 / seconds(lambda: target.copy_(large)) / 1e9,
     }
+
+
+def loop_of(commit: str) -> ModuleType:
+    """The module `training` of a commit, beside today's."""
+    name = f"{commit}:src/mimi_dynamics/training.py"
+    shown = subprocess.run(["git", "show", name], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise InputError(f"--before {commit}: {shown.stderr.strip()}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "training_before.py"
+        path.write_text(shown.stdout, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    return module

@@ -23,7 +23,9 @@ def encode(params: Params) -> None:
         raise InputError(f"{MANIFEST}: not found; run the stage ingest")
     codec = load_codec(params.codec)
     manifest = pd.read_parquet(MANIFEST)
-    metrics = encode_corpus(codec, manifest, Path("data/latents"), params.encode.batch_seconds)
+    metrics = encode_corpus(
+        codec, manifest, Path("data/latents"), params.encode, Path("runs/encode")
+    )
     write_metrics(Path("metrics/encode.json"), metrics)
 
 

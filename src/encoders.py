@@ -51,9 +51,8 @@ def encoders(params: Params) -> None:
     """Run the stage."""
     manifest = pd.read_parquet("data/manifest.parquet")
     latents = read_latents(Path("data/latents"))
-    encode_corpus(
-        untrained_codec(params.codec, params.seed), manifest, UNTRAINED, params.encode.batch_seconds
-    )
+    untrained = untrained_codec(params.codec, params.seed)
+    encode_corpus(untrained, manifest, UNTRAINED, params.encode, Path("runs/encoders"))
     sources = {
         "trained": latents,
         "untrained": read_latents(UNTRAINED),

@@ -22,7 +22,7 @@ from mimi_dynamics.gains import fit_many
 from mimi_dynamics.params import Params
 from mimi_dynamics.predictor import save_predictor
 from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.surrogates import reorderings
 from mimi_dynamics.tensors import write_tensors
 
 
@@ -33,7 +33,7 @@ def horizon(params: Params, frames: int) -> None:
         "real", real, params.head, frames, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
-    rows = make_surrogates(real, params.predict.linear_order, params.seed)
+    rows = reorderings(real, torch.Generator().manual_seed(params.seed))
     jobs = [template, replace(template, row="shuffled", sequences=rows["shuffled"])]
     for row, data in (("real", real), ("permuted", rows["permuted"])):
         linear = replace(template, row=row, sequences=data, head=FLOOR)

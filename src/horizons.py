@@ -9,6 +9,7 @@ Writes metrics/horizons.json, plots/horizons.csv and plots/horizons.png.
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from mimi_dynamics.budget import read_data
 from mimi_dynamics.estimation import FLOOR, Fit, Fitted, evaluated_splits
@@ -20,15 +21,14 @@ from mimi_dynamics.params import Params
 from mimi_dynamics.scoring import Estimate
 from mimi_dynamics.sequences import Sequences
 from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.surrogates import reorderings
 from mimi_dynamics.tensors import read_tensors
 
 
 def horizons(params: Params) -> None:
     """Run the stage."""
     real = read_data(params)
-    surrogates = make_surrogates(real, params.predict.linear_order, params.seed)
-    rows = {"real": real} | {row: surrogates[row] for row in ("shuffled", "permuted")}
+    rows = {"real": real} | reorderings(real, torch.Generator().manual_seed(params.seed))
     fits = {k: read_fits(k) for k in params.horizons}
     draws = params.predict.bootstrap_samples
     bootstraps = {

@@ -1,8 +1,10 @@
 """Sounds, broken files and settings for the tests of `ingest`."""
 
+import io
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile
 
@@ -22,6 +24,23 @@ def write_sound(
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, sound, rate, subtype=subtype)
     return path
+
+
+def encode(sound: np.ndarray, container: str, codec: str, rate: int = 24_000) -> bytes:
+    """Float [samples] as bytes of a format that FFmpeg writes, by its names for it."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as media:
+        stream = media.add_stream(codec, rate=rate, layout="mono")
+        wanted = stream.codec_context.codec.audio_formats[0].name
+        step = stream.codec_context.frame_size or 320
+        resampler = av.AudioResampler(format=wanted, layout="mono", rate=rate, frame_size=step)
+        samples = np.round(sound * 32767).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = rate
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            media.mux(stream.encode(part))
+        media.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def write_voices(root: Path, voices: int = 2, clips: int = 20) -> Path:

@@ -1,5 +1,7 @@
 """Decoding and resampling: known answers on tones, and a reason for every file that is no good."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimi_dynamics import audio
 from mimi_dynamics.audio import AudioError, read_audio, resample, to_pcm, write_flac
 from tests.audio_files import tone, write_sound
 
@@ -92,6 +95,20 @@ def test_absurd_rates_are_refused(tmp_path: Path, rate: int) -> None:
 def test_too_long_is_known_without_decoding_the_rest(tmp_path: Path) -> None:
     assert refusal(write_sound(tmp_path / "a.wav", tone(1.001, 440))) == "too_long"
     read_audio(write_sound(tmp_path / "b.wav", tone(1.0, 440)), max_seconds=1)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac"])
+def test_a_file_in_which_ffmpeg_searches_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Four gigabytes of zeros after a good beginning, for which it took minutes."""
+    monkeypatch.setattr(audio, "MAX_WORK_SECONDS", 0.3)
+    path = write_sound(tmp_path / name, tone(0.2, 440))
+    os.truncate(path, 4_000_000_000)
+    start = time.thread_time()
+    with pytest.raises(AudioError, match="too_slow"):
+        read_audio(path, max_seconds=0.25)
+    assert time.thread_time() - start < 2
 
 
 def test_noise_and_text_called_wav_are_undecodable(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import moshi.utils.compile
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,14 +11,23 @@ import soundfile
 import torch
 
 import mimi_dynamics.encoding
+import mimi_dynamics.shards
 from mimi_dynamics.codec import FRAME_SIZE, Codec
-from mimi_dynamics.encoding import encode_corpus, frame_levels, plan_batches, read_clip
+from mimi_dynamics.encoding import (
+    EncodedArrays,
+    encode_corpus,
+    frame_levels,
+    plan_batches,
+    read_clip,
+)
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import write_metrics
 from mimi_dynamics.latents import read_latents
+from mimi_dynamics.params import EncodeParams
 from tests.tiny_codec import load_tiny, noise
 
 SECONDS = (1.0, 0.4, 2.11, 0.3, 0.72, 1.6)
+PARAMS = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
 SPLITS = ("test", "train", "validation", "train", "train", "test_voice")
 
 
@@ -43,8 +53,8 @@ def test_clips_keep_their_own_latents(
     codec: Codec, manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batched equals alone within 1e-4, in the order of splits, then of the manifest."""
-    monkeypatch.setattr(mimi_dynamics.encoding, "CLIPS_PER_GROUP", 2)
-    metrics = encode_corpus(codec, manifest, tmp_path / "latents", batch_seconds=3)
+    monkeypatch.setattr(mimi_dynamics.shards, "CLIPS_PER_SHARD", 2)
+    metrics = encode_corpus(codec, manifest, tmp_path / "latents", PARAMS, tmp_path / "work")
     write_metrics(tmp_path / "encode.json", metrics)
     found = read_latents(tmp_path / "latents")
     assert found.clip_ids.tolist() == ["c/1", "c/3", "c/4", "c/2", "c/0", "c/5"]
@@ -69,10 +79,29 @@ def test_encoding_twice_gives_the_same_bytes(
 ) -> None:
     """Bit for bit, the metrics too."""
     paths = [tmp_path / name for name in ("a", "b")]
-    first, second = (encode_corpus(codec, manifest, path, 3) for path in paths)
+    first, second = (
+        encode_corpus(codec, manifest, path, PARAMS, tmp_path / "work") for path in paths
+    )
     assert first == second
     parts = [path / "part-000.parquet" for path in paths]
     assert parts[0].read_bytes() == parts[1].read_bytes()
+
+
+def test_threads_cannot_have_moshi_compile_a_batch(
+    codec: Codec, manifest: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it compiles has other last bits, and each of its transformers allows it when done."""
+    encode_batch, allowed = mimi_dynamics.encoding.encode_batch, []
+
+    def watched(codec: Codec, clips: list[np.ndarray]) -> list[EncodedArrays]:
+        encoded = encode_batch(codec, clips)
+        allowed.append(not moshi.utils.compile._compile_disabled)
+        return encoded
+
+    monkeypatch.setattr(mimi_dynamics.encoding, "encode_batch", watched)
+    mimi_dynamics.encoding.encode_group(codec, manifest, 1.0, 2)
+    assert len(allowed) > 1
+    assert not any(allowed)
 
 
 def test_batches_are_bounded_and_lose_nothing() -> None:
@@ -99,7 +128,7 @@ def test_latents_that_are_not_finite_are_refused(manifest: pd.DataFrame, tmp_pat
     for parameter in codec.model.downsample.parameters():
         parameter.fill_(float("nan"))
     with pytest.raises(InputError, match=r"clip c/\d: latents are not finite"):
-        encode_corpus(codec, manifest, tmp_path / "latents", 3)
+        encode_corpus(codec, manifest, tmp_path / "latents", PARAMS, tmp_path / "work")
     assert not (tmp_path / "latents").exists()
 
 
@@ -107,7 +136,7 @@ def test_clips_that_are_not_there(codec: Codec, manifest: pd.DataFrame, tmp_path
     """Or not as ingest writes them: one line with the path."""
     missing = manifest.assign(path=str(tmp_path / "none.flac"))
     with pytest.raises(InputError, match=r"none\.flac: not readable; run the stage ingest"):
-        encode_corpus(codec, missing, tmp_path / "latents", 3)
+        encode_corpus(codec, missing, tmp_path / "latents", PARAMS, tmp_path / "work")
     soundfile.write(tmp_path / "other.flac", noise(1.0), 16000)
     with pytest.raises(InputError, match=r"other\.flac: must be 24000 Hz mono"):
         read_clip(tmp_path / "other.flac")

@@ -22,12 +22,13 @@ from tests.simulation import simulate
 from tests.test_estimation import SMALL
 
 HEADS = ["gaussian", "mdn"]
+FRAMES = {"white_noise": 12_000, "linear": 20_000}
 
 
-@pytest.fixture(scope="module", params=["white_noise", "linear"])
+@pytest.fixture(scope="module", params=list(FRAMES))
 def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
     """All metrics of one process, as the stage `predict` writes them."""
-    data = simulate(request.param, 20_000, 4)
+    data = simulate(request.param, FRAMES[request.param], 4)
     template = Fit("real", data, "", 1, SMALL, 0)
     rows = {"real": data} | make_surrogates(data, linear_order=2, seed=0)
     fits, best = fit_all(template, rows, HEADS)

@@ -3,21 +3,23 @@
 import functools
 import http.server
 import io
+import re
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-import av
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mimi_dynamics.corpora import asterisk, debian, fetching, list_recordings, rhasspy
+from mimi_dynamics.corpora import librispeech as librispeech_corpus
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.ingestion import ingest_corpora
-from tests.audio_files import ingest_params, tone, write_sound
+from tests.audio_files import encode, ingest_params, tone, write_sound
 
 PACKAGE = "asterisk-core-sounds-en-g722"
 SOUNDS = "./usr/share/asterisk/sounds/en_US_f_Allison"
@@ -36,16 +38,7 @@ def _no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def g722(sound: np.ndarray) -> bytes:
     """16 kHz float [samples] as a bare G.722 stream."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="g722") as media:
-        stream = media.add_stream("g722", rate=16_000, layout="mono")
-        for start in range(0, sound.size, 320):
-            samples = np.round(sound[start : start + 320] * 32767).astype(np.int16)[None]
-            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-            frame.sample_rate = 16_000
-            media.mux(stream.encode(frame))
-        media.mux(stream.encode(None))
-    return file.getvalue()
+    return encode(sound, "g722", "g722", 16_000)
 
 
 @pytest.fixture
@@ -181,6 +174,21 @@ def test_no_archive_writes_outside_its_folder(tmp_path: Path, name: str) -> None
     assert not list(tmp_path.rglob("evil*"))
 
 
+@pytest.mark.parametrize("kind", ["tar.gz", "deb"])
+def test_a_bomb_is_refused_before_it_goes_off(tmp_path: Path, kind: str) -> None:
+    """100 MB of zeros in 100 kB, before any of it is written."""
+    zeros = {"a.flac": b"sound", "b.flac": bytes(10**8)}
+    if kind == "deb":
+        archive = package(tmp_path / "a.deb", zeros, "gz")
+        (tmp_path / "plain").unlink(missing_ok=True)
+    else:
+        archive = tarball(tmp_path / "a.tar.gz", zeros)
+    unpack = debian.unpack_deb if kind == "deb" else fetching.unpack
+    with pytest.raises(InputError, match=r"unpacks to more than 50 times its size at .*b\.flac"):
+        unpack(archive, tmp_path / "out", lambda member: Path(member).name)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.flac")) <= 5
+
+
 def test_links_in_an_archive_are_left_out(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
@@ -281,6 +289,67 @@ def test_a_download_that_breaks_off_is_not_kept(
     assert not list((tmp_path / "downloads").iterdir())
     with pytest.raises(fetching.FetchError, match="404"):
         fetching.download(f"{server}/nothing.tar.gz")
+
+
+ANSWERS = ("page", "half", "stall", "refused")
+
+
+class BadHandler(QuietHandler):
+    """Answers every request with what `answer` says."""
+
+    answer = ""
+
+    def do_GET(self) -> None:
+        """A page in place of the archive, its first bytes, or nothing more after them."""
+        if self.answer == "refused":
+            self.send_error(503)
+            return
+        content = b"<!doctype html><title>Sign in</title>" * 9
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content) + 99 * (self.answer != "page")))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+        if self.answer == "stall":
+            time.sleep(1)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_bad_answer_is_named_and_not_kept(
+    tmp_path: Path, librispeech: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """Sign-in page, end in the middle, stall, refusal: a line that says which, then all is well."""
+    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(librispeech_corpus, "HOME", "http://127.0.0.1:9")
+    monkeypatch.setattr(BadHandler, "answer", answer)
+    handler = functools.partial(BadHandler, directory=str(librispeech))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        mirror = f"http://127.0.0.1:{running.server_port}"
+        message = error_of(tmp_path, "librispeech", mirror)
+        expected = {
+            "page": "cannot unpack it (",
+            "half": "broke off after 333 of 432 bytes",
+            "stall": "timed out",
+            "refused": "503",
+        }
+        assert expected[answer] in message
+        assert not list((tmp_path / "downloads").glob("*"))
+        monkeypatch.setattr(BadHandler, "do_GET", QuietHandler.do_GET)
+        params = ingest_params(corpora=["librispeech"], mirror=mirror)
+        assert len(ingest_corpora(params, tmp_path / "data" / "audio")[0]) == 20
+        running.shutdown()
+
+
+def test_a_home_that_serves_another_file_is_named_and_it_is_not_kept(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(librispeech_corpus, "HOME", server)
+    message = error_of(tmp_path, "librispeech", "")
+    assert re.search(
+        r"has sha256 \w{12}…, must be 76f87d090650…; it is removed: run again", message
+    )
+    assert not list((tmp_path / "downloads").iterdir())
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,7 +73,11 @@ def test_a_mistake_in_the_code_is_not_hidden(workplace: Path) -> None:
     ("error", "said"),
     [
         (InputError("data/latents: not there"), "measure: error: data/latents: not there"),
-        (KeyboardInterrupt(), "measure: interrupted; `dvc repro` starts this stage again"),
+        (
+            KeyboardInterrupt(),
+            "measure: interrupted; `dvc repro` starts this stage again, "
+            "`git checkout . && dvc checkout` goes back to what is committed",
+        ),
     ],
 )
 def test_other_ends_in_one_line(workplace: Path, error: BaseException, said: str) -> None:
@@ -81,6 +87,23 @@ def test_other_ends_in_one_line(workplace: Path, error: BaseException, said: str
     with pytest.raises(SystemExit) as caught:
         run_stage(measure)
     assert str(caught.value) == said
+
+
+def test_ctrl_c_is_told_whatever_a_library_makes_of_it(workplace: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def measure(_: Params) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    try:
+        with pytest.raises(SystemExit, match=r"^measure: interrupted; "):
+            run_stage(measure)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_stage_that_is_at_work_is_not_started_again(workplace: Path) -> None:
@@ -100,3 +123,45 @@ def test_a_stage_that_is_at_work_is_not_started_again(workplace: Path) -> None:
     assert ran == ["outer"]
     run_stage(inner)
     assert ran == ["outer", "inner"]
+
+
+PIPELINE = """
+stages:
+  measure:
+    cmd: python src/measure.py
+    outs: [models/a, {plots/a.csv: {cache: false}}]
+    metrics: [{metrics/measure.json: {cache: false}}]
+  other:
+    cmd: python src/other.py
+    metrics: [{metrics/other.json: {cache: false}}]
+"""
+
+
+@pytest.mark.parametrize("by_dvc", [True, False])
+def test_what_is_committed_is_put_back_where_a_stage_of_dvc_fails(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, by_dvc: bool
+) -> None:
+    """Of this stage only, and nothing that the stage wrote before it failed."""
+    Path("dvc.yaml").write_text(PIPELINE)
+    committed = ["plots/a.csv", "metrics/measure.json", "metrics/other.json"]
+    for name in committed:
+        write_text(Path(name), "committed")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "results"]):
+        subprocess.run(["git", *command], check=True)
+    for name in committed:
+        Path(name).unlink()
+    if by_dvc:
+        monkeypatch.setenv("DVC_STAGE", "measure@3")
+    else:
+        monkeypatch.delenv("DVC_STAGE", raising=False)
+
+    def measure(_: Params) -> None:
+        write_text(Path("plots/a.csv"), "new")
+        raise InputError("no")
+
+    with pytest.raises(SystemExit, match=r"^measure: error: no$"):
+        run_stage(measure)
+    assert Path("plots/a.csv").read_text() == "new"
+    assert Path("metrics/measure.json").exists() == by_dvc
+    assert not Path("metrics/other.json").exists()

@@ -1,7 +1,6 @@
 """Train read from disk block by block is train, and never more of it in memory than was said."""
 
 import weakref
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -234,11 +233,18 @@ def test_surrogates_of_a_block_are_the_same_every_time(corpus: Corpus) -> None:
         assert rows(shuffled[clip == index]) == rows(real.frames[clip == index])
 
 
-def test_frames_that_are_not_numbers_are_named(corpus: Corpus) -> None:
-    broken = replace(corpus.normalizer, mean=np.full(DIM, np.nan))
-    stream = replace(corpus.streamed(BLOCK).train, normalizer=broken)
-    with pytest.raises(InputError, match=r"^(\d+) of \1 frames of train are not finite$"):
-        stream.read(0)
+def test_frames_that_are_not_numbers_are_named(tmp_path: Path) -> None:
+    """As by the reader of all latents: the clip, and what to do."""
+    corpus = Corpus(tmp_path, frames=4000)
+    data = cut(simulate("linear", 4000, DIM))
+    data.frames[100, 1] = np.nan
+    write_latents(corpus.path, data)
+    stream = corpus.streamed(BLOCK).train
+    with pytest.raises(InputError) as resident:
+        read_latents(corpus.path)
+    with pytest.raises(InputError, match=r"^clip train/\d+: 1 frames are not finite") as streamed:
+        [stream.read(block) for block in range(len(stream.blocks))]
+    assert str(streamed.value).split(";")[0] == str(resident.value).split(";")[0]
 
 
 def test_too_long_a_horizon_is_named(corpus: Corpus) -> None:

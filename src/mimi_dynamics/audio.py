@@ -3,6 +3,8 @@
 FFmpeg (through PyAV) decodes; channels are averaged; FFmpeg's own resampler changes the rate.
 """
 
+import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +17,8 @@ SAMPLE_RATE = 24_000
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; the resampler's tables grow with the ratio
 SILENCE_PEAK = 10 ** (-60 / 20)  # -60 dB below full scale
 CHUNK_SAMPLES = 1 << 16
+# Of work on one recording. Without a limit a file of 4 GB, zeros after the start of an MP3: 247 s.
+MAX_WORK_SECONDS = 60.0
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
 
 # What PyAV raises on files that are not what they seem; every FFmpegError is one of these too.
@@ -41,7 +45,7 @@ def read_audio(path: Path, max_seconds: float, container: str = "") -> np.ndarra
 
     Raises:
         OSError: the file cannot be read at all.
-        AudioError: `empty`, `undecodable`, `bad_rate`, `too_long` or `not_finite`.
+        AudioError: `empty`, `undecodable`, `bad_rate`, `too_long`, `too_slow` or `not_finite`.
     """
     if path.stat().st_size == 0:
         raise AudioError("empty")
@@ -55,10 +59,13 @@ def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.
     Raises:
         AudioError: as `read_audio`.
     """
+    timed = _TimedFile(file, max(MAX_WORK_SECONDS, max_seconds))
     try:
-        mono, rate = _decode(file, max_seconds, container)
+        mono, rate = _decode(timed, max_seconds, container)
     except DECODING_ERRORS as error:
-        raise AudioError("undecodable") from error
+        raise AudioError("too_slow" if timed.too_slow else "undecodable") from error
+    if timed.too_slow:  # some formats take an error in reading for the end
+        raise AudioError("too_slow")
     if mono.size == 0:
         raise AudioError("empty")
     if not np.isfinite(mono).all():
@@ -67,7 +74,28 @@ def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.
     return resample(mono / max(peak, 1.0), rate)
 
 
-def _decode(file: BinaryIO, max_seconds: float, container: str) -> tuple[np.ndarray, int]:
+class _TimedFile:
+    """A file that cannot be read any more once this thread has worked on it for too long.
+
+    FFmpeg asks no one while it looks for something that makes sense. Time of work, not of the
+    clock: a busy or suspended machine must not cost a recording.
+    """
+
+    def __init__(self, file: BinaryIO, seconds: float) -> None:
+        self.name = getattr(file, "name", "")
+        self.seek, self.tell = file.seek, file.tell
+        self.too_slow = False
+        self._read = file.read
+        self._end = time.thread_time() + seconds
+
+    def read(self, size: int) -> bytes:
+        self.too_slow |= time.thread_time() > self._end
+        if self.too_slow:
+            raise TimeoutError
+        return self._read(size)
+
+
+def _decode(file: _TimedFile, max_seconds: float, container: str) -> tuple[np.ndarray, int]:
     """Mono float32 samples at the file's own rate, and that rate in Hz."""
     with av.open(
         file,
@@ -138,5 +166,7 @@ def to_pcm(mono: np.ndarray) -> np.ndarray:
 
 def write_flac(path: Path, pcm: np.ndarray) -> None:
     """Write int16 [samples] as a 24 kHz mono FLAC file; the same samples give the same bytes."""
+    flac = io.BytesIO()  # on a full disk libsndfile says no more than "System error"
+    soundfile.write(flac, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    path.write_bytes(flac.getvalue())

@@ -5,27 +5,38 @@ its clips alone only by the rounding of sums taken in another order. What is bat
 depends on the manifest and the settings only: same input, same bits.
 """
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import moshi
 import numpy as np
 import pandas as pd
 import soundfile
 import torch
+from moshi.modules.seanet import SEANetEncoder
+from moshi.utils.compile import no_compile
 from tqdm import tqdm
 
 from mimi_dynamics.codec import FRAME_SIZE, SAMPLE_RATE, Codec
+from mimi_dynamics.engines import run_jobs
 from mimi_dynamics.errors import InputError
+from mimi_dynamics.files import remove
 from mimi_dynamics.latents import LATENT_KIND, EncodedClip, LatentWriter
-from mimi_dynamics.parallel import available_cores, one_thread_each
-from mimi_dynamics.splits import SPLITS
+from mimi_dynamics.parallel import one_thread_each
+from mimi_dynamics.params import EncodeParams
+from mimi_dynamics.seanet import MatrixEncoder
+from mimi_dynamics.shards import Shard, plan_shards, remove_others
 
-CLIPS_PER_GROUP = 128  # of up to two minutes: 100 MB of latents held at most for mimi-mini
 SILENCE_DB = -100.0
 ALONE_CLIPS = 8
+MATRIX_FILTERS = 64  # Mimi's; for mimi-mini the bits in git count more
 
 
 class EncodedArrays(NamedTuple):
@@ -37,20 +48,24 @@ class EncodedArrays(NamedTuple):
 
 
 def encode_corpus(
-    codec: Codec, manifest: pd.DataFrame, path: Path, batch_seconds: float
+    codec: Codec, manifest: pd.DataFrame, path: Path, params: EncodeParams, work: Path
 ) -> dict[str, Any]:
     """Encode all clips of `manifest` into the folder `path`, and give the metrics of that.
 
+    What a run before this one has finished of the same work, killed or not, is used.
+
     Args:
-        codec: what encodes.
+        codec: what encodes, and is prepared for that alone: it does not stream any more.
         manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Written by
             split, each in the manifest's order.
         path: folder of latents, replaced whole; see `latents`.
-        batch_seconds: of padded audio in one forward pass; a longer clip passes alone.
+        params: how, and where.
+        work: folder of shards that are complete, removed in the end; of this call alone.
 
     Raises:
         InputError: a clip that is missing, not 24 kHz mono, or whose latents are not finite.
     """
+    prepare(codec, getattr(torch, params.dtype))
     info = {
         "codec": codec.name,
         "weights_sha256": codec.weights_sha256,
@@ -60,36 +75,91 @@ def encode_corpus(
         "frame_rate": codec.frame_rate,
         "sample_rate": codec.sample_rate,
     }
-    alone = set(manifest["clip_id"].iloc[choose_evenly(len(manifest), ALONE_CLIPS)])
-    frames = dict.fromkeys(manifest["split"].unique(), 0)
-    noise, finite = 0.0, 0
-    with (
-        LatentWriter(path, info) as writer,
-        tqdm(desc="encode", total=len(manifest), unit="clip", disable=None) as bar,
-    ):
-        for group in _groups(manifest):
-            clips = encode_group(codec, group, batch_seconds)
+    shards = plan_shards(manifest, work, _recipe(codec, info, params))
+    remove_others(work, shards)
+    missing = [shard for shard in shards if not shard.is_complete]
+    encode = partial(ShardEncoder, codec, info, params.batch_seconds)
+    with tqdm(desc="encode", total=len(manifest), unit="clip", disable=None) as bar:
+        bar.update(len(manifest) - sum(len(shard.clips) for shard in missing))
+        for clips in run_jobs(encode, missing, params.engine):
+            bar.update(clips)
+    alone = manifest.iloc[choose_evenly(len(manifest), ALONE_CLIPS)]
+    metrics = _gather(codec, shards, LatentWriter(path, info), alone.set_index("clip_id")["path"])
+    remove(work)
+    return metrics
+
+
+@dataclass(frozen=True)
+class ShardEncoder:
+    """What encodes a shard, in whatever process.
+
+    Attributes:
+        codec: what encodes.
+        info: what the latents are of; see `latents`.
+        batch_seconds: of padded audio in one forward pass; a longer clip passes alone.
+        cores: how many batches are encoded side by side.
+    """
+
+    codec: Codec
+    info: dict[str, Any]
+    batch_seconds: float
+    cores: int
+
+    def __call__(self, shard: Shard) -> int:
+        """Write the latents of a shard, and give the number of its clips."""
+        clips = encode_group(self.codec, shard.clips, self.batch_seconds, self.cores)
+        with LatentWriter(shard.path, self.info) as writer:
             writer.write(clips)
-            for clip, clip_path in zip(clips, group["path"], strict=True):
-                frames[clip.split] += len(clip.latent)
-                finite += int(np.isfinite(clip.latent).sum())
-                if clip.clip_id in alone:
-                    single = encode_batch(codec, [read_clip(Path(clip_path))])[0].latent
-                    noise = max(noise, relative_difference(clip.latent, single))
-            bar.update(len(clips))
+        return len(clips)
+
+
+def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
+    """All that latents depend on besides the clips; not where they are encoded."""
+    digest = hashlib.sha256()
+    for name, tensor in codec.model.state_dict().items():  # not all weights come from a file
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    for module in (__name__, Codec.__module__, MatrixEncoder.__module__):
+        digest.update(Path(sys.modules[module].__file__).read_bytes())
+    settings = params.model_dump(exclude={"engine"})
+    return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))
+
+
+def _gather(
+    codec: Codec, shards: Sequence[Shard], writer: LatentWriter, alone: pd.Series
+) -> dict[str, Any]:
+    """Write the latents of all shards, and compare those of a few clips with the clips `alone`."""
+    frames = {shard.clips["split"].iloc[0]: 0 for shard in shards}
+    noise, finite, dim = 0.0, 0, codec.dim
+    with writer, tqdm(shards, "gather", unit="shard", disable=None) as bar:
+        for shard in bar:
+            table = shard.read()
+            writer.write_table(table)
+            latents = table["latent"].combine_chunks()
+            frames[shard.clips["split"].iloc[0]] += len(latents.flatten()) // dim
+            finite += int(np.isfinite(latents.flatten().to_numpy()).sum())
+            for clip_id, latent in zip(table["clip_id"].to_pylist(), latents, strict=True):
+                if clip_id in alone.index:
+                    with one_thread_each():  # as in a batch: the same on any number of cores
+                        single = encode_batch(codec, [read_clip(Path(alone[clip_id]))])[0].latent
+                    batched = latent.values.to_numpy().reshape(-1, dim)
+                    noise = max(noise, relative_difference(batched, single))
+    total = sum(frames.values())
     return {
-        "clips": len(manifest),
-        "frames": sum(frames.values()),
+        "clips": sum(len(shard.clips) for shard in shards),
+        "frames": total,
         "frames_by_split": frames,
-        "dim": codec.dim,
+        "dim": dim,
         "codebooks": codec.codebooks,
-        "finite_share": finite / (sum(frames.values()) * codec.dim),
+        "finite_share": finite / (total * dim),
         # Largest relative difference between clips in their batches and the same clips alone.
         "batch_noise_floor": noise,
     }
 
 
-def encode_group(codec: Codec, group: pd.DataFrame, batch_seconds: float) -> list[EncodedClip]:
+def encode_group(
+    codec: Codec, group: pd.DataFrame, batch_seconds: float, cores: int
+) -> list[EncodedClip]:
     """Encode the clips of `group` (rows of a manifest) in batches of like length, in its order.
 
     A batch runs on one thread and batches side by side: with both cores in one small batch, half
@@ -101,7 +171,9 @@ def encode_group(codec: Codec, group: pd.DataFrame, batch_seconds: float) -> lis
     def encode_rows(batch: np.ndarray) -> list[EncodedArrays]:
         return encode_batch(codec, [read_clip(Path(path)) for path in group["path"].iloc[batch]])
 
-    with one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+    # moshi compiles nothing on a processor, but says so in a way that threads undo for each other:
+    # one start in seven compiled part of a batch, with other last bits.
+    with one_thread_each(), no_compile(), ThreadPoolExecutor(cores) as pool:
         all_encoded = list(pool.map(encode_rows, batches))
     for batch, encoded in zip(batches, all_encoded, strict=True):
         rows = group.iloc[batch]
@@ -133,14 +205,24 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
     audio = np.zeros((len(clips), max(frames) * FRAME_SIZE), np.float32)
     for row, clip in zip(audio, clips, strict=True):
         row[: len(clip)] = clip
+    dtype = next(codec.model.encoder.parameters()).dtype
     with torch.no_grad():
-        latents = codec.encode(torch.from_numpy(audio))
+        latents = codec.encode(torch.from_numpy(audio).to(dtype)).float()
         codes = codec.quantize(latents).numpy().astype(np.int16)
     levels = frame_levels(audio)
     return [
         EncodedArrays(latents[row, :count].numpy(), levels[row, :count], codes[row, :count])
         for row, count in enumerate(frames)
     ]
+
+
+def prepare(codec: Codec, dtype: torch.dtype) -> None:
+    """Have `codec` compute latents in `dtype`, and fast; what it gives, and codes, stay float32."""
+    model = codec.model
+    if isinstance(model.encoder, SEANetEncoder) and model.encoder.n_filters >= MATRIX_FILTERS:
+        model.encoder = MatrixEncoder(model.encoder)
+    for part in (model.encoder, model.encoder_transformer, model.downsample):
+        part.to(dtype)
 
 
 def frame_levels(audio: np.ndarray) -> np.ndarray:
@@ -174,10 +256,3 @@ def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
 def choose_evenly(total: int, chosen: int) -> np.ndarray:
     """Give the indices of `chosen` of `total` things, evenly spaced; all, if there are fewer."""
     return np.unique(np.linspace(0, total - 1, chosen).astype(int))
-
-
-def _groups(manifest: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for split in SPLITS:
-        clips = manifest[manifest["split"] == split]
-        for start in range(0, len(clips), CLIPS_PER_GROUP):
-            yield clips.iloc[start : start + CLIPS_PER_GROUP]

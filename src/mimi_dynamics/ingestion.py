@@ -40,6 +40,7 @@ REASONS = (
     "silent",
     "too_long",
     "too_short",
+    "too_slow",
     "undecodable",
 )
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # no file may be called so on Windows

@@ -114,10 +114,6 @@ class LatentWriter:
 
     def write(self, clips: Sequence[EncodedClip]) -> None:
         """Write clips of one split as one row group."""
-        if self._groups and self._groups % GROUPS_PER_PART == 0:
-            self._part.close()
-            self._part = self._open_part()
-        self._groups += 1
         lengths = [len(clip.latent) for clip in clips]
         columns = [
             pa.array([clip.clip_id for clip in clips], pa.string()),
@@ -128,8 +124,15 @@ class LatentWriter:
             _list_array([clip.rms_db for clip in clips], pa.float32()),
             _list_array([clip.codes for clip in clips], pa.int16()),
         ]
-        table = pa.Table.from_arrays(columns, schema=self._schema)
-        self._part.write_table(table, row_group_size=len(clips))
+        self.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+    def write_table(self, clips: pa.Table) -> None:
+        """Write clips of one split, of columns `SCHEMA`, as one row group."""
+        if self._groups and self._groups % GROUPS_PER_PART == 0:
+            self._part.close()
+            self._part = self._open_part()
+        self._groups += 1
+        self._part.write_table(clips, row_group_size=len(clips))
 
     def _open_part(self) -> pq.ParquetWriter:
         name = f"part-{self._groups // GROUPS_PER_PART:03d}.parquet"
@@ -153,7 +156,7 @@ def read_latents(path: Path) -> Latents:
     """Read a folder that a `LatentWriter` wrote.
 
     Raises:
-        InputError: there is none, or it is not one.
+        InputError: there is none, it is not one, or a number in it is not finite.
     """
     parts = sorted(path.glob("part-*.parquet"))
     if not parts:
@@ -167,16 +170,41 @@ def read_latents(path: Path) -> Latents:
         raise InputError(f"{path}: parts are of different codecs; run the stage encode")
     table, info = pa.concat_tables(tables), infos[0]
     lengths = table["frames"].to_numpy().astype(np.int64)
+    clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
+    values = _flat(table["latent"]).reshape(lengths.sum(), info["dim"])
+    rms_db = _flat(table["rms_db"])
+    for numbers in (values, rms_db[:, None]):
+        check_finite(numbers, lengths, clip_ids, f"{path}: run the stage encode again")
     return Latents(
-        values=_flat(table["latent"]).reshape(lengths.sum(), info["dim"]),
-        rms_db=_flat(table["rms_db"]),
+        values=values,
+        rms_db=rms_db,
         codes=_flat(table["codes"]).reshape(lengths.sum(), info["codebooks"]),
         lengths=lengths,
-        clip_ids=np.array(table["clip_id"].to_pylist(), dtype=str),
+        clip_ids=clip_ids,
         voices=np.array(table["voice"].to_pylist(), dtype=str),
         splits=np.array(table["split"].to_pylist(), dtype=str),
         info=info,
     )
+
+
+def check_finite(
+    values: np.ndarray, lengths: np.ndarray, clip_ids: np.ndarray, advice: str
+) -> None:
+    """Refuse (frames, dim) `values` of which one is not finite: it would be in every result.
+
+    Args:
+        values: of all clips, end to end.
+        lengths: (clips,) frames of each.
+        clip_ids: (clips,) str.
+        advice: where they come from and what to do.
+
+    Raises:
+        InputError: naming the first such clip.
+    """
+    bad = np.flatnonzero(~np.isfinite(values).all(1))
+    if bad.size:
+        clip = clip_ids[np.searchsorted(np.cumsum(lengths), bad[0], side="right")]
+        raise InputError(f"clip {clip}: {bad.size} frames are not finite, this one first; {advice}")
 
 
 def _read_info(schema: pa.Schema) -> dict[str, Any]:

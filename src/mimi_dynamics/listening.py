@@ -1,5 +1,6 @@
 """Sounds for people to listen to and to look at: one naming, one picture, for every stage."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,9 @@ def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
         for clip in clips:
             for sound, audio in clip.sounds.items():
                 name = f"{clip.name.replace('/', '-')}.{sound.replace(' ', '-')}.wav"
-                soundfile.write(folder / name, audio, SAMPLE_RATE, subtype="PCM_16")
+                wav = io.BytesIO()  # on a full disk libsndfile says no more than "System error"
+                soundfile.write(wav, audio, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+                (folder / name).write_bytes(wav.getvalue())
 
 
 def sounds_figure(clips: Sequence[Listening], title: str) -> Figure:

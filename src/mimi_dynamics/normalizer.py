@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.latents import Latents, read_latents
@@ -67,6 +66,8 @@ def fit_normalizer(latents: np.ndarray, dim: int) -> Normalizer:
         raise InputError(
             f"latents.dim = {dim}: must be below the {len(latents)} voiced train frames"
         )
+    from sklearn.decomposition import PCA  # 2 s to import, which every stage would wait
+
     pca = PCA(dim, svd_solver="covariance_eigh").fit(latents.astype(np.float64))
     return Normalizer(pca.mean_, pca.components_, np.sqrt(pca.explained_variance_))
 

@@ -5,7 +5,9 @@ One thread a job also makes results the same bits whatever the number of cores.
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -70,11 +72,29 @@ def run_parallel(
     with ProcessPoolExecutor(
         max_workers=workers,
         mp_context=context,
-        initializer=torch.set_num_threads,
-        initargs=(1,),
+        initializer=_start_worker,
     ) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         with tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress:
             for future in futures:
                 future.add_done_callback(lambda _: progress.update())
-            return [future.result() for future in futures]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:  # of a job that failed, or Ctrl-C: no more are started
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _start_worker() -> None:
+    """One thread; gone without a word on Ctrl-C, which goes to all, and with whoever started it."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A stage that is killed cannot tell its workers: they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -152,9 +152,11 @@ class CodecParams(Section):
 
 
 class EncodeParams(Section):
-    """How audio passes through the codec."""
+    """How audio passes through the codec, and on what machines."""
 
     batch_seconds: Positive
+    dtype: Literal["float32", "bfloat16"]
+    engine: Literal["local", "ray"]
 
 
 class LatentsParams(Section):

@@ -11,7 +11,7 @@ import torch
 from pyarrow.fs import LocalFileSystem
 
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.latents import SCHEMA, Latents
+from mimi_dynamics.latents import SCHEMA, Latents, check_finite
 from mimi_dynamics.normalizer import Normalizer, normalized_sequences
 from mimi_dynamics.sequences import Sequences
 
@@ -76,7 +76,11 @@ def _row_group(piece: ds.ParquetFileFragment) -> RowGroup:
 def read_groups(
     groups: Iterable[RowGroup], normalizer: Normalizer, voiced_range_db: float
 ) -> Sequences:
-    """Row groups as models see them; only one at a time is in memory as it was encoded."""
+    """Row groups as models see them; only one at a time is in memory as it was encoded.
+
+    Raises:
+        InputError: a number in them is not finite.
+    """
     pieces = [_read_group(group, normalizer, voiced_range_db) for group in groups]
     return Sequences(
         frames=torch.cat([piece.frames for piece in pieces]),
@@ -87,20 +91,23 @@ def read_groups(
 
 
 def _read_group(group: RowGroup, normalizer: Normalizer, voiced_range_db: float) -> Sequences:
-    table = group.read(["frames", "latent", "rms_db"]).combine_chunks()
+    table = group.read(["clip_id", "frames", "latent", "rms_db"]).combine_chunks()
     lengths = table["frames"].to_numpy().astype(np.int64)
     values, rms_db = (
         table[name].chunk(0).flatten().to_numpy(zero_copy_only=False)
         for name in ("latent", "rms_db")
     )
-    names = np.full(len(lengths), "")
+    values = values.reshape(-1, group.dim)
+    clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
+    for numbers in (values, rms_db[:, None]):
+        check_finite(numbers, lengths, clip_ids, f"{group.part}: run the stage encode again")
     latents = Latents(
-        values=values.reshape(-1, group.dim),
+        values=values,
         rms_db=rms_db,
         codes=np.zeros((0, 0), np.int16),
         lengths=lengths,
-        clip_ids=names,
-        voices=names,
+        clip_ids=clip_ids,
+        voices=np.full(len(lengths), ""),
         splits=np.full(len(lengths), group.split),
         info={},
     )

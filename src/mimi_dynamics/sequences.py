@@ -64,7 +64,10 @@ class Sequences:
         Raises:
             InputError: with how many there are in the split of the data called `name`.
         """
-        check_finite(self.select(split).frames, f"{split} ({name})")
+        finite = torch.isfinite(self.select(split).frames).all(1)
+        if not finite.all():
+            bad = int((~finite).sum())
+            raise InputError(f"{bad} of {len(finite)} frames of {split} ({name}) are not finite")
 
     def batches(
         self, split: str, horizon: int, warmup_frames: int, batch_frames: int, *, delta: bool
@@ -118,18 +121,6 @@ def in_new_order(batches: list[Batch] | BatchSource, generator: torch.Generator)
         return
     for index in torch.randperm(len(batches), generator=generator).tolist():
         yield batches[index]
-
-
-def check_finite(frames: Tensor, name: str) -> None:
-    """(frames, dim) must be numbers.
-
-    Raises:
-        InputError: with how many frames of `name` are not.
-    """
-    finite = torch.isfinite(frames).all(1)
-    if not finite.all():
-        bad = int((~finite).sum())
-        raise InputError(f"{bad} of {len(finite)} frames of {name} are not finite")
 
 
 def make_batches(

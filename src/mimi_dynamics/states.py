@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import atomic_path
-from mimi_dynamics.latents import Latents
+from mimi_dynamics.latents import Latents, check_finite
 from mimi_dynamics.rssm.parts import NOISE_FLOOR, moments
 from mimi_dynamics.sequences import Sequences
 
@@ -153,7 +153,7 @@ def read_states(path: Path) -> tuple[np.ndarray, np.ndarray]:
         (frames, dim) float32 states, and (clips,) the clips that they are of, in order.
 
     Raises:
-        InputError: there are none, or they are no states.
+        InputError: there are none, they are no states, or a number in them is not finite.
     """
     file = path / PART
     if not file.exists():
@@ -166,4 +166,7 @@ def read_states(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: not a folder of states: {' '.join(str(error).split())}"
         ) from error
     flat = np.concatenate([chunk.flatten().to_numpy() for chunk in table["z_dyn"].chunks])
-    return flat.reshape(-1, dim), np.array(table["clip_id"].to_pylist(), dtype=str)
+    states, clip_ids = flat.reshape(-1, dim), np.array(table["clip_id"].to_pylist(), dtype=str)
+    lengths = table["frames"].to_numpy()
+    check_finite(states, lengths, clip_ids, f"{path}: run the stage rssm again")
+    return states, clip_ids

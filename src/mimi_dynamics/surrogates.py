@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.sequences import Change, Sequences, plan_batches
+from mimi_dynamics.sequences import Sequences, plan_batches
 from mimi_dynamics.var import Var, fit_var
 
 LOUDNESS_BINS = 64
@@ -118,6 +118,14 @@ def _simulate(var: Var, lengths: np.ndarray, generator: torch.Generator) -> Tens
     return path[kept]
 
 
+def reorderings(real: Sequences, generator: torch.Generator) -> dict[str, Sequences]:
+    """The surrogates that are frames of `real` in another order, by name."""
+    return {
+        "shuffled": real.changed(shuffle, generator),
+        "permuted": real.changed(permute, generator),
+    }
+
+
 def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, Sequences]:
     """Every surrogate of `real` by name.
 
@@ -127,10 +135,7 @@ def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, 
         seed: of the permutations and the simulation.
     """
     generator = torch.Generator().manual_seed(seed)
+    reordered = reorderings(real, generator)
     process = linear_process(real, linear_order)
-    changes: dict[str, Change] = {
-        "shuffled": shuffle,
-        "permuted": permute,
-        "linear": partial(simulate_linear, process=process, at_once=real.at_once),
-    }
-    return {name: real.changed(change, generator) for name, change in changes.items()}
+    linear = partial(simulate_linear, process=process, at_once=real.at_once)
+    return reordered | {"linear": real.changed(linear, generator)}

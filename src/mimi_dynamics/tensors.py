@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from mimi_dynamics.files import atomic_path
 
@@ -19,7 +19,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata={"info": json.dumps(info, sort_keys=True)})
+        # Not `save_file`: its errors do not tell a full disk from others.
+        temporary.write_bytes(save(contiguous, {"info": json.dumps(info, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +41,19 @@ class DivergedError(InputError):
     """The training loss is not finite."""
 
 
+@contextmanager
+def diverging_named(training: str) -> Iterator[None]:
+    """Say which of several trainings it is that diverges: `training` names it, with its seed.
+
+    Raises:
+        DivergedError: with the name before what was said.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"{training}: {error}") from error
+
+
 def fit(
     model: nn.Module,
     train: list[Batch] | BatchSource,
@@ -65,7 +79,7 @@ def fit(
             far; it must not change them.
 
     Raises:
-        DivergedError: naming learning rate and epoch, if a training loss is not finite.
+        DivergedError: naming learning rate, epoch and step, if a training loss is not finite.
         InputError: if the device asked for is not there.
     """
     with placed(model, params.compute):
@@ -94,13 +108,13 @@ def _fit(
     best_loss, best_state = mean_loss(model, validation), _state(model)
     for epoch in range(params.epochs):
         model.train()
-        for batch in in_new_order(train, generator):
+        for step, batch in enumerate(in_new_order(train, generator), epoch * len(train)):
             loss = batch_loss(batch)
             whole = batch_loss.of_batch(loss)
             if not torch.isfinite(whole):
                 raise DivergedError(
-                    f"lr = {params.lr:g}: must be smaller, "
-                    f"the training loss is {whole.item()} in epoch {epoch}"
+                    f"lr = {params.lr:g}: must be smaller, the training loss is {whole.item()} "
+                    f"in epoch {epoch}, step {step} of {steps}"
                 )
             for optimizer in optimizers:
                 optimizer.zero_grad()

@@ -17,7 +17,7 @@ from mimi_dynamics.rssm.model import Objective, Rssm, RssmTraining
 from mimi_dynamics.rssm.training import RssmJob, encode_states, train_rssm
 from mimi_dynamics.sequences import Sequences, make_batches
 from mimi_dynamics.states import make_candidate
-from mimi_dynamics.training import TrainingParams, fit
+from mimi_dynamics.training import TrainingParams, diverging_named, fit
 from mimi_dynamics.var import fit_var
 
 
@@ -49,12 +49,14 @@ class OursJob:
 def train_ours(job: OursJob) -> Trained:
     """p(z_dyn,t+1 | z_dyn,≤t) on the states of a factorisation that is at hand or trained first."""
     settings = job.params.rssm.model_copy(update=job.changes)
-    rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
+    with diverging_named(f"ours, factorisation, seed {job.seed}"):
+        rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
     cost = rssm_cost(job, settings, rssm)
     states = encode_states(rssm, job.data)
     known = make_candidate("ours", job.data, states, rssm.shape.state_stride, job.seed).updates
     width = job.width or job.params.calm.dynamics_width
-    trained = train_density(known, job.params, width, seed_of(job.seed, "ours"), cost)
+    with diverging_named(f"ours, dynamics, seed {job.seed}"):
+        trained = train_density(known, job.params, width, seed_of(job.seed, "ours"), cost)
     generator = replace(trained.generator, render=rssm)
     return replace(
         trained, generator=generator, parameters=trained.parameters + parameters_of(rssm)
@@ -81,7 +83,8 @@ class PredictorJob:
 def train_predictor(job: PredictorJob) -> Trained:
     """p(x_t+1 | x_≤t)."""
     seed = seed_of(job.seed, "predictor")
-    return train_density(job.data, job.params, job.width, seed, Cost(0.0, 0, 0))
+    with diverging_named(f"predictor, seed {job.seed}"):
+        return train_density(job.data, job.params, job.width, seed, Cost(0.0, 0, 0))
 
 
 def train_density(known: Sequences, params: Params, width: int, seed: int, before: Cost) -> Trained:

@@ -20,7 +20,7 @@ from mimi_dynamics.calm.model import (
 )
 from mimi_dynamics.params import Params
 from mimi_dynamics.sequences import Batch, Sequences, make_batches
-from mimi_dynamics.training import TrainingParams, fit
+from mimi_dynamics.training import TrainingParams, diverging_named, fit
 
 HEAD_SETTINGS = ("adaptive_weight", "tangent_normalisation", "tangent_warmup", "time_proposal")
 
@@ -138,14 +138,9 @@ def train_calm(job: CalmJob) -> Trained:
     training = CalmTraining(make_calm(shape, *moments(job.data)), epochs * len(train))
     recorder = Recorder(epochs, epoch_flops(training, train))
     generator = torch.Generator().manual_seed(seed)
-    fit(
-        training,
-        train,
-        validation,
-        TrainingParams(settings.lr, epochs),
-        generator,
-        after_epoch=recorder,
-    )
+    of = TrainingParams(settings.lr, epochs)
+    with diverging_named(f"calm, seed {job.seed}"):
+        fit(training, train, validation, of, generator, after_epoch=recorder)
     prefix = "model."
     return Trained(
         generator=Generator(training.model.eval(), job.data),

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from mimi_dynamics.corpora.debian import apt_download, unpack_deb
-from mimi_dynamics.corpora.fetching import download, fetch_corpus, from_mirror, unpack
+from mimi_dynamics.corpora.fetching import discard, download, fetch_corpus, from_mirror, unpack
 from mimi_dynamics.corpora.recording import Recording
 from mimi_dynamics.errors import InputError
 
@@ -73,12 +73,12 @@ def _checked(language: str, folder: Path, archive: Path) -> list[str]:
             continue
         path = folder.parent / name
         if not path.is_file():
-            raise InputError(f"{archive}: {name} is missing; delete or replace the archive")
+            raise InputError(f"{archive}: {name} is missing; {discard(archive)}")
         found = sha256(path.read_bytes()).hexdigest()
         if found != pinned:
             raise InputError(
                 f"{archive}: {name} has sha256 {found[:12]}…, must be {pinned[:12]}…; "
-                "delete or replace the archive"
+                f"{discard(archive)}"
             )
         names.append(name)
     return names

@@ -8,7 +8,14 @@ from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
-from mimi_dynamics.corpora.fetching import FetchError, download, fetch_corpus, from_mirror, unpack
+from mimi_dynamics.corpora.fetching import (
+    FetchError,
+    discard,
+    download,
+    fetch_corpus,
+    from_mirror,
+    unpack,
+)
 from mimi_dynamics.corpora.recording import Recording, printable
 
 CORPUS = "librispeech"
@@ -61,7 +68,7 @@ def _download(subset: str) -> Path:
         found = file_digest(file, "sha256").hexdigest()
     if found != SUMS[subset]:
         raise FetchError(
-            f"{archive} has sha256 {found[:12]}…, must be {SUMS[subset][:12]}…; delete it"
+            f"{archive} has sha256 {found[:12]}…, must be {SUMS[subset][:12]}…; {discard(archive)}"
         )
     return archive
 

@@ -20,7 +20,7 @@ from mimi_dynamics.estimation import EVALUATED_SPLITS
 from mimi_dynamics.params import PredictParams
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.sequences import Batch, Sequences, make_batches
-from mimi_dynamics.training import TrainingParams, fit, losses
+from mimi_dynamics.training import TrainingParams, diverging_named, fit, losses
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ def train(job: Job) -> Trained:
     torch.manual_seed(zlib.crc32(f"{job.seed} {subject.name} dropout".encode()))
     optimizers = partial(make_optimizers, table_lr=settings.table_lr)
     training = TrainingParams(settings.lr, settings.epochs)
-    fit(model, learned, validation, training, generator, optimizers)
+    with diverging_named(f"{subject.name}, {job.variant}, seed {job.seed}"):
+        fit(model, learned, validation, training, generator, optimizers)
 
     scores: dict[str, np.ndarray] = {}
     knocked_out: dict[str, np.ndarray] = {}

@@ -33,10 +33,14 @@ def rssm_figure(points: pd.DataFrame, course: pd.DataFrame, title: str) -> Figur
         title: over all.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(12, 5.6), layout="constrained")
+        dims = points["state_dim"].unique()
+        figure = Figure(figsize=(5 + 7 * len(dims), 5.6), layout="constrained")
         figure.suptitle(title, fontsize=12)
-        left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
-        _frontier(left.subplots(), points)
+        left, right = figure.subfigures(1, 2, width_ratios=[3 * len(dims), 2])
+        panels = left.subplots(1, len(dims), sharey=True, squeeze=False)[0]
+        for axes, dim in zip(panels, dims, strict=True):
+            _frontier(axes, points[points["state_dim"] == dim])
+            axes.set_ylim(0, 1.45 * points["ease"].max())  # room for the legend
         top, bottom = right.subplots(2, 1, sharex=True)
         _course(top, course, "kl_over_budget", "KL / budget")
         top.axhline(1, color="#222222", lw=0.8, ls=":")
@@ -48,19 +52,19 @@ def rssm_figure(points: pd.DataFrame, course: pd.DataFrame, title: str) -> Figur
 
 
 def _frontier(axes: Axes, points: pd.DataFrame) -> None:
-    for dim, group in points.groupby("state_dim"):
-        rivals, states = (group[group["kind"] == kind] for kind in ("rival", "state"))
-        _envelope(axes, rivals, f"as easy as rivals get, at {dim} dimensions")
-        for _, row in rivals.iterrows():
-            raw = row["candidate"] == "raw"
-            _mark(axes, row, RAW if raw else RIVAL, "s", RIVAL_LABELS[row["candidate"]])
-        texts = []
-        for _, row in states.iterrows():
-            budget = row["candidate"].removeprefix("budget").replace("p", ".")
-            note = ", collapsed" if row["collapsed"] else ", chosen" if row["chosen"] else ""
-            _mark(axes, row, STATE, "X" if row["collapsed"] else "o", "")
-            texts.append((row["ease"], row["fidelity"], f"{budget} nats{note}"))
-        _column(axes, texts, 0.035 * points["ease"].max())
+    rivals, states = (points[points["kind"] == kind] for kind in ("rival", "state"))
+    dim = points["state_dim"].iloc[0]
+    _envelope(axes, rivals, f"as easy as rivals get, at {dim} dimensions")
+    for _, row in rivals.iterrows():
+        raw = row["candidate"] == "raw"
+        _mark(axes, row, RAW if raw else RIVAL, "s", RIVAL_LABELS[row["candidate"]])
+    texts = []
+    for _, row in states.iterrows():
+        budget = row["candidate"].removeprefix("budget").replace("p", ".")
+        note = ", collapsed" if row["collapsed"] else ", chosen" if row["chosen"] else ""
+        _mark(axes, row, STATE, "X" if row["collapsed"] else "o", "")
+        texts.append((row["ease"], row["fidelity"], f"{budget} nats{note}"))
+    _column(axes, texts, 0.035 * points["ease"].max())
     axes.plot([], [], "o", color=STATE, label="learned state z_dyn, by budget of z_rec")
     if points["collapsed"].any():
         axes.plot([], [], "X", color=STATE, label="the same, collapsed")
@@ -68,7 +72,6 @@ def _frontier(axes: Axes, points: pd.DataFrame) -> None:
     axes.plot(known["fidelity"], known["shuffled_ease"], "_", color="#222222", ms=14, mew=2)
     axes.plot([], [], "_", color="#222222", ms=10, mew=2, label=SHUFFLED_LABEL)
     axes.set_xlim(0, 1.1)
-    axes.set_ylim(0, 1.45 * points["ease"].max())  # room for the legend
     axes.set_xlabel("fidelity: R² of x read from it")
     axes.set_ylabel("ease: gain over the gain if all but the noise floor were known")
     axes.legend(frameon=False, loc="upper left", fontsize=9)
@@ -103,11 +106,14 @@ def _envelope(axes: Axes, rivals: pd.DataFrame, label: str) -> None:
     axes.plot(grid, heights, color=RIVAL, lw=1, ls="--", label=label)
 
 
-def _course(axes: Axes, course: pd.DataFrame, name: str, label: str) -> None:
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, course["model"].nunique()))
-    groups = course.groupby("model", sort=False)
-    for (_, rows), colour in zip(groups, colours, strict=True):
+def _course(axes: Axes, course: pd.DataFrame, name: str, title: str) -> None:
+    budgets = sorted(course["budget"].unique())
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(budgets)))
+    colours, named = dict(zip(budgets, shades, strict=True)), set()
+    for _, rows in course.groupby("model", sort=False):
         budget = rows["budget"].iloc[0]
-        axes.plot(rows["step"], rows[name], color=colour, lw=1.2, label=f"{budget:g}")
+        label = f"_{budget:g}" if budget in named else f"{budget:g}"  # in the legend once
+        axes.plot(rows["step"], rows[name], color=colours[budget], lw=1.2, label=label)
+        named.add(budget)
     axes.set_yscale("log")
-    axes.set_ylabel(label)
+    axes.set_ylabel(title)

@@ -1,0 +1,59 @@
+"""What the machine itself can do, measured like what is compared with it; the page of results."""
+
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from mimi_dynamics.files import write_text
+from mimi_dynamics.parallel import available_cores, one_thread_each
+
+PAGE = Path("docs/performance.md")
+MATRIX_ROWS = 2048
+COPIED_BYTES = 1 << 27  # beyond any cache
+SECONDS = 0.4  # of each measurement
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of large matrix products, one thread on every core."""
+    size = MATRIX_ROWS, MATRIX_ROWS
+    rates = _on_every_core(lambda: torch.randn(size).to(dtype), lambda a: torch.mm(a, a))
+    return 2 * MATRIX_ROWS**3 * rates
+
+
+def copy_rate() -> float:
+    """Bytes a second read and written again, one thread on every core."""
+    return COPIED_BYTES * _on_every_core(
+        lambda: torch.zeros(2, COPIED_BYTES // 4), lambda a: a[0].copy_(a[1])
+    )
+
+
+def write_section(title: str, text: str) -> None:
+    """Put `text` under `title` in docs/performance.md, in place of what was there."""
+    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n\n"
+    section = f"## {title}\n\n{text.strip()}\n\n"
+    found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    page = page.replace(found[0], section) if found else page + section
+    write_text(PAGE, page.rstrip() + "\n")
+
+
+def _on_every_core(
+    make: Callable[[], torch.Tensor], work: Callable[[torch.Tensor], torch.Tensor]
+) -> float:
+    """How often a second `work` is done, by all cores together."""
+
+    def rate(_: int) -> float:
+        value = make()
+        work(value)
+        start, times = time.perf_counter(), 0
+        while time.perf_counter() - start < SECONDS:
+            work(value)
+            times += 1
+        return times / (time.perf_counter() - start)
+
+    cores = available_cores()
+    with one_thread_each(), ThreadPoolExecutor(cores) as pool:
+        return sum(pool.map(rate, range(cores)))

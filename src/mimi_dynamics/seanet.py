@@ -1,0 +1,86 @@
+"""moshi's SEANet encoder as plain matrix products: the same sums in less time on a processor.
+
+In rows of channels, one for each step, a causal convolution with stride s is a sum of kernel / s
+products of matrices that are in memory as they stand: s rows in a line are one row of s * channels
+numbers. Biases, residuals and paddings come for free, as what products are added to.
+"""
+
+import torch
+from moshi.modules.seanet import SEANetEncoder, SEANetResnetBlock
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MatrixEncoder(nn.Module):
+    """What a `SEANetEncoder` is without streaming, its weights taken over."""
+
+    def __init__(self, encoder: SEANetEncoder) -> None:
+        """Take the weights of `encoder`, whose kernels must be multiples of their strides."""
+        super().__init__()
+        first, *layers, _, last = encoder.model
+        blocks = [layer for layer in layers if isinstance(layer, SEANetResnetBlock)]
+        downs = [layer for layer in layers if hasattr(layer, "conv")]
+        self.first = MatrixConv(first.conv.conv)
+        self.inner = nn.ModuleList(MatrixConv(block.block[1].conv.conv) for block in blocks)
+        self.outer = nn.ModuleList(MatrixConv(block.block[3].conv.conv) for block in blocks)
+        self.downs = nn.ModuleList(MatrixConv(layer.conv.conv) for layer in (*downs, last))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Give (clips, dim, steps) of `audio` (clips, 1, samples), samples a multiple of 960."""
+        return torch.stack([self._encode(clip) for clip in audio[:, 0]]).transpose(1, 2)
+
+    def _encode(self, clip: Tensor) -> Tensor:
+        padded = functional.pad(clip, (self.first.padding, 0))
+        windows = padded.unfold(0, self.first.padding + 1, 1)  # of one channel: no use as rows
+        x = self.downs[0].room_for(len(clip))
+        stream = x[self.downs[0].padding :]
+        torch.addmm(self.first.bias, windows, torch.cat(list(self.first.taps)), out=stream)
+        for number, down in enumerate(self.downs[:-1]):
+            inner, outer = self.inner[number], self.outer[number]
+            hidden = inner(functional.elu(x[down.padding - inner.padding :]))
+            outer.add_to(stream, functional.elu_(hidden))
+            after = self.downs[number + 1]
+            x, before = after.room_for(len(stream) // down.stride), functional.elu_(x)
+            stream = x[after.padding :]
+            down.add_to(stream, before)
+        return self.downs[-1](functional.elu_(x))
+
+
+class MatrixConv(nn.Module):
+    """A causal convolution of rows.
+
+    Attributes:
+        taps: kernel / stride matrices (stride * inputs, outputs).
+        bias: (outputs,).
+        stride: in rows.
+        padding: rows of zeros that it needs before the first.
+    """
+
+    def __init__(self, conv: nn.Conv1d) -> None:
+        """Take the weights of `conv`."""
+        super().__init__()
+        outputs, inputs, kernel = conv.weight.shape
+        self.stride = conv.stride[0]
+        self.padding = kernel - self.stride
+        taps = conv.weight.permute(2, 1, 0).reshape(-1, self.stride * inputs, outputs)
+        self.taps = nn.ParameterList(nn.Parameter(tap.contiguous(), False) for tap in taps)
+        self.bias = conv.bias
+
+    def room_for(self, rows: int) -> Tensor:
+        """Zeros to put as many rows into, below the padding."""
+        inputs = self.taps[0].shape[0] // self.stride
+        return torch.zeros(self.padding + rows, inputs, dtype=self.bias.dtype)
+
+    def forward(self, padded: Tensor) -> Tensor:
+        """Give (rows / stride, outputs) of (padding + rows, inputs)."""
+        rows = (len(padded) - self.padding) // self.stride
+        out = torch.zeros(rows, len(self.bias), dtype=padded.dtype)
+        self.add_to(out, padded)
+        return out
+
+    def add_to(self, out: Tensor, padded: Tensor) -> None:
+        """Add the result to `out`, in place."""
+        rows = padded.view(-1, self.taps[0].shape[0])
+        out += self.bias
+        for number, tap in enumerate(self.taps):
+            out.addmm_(rows[number : number + len(out)], tap)
