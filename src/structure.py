@@ -1,8 +1,8 @@
 """What kind of structure does the predictor find: how much past, how much capacity, and where?
 
-Fits the density of `predict` with less and less past, with fewer and fewer hidden units, and to
-frames that keep the course of loudness only; takes the gain apart by principal component, and
-weighs each by what it does to the decoded sound.
+Fits the density of `predict` that comes apart by principal component: with less and less past, with
+fewer and fewer hidden units, and to frames that keep the course of loudness only; and weighs the
+gain of each component by what it does to the decoded sound.
 
     python src/structure.py      (or: dvc repro structure)
 
@@ -29,7 +29,7 @@ from mimi_dynamics.stage import run_stage
 from mimi_dynamics.structure_figures import structure_figure
 from mimi_dynamics.surrogates import keep_loudness
 
-BY_COMPONENT = "autoregressive"  # the head whose density falls apart by coordinate
+HEAD = "autoregressive"  # without the layer of `flow`, which mixes components
 
 
 def structure(params: Params) -> None:
@@ -38,10 +38,10 @@ def structure(params: Params) -> None:
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
     settings = params.predict, params.seed
-    template = Fit("real", real, params.head, params.horizon, *settings, compute=params.compute)
+    template = Fit("real", real, HEAD, params.horizon, *settings, compute=params.compute)
     check_horizon(template)
     jobs = variants(template, params) | {"loudness": with_loudness_only(template, latents)}
-    fits = fit_many([*jobs.values(), replace(template, head=BY_COMPONENT)])
+    fits = fit_many(list(jobs.values()))
 
     effects = component_effects(
         load_codec(params.codec), normalizer, latents, params.structure.listen_clips, params.seed
@@ -51,7 +51,7 @@ def structure(params: Params) -> None:
         bootstrap = clip_bootstrap(real, split, params.predict.bootstrap_samples, params.seed)
         rows = {name: job.sequences for name, job in jobs.items()}
         gains = Gains(template, rows, fits, split, bootstrap)
-        by_component = component_gains(replace(template, head=BY_COMPONENT), fits, split)
+        by_component = component_gains(template, fits, split)
         clip = gains.scored["real"].clip
         found = summarise(gains, params)
         found |= effect_metrics(by_component, effects, clip, bootstrap)
@@ -61,7 +61,7 @@ def structure(params: Params) -> None:
 
 
 def variants(template: Fit, params: Params) -> dict[str, Fit]:
-    """The fit of `predict`, and the same with less past or less capacity, by name."""
+    """The fit with all of both, and the same with less past or less capacity, by name."""
     fits = {"real": template}
     for name, setting, values in (
         ("context", "context_frames", params.structure.contexts),
@@ -83,12 +83,12 @@ def with_loudness_only(template: Fit, latents: Latents) -> Fit:
 
 def summarise(gains: Gains, params: Params) -> dict[str, object]:
     """All that `metrics/structure.json` says of one split, but for the components."""
-    settings, head, name = params.structure, params.head, "gain_nats_per_dim"
-    whole = gains.gain("real", head)
-    loudness = gains.gain("loudness", head)
+    settings, name = params.structure, "gain_nats_per_dim"
+    whole = gains.gain("real", HEAD)
+    loudness = gains.gain("loudness", HEAD)
 
     def beside_whole(row: str) -> dict[str, float]:
-        gain = gains.gain(row, head)
+        gain = gains.gain(row, HEAD)
         return gain.metrics(name) | (gain / whole).metrics("share")
 
     contexts = {f"c{frames:02d}": f"context {frames}" for frames in settings.contexts}
@@ -98,8 +98,8 @@ def summarise(gains: Gains, params: Params) -> dict[str, object]:
     return {
         "context": {key: beside_whole(row) for key, row in contexts.items()},
         "width": {f"w{width:03d}": beside_whole(widths[width]) for width in sorted(widths)},
-        "voiced": gains.gain("real", head, frames="voiced").metrics(name),
-        "silent": gains.gain("real", head, frames="silent").metrics(name),
+        "voiced": gains.gain("real", HEAD, frames="voiced").metrics(name),
+        "silent": gains.gain("real", HEAD, frames="silent").metrics(name),
         "loudness_only": loudness.metrics(name),
         "beyond_loudness": (whole - loudness).metrics(name),
     }

@@ -25,7 +25,7 @@ from mimi_dynamics.sequences import scored_frames, thin
 # Of a longer split every second, third, ... frame is taken: cost stays bounded on a large corpus,
 # and an interval over clips hardly widens.
 MEMORY_FRAMES = 100_000  # of train
-SCORED_FRAMES = 5_500  # of any other split
+SCORED_FRAMES = 3_000  # of any other split
 
 
 class Moments(NamedTuple):
