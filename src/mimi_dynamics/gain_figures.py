@@ -49,6 +49,7 @@ def gains_figure(table: Mapping[str, Mapping[str, float]], title: str) -> Figure
         label = "½ ln 2: what Gaussian noise gives for free"
         right.axhline(HALF_LN_2, color="#b03030", lw=1.2, ls="--", label=label)
         right.legend(loc="upper right", frameon=False, labelcolor="#b03030")
+        right.set_ylim(top=1.1 * right.get_ylim()[1])  # room for the legend above the highest bar
         left.set_ylabel("gain over not knowing the past, nats per dimension")
     return figure
 

@@ -1,0 +1,188 @@
+r"""What each stage of the pipeline costs, at the default corpus or at several times as much speech.
+
+Runs the stages of dvc.yaml one after the other, as `dvc repro` would, in a clone of the last commit
+under runs/, and watches each with all its workers: seconds, how busy the cores were, most memory.
+
+    .venv/bin/python benchmarks/pipeline.py                        # every stage, 20 minutes
+    .venv/bin/python benchmarks/pipeline.py --times 1 3 10 --stages ingest encode normalize \
+        predict -S predict.heads=[gaussian] -S predict.epochs=1 -S predict.pretrain_epochs=1
+
+For more speech, clips of data/audio/ are repeated, each time with another length cut off their
+start. Prints a section, which --write puts into docs/performance.md.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import soundfile
+from ruamel.yaml import YAML
+from tqdm import tqdm
+
+from machine import write_section
+
+CLONE = Path("runs/pipeline")
+LOOK_SECONDS = 0.5
+LONGEST_CUT = 0.5  # seconds off the start of a clip
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one stage with all its workers.
+
+    Attributes:
+        seconds: by the clock.
+        busy: seconds of all processors.
+        memory: bytes at most, pages shared between processes counted once.
+    """
+
+    seconds: float
+    busy: float
+    memory: int
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, nargs="+", default=[1], help="as much speech")
+    parser.add_argument("--stages", nargs="+", help="of dvc.yaml; all but codec if left out")
+    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    arguments = parser.parse_args()
+    found = {times: run(times, arguments.stages, arguments.settings) for times in arguments.times}
+    several = len(arguments.times) > 1
+    text = table(found, [word for word in sys.argv[1:] if word != "--write"])
+    print(text)
+    if arguments.write:
+        write_section("Growth" if several else "The pipeline by stage", text)
+
+
+def run(times: int, stages: list[str] | None, settings: list[str]) -> dict[str, Cost]:
+    """The cost of each stage with so many times the default speech."""
+    shutil.rmtree(CLONE, ignore_errors=True)
+    subprocess.run(["git", "clone", "--quiet", ".", CLONE], check=True)
+    (CLONE / "runs").mkdir()
+    (CLONE / "runs/downloads").symlink_to(Path("runs/downloads").resolve())
+    if times > 1:
+        folder = repeat_speech(times)
+        settings = [*settings, "ingest.corpora=[folder]", f"ingest.folder.path={folder}"]
+    set_params(CLONE / "params.yaml", settings)
+    pipeline = YAML(typ="safe", pure=True).load(CLONE / "dvc.yaml")["stages"]
+    found = {}
+    for name, command in commands(pipeline, CLONE / "params.yaml"):
+        if name.split("@")[0] in (stages or pipeline) and name != "codec":
+            found[name] = watch(command)
+            print(f"{times} x {name}: {found[name].seconds:.0f} s", file=sys.stderr, flush=True)
+    found["disk"] = Cost(0, 0, bytes_below(CLONE / "data"))
+    return found
+
+
+def repeat_speech(times: int) -> Path:
+    """A folder of the default corpus's clips, each so many times."""
+    folder = (CLONE / "speech").resolve()
+    draw = random.Random(0)
+    for path in tqdm(sorted(Path("data/audio").rglob("*.flac")), "repeat", unit="clip"):
+        audio, rate = soundfile.read(path, dtype="int16")
+        voice, *rest = path.relative_to("data/audio").with_suffix("").parts
+        for copy in range(times):
+            target = folder / voice / f"{'-'.join(rest)}-{copy}.flac"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cut = int(draw.random() * LONGEST_CUT * rate) if copy else 0
+            soundfile.write(target, audio[cut:], rate)
+    return folder
+
+
+def set_params(path: Path, settings: list[str]) -> None:
+    """Change settings as `dvc exp run -S` does."""
+    yaml = YAML()
+    params = yaml.load(path)
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        *sections, name = key.split(".")
+        target = params
+        for section in sections:
+            target = target[section]
+        target[name] = YAML(typ="safe").load(value)
+    yaml.dump(params, path)
+
+
+def commands(pipeline: dict, params: Path) -> list[tuple[str, str]]:
+    """Name and command of every stage in the order of dvc.yaml, one for each item of a matrix."""
+    horizons = YAML(typ="safe").load(params)["horizons"]
+    found = []
+    for name, stage in pipeline.items():
+        if "matrix" in stage:
+            command = stage["cmd"].replace("${item.frames}", "{}")
+            found += [(f"{name}@{k}", command.format(k)) for k in horizons]
+        else:
+            found.append((name, stage["cmd"]))
+    return found
+
+
+def watch(command: str) -> Cost:
+    """Run a command in the clone, and look at it and its children until it ends."""
+    environment = os.environ | {"PATH": f"{Path('.venv/bin').resolve()}:{os.environ['PATH']}"}
+    start, busy, memory = time.monotonic(), 0.0, 0
+    with subprocess.Popen(command.split(), cwd=CLONE, env=environment) as process:
+        while process.poll() is None:
+            used, held = look(process.pid)
+            busy, memory = max(busy, used), max(memory, held)
+            time.sleep(LOOK_SECONDS)
+    if process.returncode:
+        sys.exit(f"pipeline: error: {command} failed")
+    return Cost(time.monotonic() - start, busy, memory)
+
+
+def look(pid: int) -> tuple[float, int]:
+    """Seconds of processors so far, and bytes held now, of a process and all below it."""
+    used, held = 0.0, 0
+    try:
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            times = process.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+            held += process.memory_full_info().pss
+    except psutil.Error:  # ended meanwhile
+        pass
+    return used, held
+
+
+def bytes_below(folder: Path) -> int:
+    """Of all files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def table(found: dict[int, dict[str, Cost]], words: list[str]) -> str:
+    """What was found, as text."""
+    cores = len(os.sched_getaffinity(0))
+    lines = [
+        f"By `{' '.join(['.venv/bin/python benchmarks/pipeline.py', *words])} --write` on {cores}",
+        "cores: seconds, how many cores were busy, most memory in GiB.",
+        "",
+        "| stage | " + " | ".join(f"{times} × the default corpus" for times in found) + " |",
+        "|---|" + "---|" * len(found),
+    ]
+    names = [name for name in next(iter(found.values())) if name != "disk"]
+    for name in names:
+        cells = [
+            f"{c.seconds:.0f} s, {c.busy / c.seconds:.1f}, {c.memory / GIB:.2f}"
+            for c in (costs[name] for costs in found.values())
+        ]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    sums = [sum(costs[name].seconds for name in names) for costs in found.values()]
+    lines.append("| together | " + " | ".join(f"{total:.0f} s" for total in sums) + " |")
+    disk = [f"{costs['disk'].memory / GIB:.2f} GiB" for costs in found.values()]
+    lines.append("| `data/` on disk | " + " | ".join(disk) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
