@@ -102,8 +102,8 @@ def repeat_speech(times: int) -> Path:
 
 def set_params(path: Path, settings: list[str]) -> None:
     """Change settings as `dvc exp run -S` does."""
-    yaml = YAML()
-    params = yaml.load(path)
+    round_trip = YAML()
+    params = round_trip.load(path)
     for setting in settings:
         key, _, value = setting.partition("=")
         *sections, name = key.split(".")
@@ -111,7 +111,7 @@ def set_params(path: Path, settings: list[str]) -> None:
         for section in sections:
             target = target[section]
         target[name] = YAML(typ="safe").load(value)
-    yaml.dump(params, path)
+    round_trip.dump(params, path)
 
 
 def commands(pipeline: dict, params: Path) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ those of an untrained encoder of the same shape, and for log-mel frames that sha
     python src/encoders.py       (or: dvc repro encoders)
 
 Reads data/manifest.parquet, data/audio/ and data/latents/.
-Writes data/untrained/, metrics/encoders.json, plots/encoders.csv and plots/encoders.png.
+Writes metrics/encoders.json, plots/encoders.csv and plots/encoders.png.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ from mimi_dynamics.encoder_measures import (
 from mimi_dynamics.encoding import encode_corpus, read_clip
 from mimi_dynamics.estimation import FLOOR, Fit, evaluated_splits
 from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
+from mimi_dynamics.files import remove, write_metrics, write_text
 from mimi_dynamics.gains import Gains, clip_bootstrap, fit_many
 from mimi_dynamics.latents import Latents, read_latents
 from mimi_dynamics.normalizer import (
@@ -44,18 +44,16 @@ from mimi_dynamics.spectral import log_mel_frames
 from mimi_dynamics.stage import run_stage
 from mimi_dynamics.surrogates import shuffle
 
-UNTRAINED = Path("data/untrained")
+WORK = Path("runs/encoders")  # of what is encoded for this stage alone
 
 
 def encoders(params: Params) -> None:
     """Run the stage."""
     manifest = pd.read_parquet("data/manifest.parquet")
     latents = read_latents(Path("data/latents"))
-    untrained = untrained_codec(params.codec, params.seed)
-    encode_corpus(untrained, manifest, UNTRAINED, params.encode, Path("runs/encoders"))
     sources = {
         "trained": latents,
-        "untrained": read_latents(UNTRAINED),
+        "untrained": untrained_latents(manifest, params),
         "log_mel": log_mel_latents(latents, manifest),
     }
     data = {name: whitened(of, params) for name, of in sources.items()}
@@ -67,6 +65,15 @@ def encoders(params: Params) -> None:
             metrics[name] |= found if split == "test" else {split: found}
     write_metrics(Path("metrics/encoders.json"), metrics)
     write_plots(metrics)
+
+
+def untrained_latents(manifest: pd.DataFrame, params: Params) -> Latents:
+    """Of the same clips, by an encoder of the codec's shape with its first weights."""
+    codec = untrained_codec(params.codec, params.seed)
+    encode_corpus(codec, manifest, WORK / "latents", params.encode, WORK / "shards")
+    found = read_latents(WORK / "latents")
+    remove(WORK)
+    return found
 
 
 def log_mel_latents(latents: Latents, manifest: pd.DataFrame) -> Latents:

@@ -1,6 +1,7 @@
 """Every wrong setting ends in one line that names the key, its value and what is allowed."""
 
 import copy
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_exponents_are_numbers(tmp_path: Path, number: str) -> None:
     """DVC writes 1e-05 where a user sets 0.00001."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     file = tmp_path / "params.yaml"
-    changed = text.replace("  lr: 0.004\n", f"  lr: {number}\n")
+    changed = re.sub(r"(\npredict:.*?\n  lr:) \S+", rf"\1 {number}", text, flags=re.DOTALL)
     assert changed != text
     file.write_text(changed, encoding="utf-8")
     assert load_params(file).predict.lr == 1e-5
