@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.codec import load_codec
 from mimi_dynamics.encoding import choose_evenly, read_clip
@@ -22,6 +23,7 @@ from mimi_dynamics.estimation import EVALUATED_SPLITS
 from mimi_dynamics.figures import save_figure
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.listening import Listening, write_sounds
+from mimi_dynamics.parallel import one_thread_each
 from mimi_dynamics.params import Params
 from mimi_dynamics.reconstruct_figure import WAYS, reconstruct_figure
 from mimi_dynamics.reconstruction import (
@@ -42,7 +44,8 @@ def reconstruct(params: Params) -> None:
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet("data/manifest.parquet")
     codec = load_codec(params.codec)
-    spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)
+    with one_thread_each(), threadpool_limits(1):  # the same sums on any number of cores
+        spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)
     metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}
     for split in [name for name in EVALUATED_SPLITS if (manifest["split"] == name).any()]:
         paths = choose(manifest, split, settings.clips)
@@ -59,7 +62,8 @@ def reconstruct(params: Params) -> None:
     sounds = []
     for path in choose(manifest, "test", settings.listen_clips):
         audio = read_clip(path)
-        found = reconstruct_clip(codec, spectral, audio)
+        with one_thread_each(), threadpool_limits(1):
+            found = reconstruct_clip(codec, spectral, audio)
         named = {WAYS[way].split(",")[0]: sound for way, sound in found.items()}
         sounds.append(Listening(path.stem, 0, {"recorded": audio, **named}))
     write_sounds(sounds, SOUNDS_TITLE, Path("data/reconstruct"))

@@ -1,8 +1,9 @@
 """Kill the pipeline at random moments, start it again, and compare with one that nothing disturbed.
 
-Runs the small pipeline of `test_pipeline.py` once in peace and once with SIGKILL to its whole
-process group, again and again; where it gets through, a stage drawn at random is forced. In the
-end every output (`dvc.lock` has the hashes of all) must be that of the undisturbed run.
+Runs the small pipeline of `test_pipeline.py` once in peace, on one core, and once on all cores with
+SIGKILL to its whole process group, again and again; where it gets through, a stage drawn at random
+is forced. In the end every output (`dvc.lock` has the hashes of all) must be that of the
+undisturbed run: neither kills nor the number of cores leave a trace.
 
     PYTHONPATH=src .venv/bin/python -m tests.kill_harness --kills 50 --seed 0
 """

@@ -1,8 +1,12 @@
 """Where the gain lives: by principal component, and by what each component does to the sound."""
 
+from functools import partial
+from itertools import chain
+from operator import call
+
 import numpy as np
 import torch
-from tqdm import tqdm
+from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.codec import Codec
 from mimi_dynamics.codec_losses import log_mel_distance
@@ -10,6 +14,7 @@ from mimi_dynamics.estimation import Fit, batches_of
 from mimi_dynamics.gains import Fits
 from mimi_dynamics.latents import Latents
 from mimi_dynamics.normalizer import Normalizer
+from mimi_dynamics.parallel import available_cores, run_parallel
 from mimi_dynamics.predictor import Predictor
 from mimi_dynamics.scoring import ClipBootstrap
 
@@ -54,23 +59,46 @@ def component_effects(
         clips: how many of the test split to decode, evenly spaced.
         seed: of the shuffling.
     """
-    rng = np.random.default_rng(seed)
-    starts = np.cumsum(latents.lengths) - latents.lengths
-    ends = starts + np.minimum(latents.lengths, LISTENED_FRAMES)
     of_test = np.flatnonzero(latents.splits == "test")
     chosen = of_test[np.unique(np.linspace(0, len(of_test) - 1, clips).astype(int))]
-    distances = []
-    for clip in tqdm(chosen, desc="listen", unit="clip", disable=None):
-        kept = normalizer.normalize(latents.values[starts[clip] : ends[clip]])
-        dim = kept.shape[1]
-        versions = np.repeat(kept[None], dim + 1, 0)  # the last one stays whole
-        for component in range(dim):
-            versions[component, :, component] = rng.permutation(kept[:, component])
-        restored = np.stack([normalizer.restore(version) for version in versions])
-        with torch.no_grad():
-            *changed, whole = codec.decode(torch.from_numpy(restored))
-        distances.append([log_mel_distance(audio[None], whole[None]).item() for audio in changed])
-    return np.mean(distances, 0)
+    starts = np.cumsum(latents.lengths) - latents.lengths
+    frames = [
+        latents.values[starts[clip] : starts[clip] + min(latents.lengths[clip], LISTENED_FRAMES)]
+        for clip in chosen
+    ]
+    rngs = np.random.default_rng(seed).spawn(len(chosen))
+    cores = available_cores()
+    jobs = [
+        partial(_effects, codec, normalizer, frames[core::cores], rngs[core::cores])
+        for core in range(min(cores, len(chosen)))
+    ]
+    found = chain.from_iterable(run_parallel(call, jobs, "listen"))
+    return np.mean(sorted(found), 0)  # in one order, however the clips were shared out
+
+
+def _effects(
+    codec: Codec, normalizer: Normalizer, clips: list[np.ndarray], rngs: list[np.random.Generator]
+) -> list[list[float]]:
+    """By clip, the distance for each component."""
+    with threadpool_limits(1):  # numpy's; the same sums on any number of cores
+        return [
+            _effects_in_clip(codec, normalizer, clip, rng)
+            for clip, rng in zip(clips, rngs, strict=True)
+        ]
+
+
+def _effects_in_clip(
+    codec: Codec, normalizer: Normalizer, latents: np.ndarray, rng: np.random.Generator
+) -> list[float]:
+    kept = normalizer.normalize(latents)
+    dim = kept.shape[1]
+    versions = np.repeat(kept[None], dim + 1, 0)  # the last one stays whole
+    for component in range(dim):
+        versions[component, :, component] = rng.permutation(kept[:, component])
+    restored = np.stack([normalizer.restore(version) for version in versions])
+    with torch.no_grad():
+        *changed, whole = codec.decode(torch.from_numpy(restored))
+    return [log_mel_distance(audio[None], whole[None]).item() for audio in changed]
 
 
 def effect_metrics(

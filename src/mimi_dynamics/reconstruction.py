@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.audio import decode_audio, to_pcm
 from mimi_dynamics.codec import FRAME_RATE, SAMPLE_RATE, Codec, load_codec
@@ -117,7 +118,9 @@ def _measure_job(job: ClipsJob) -> pd.DataFrame:
         heard = transcribe(audio) if job.english else ""
         if job.english and not heard:
             continue  # nothing to get wrong
-        for way, found in reconstruct_clip(codec, job.spectral, audio).items():
+        with threadpool_limits(1):  # numpy's: the same sums on any number of cores
+            decoded = reconstruct_clip(codec, job.spectral, audio)
+        for way, found in decoded.items():
             measured = (
                 {"word_errors": word_errors(transcribe(found), heard), "words": len(heard.split())}
                 if job.english
