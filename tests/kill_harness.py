@@ -1,14 +1,16 @@
 """Kill the pipeline at random moments, start it again, and compare with one that nothing disturbed.
 
-Runs the small pipeline of `test_pipeline.py` once in peace, on one core, and once on all cores with
-SIGKILL to its whole process group, again and again; where it gets through, a stage drawn at random
-is forced. In the end every output (`dvc.lock` has the hashes of all) must be that of the
-undisturbed run: neither kills nor the number of cores leave a trace.
+Runs the small pipeline of `test_pipeline.py` once in peace, on one core, and once on all cores.
+There it forces one stage after the other and sends SIGKILL to DVC and all its children while they
+are at work on it; then `dvc repro` has to mend what is left. In the end every output (`dvc.lock`
+has the hashes of all) must be that of the undisturbed run: neither kills nor the number of cores
+leave a trace.
 
     PYTHONPATH=src .venv/bin/python -m tests.kill_harness --kills 50 --seed 0
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -23,9 +25,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from tests.small_pipeline import environment, make_clone, run
+from tests.small_pipeline import environment, make_clone, run, stay_on_one_core
 
-LONGEST_SECONDS = 25.0  # before a kill
+START_SECONDS = 1.5  # that DVC takes before it runs a stage
+RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 def outputs(clone: Path) -> dict[str, dict[str, str]]:
@@ -37,16 +40,12 @@ def outputs(clone: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def disturb(clone: Path, seconds: float, *command: str) -> tuple[bool, str]:
-    """Start DVC and kill it and all its children after a while.
-
-    Returns:
-        Whether it was still at work, and the stage that it had come to.
-    """
+def disturb(clone: Path, seconds: float, stage: str) -> bool:
+    """Force a stage, kill DVC and all its children after a while; whether it was at work then."""
     log = clone.parent / "disturbed.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command,
+            ["dvc", "repro", "--force", "--single-item", stage],
             cwd=clone,
             env=environment(),
             stdout=file,
@@ -58,13 +57,24 @@ def disturb(clone: Path, seconds: float, *command: str) -> tuple[bool, str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            killed = True
-        else:
-            killed = False
-    stages = [line for line in log.read_text().splitlines() if line.startswith("Running stage")]
-    if not killed and process.returncode:
-        sys.exit(f"kill_harness: error: {' '.join(command)} failed:\n{log.read_text()}")
-    return killed, stages[-1].split("'")[1] if stages else "none"
+    text = log.read_text()
+    if process.returncode > 0:
+        sys.exit(f"kill_harness: error: {stage} failed:\n{text}")
+    return process.returncode < 0 and "Running stage" in text
+
+
+def mend(clone: Path) -> bool:
+    """`dvc repro`; whether DVC's own list of locks had to be removed first, as the README says."""
+    try:
+        json.loads((clone / RWLOCK).read_text() or "-")
+        broken = False
+    except FileNotFoundError:
+        broken = False
+    except ValueError:
+        (clone / RWLOCK).unlink()
+        broken = True
+    run(clone, "dvc", "repro", one_core=False)
+    return broken
 
 
 def harness(folder: Path, kills: int, seed: int) -> list[str]:
@@ -74,24 +84,24 @@ def harness(folder: Path, kills: int, seed: int) -> list[str]:
     for clone in (peaceful, disturbed):
         clone.mkdir()
         make_clone(clone)
-    started = time.monotonic()
-    run(peaceful, "dvc", "repro")
-    print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
+    seconds = undisturbed(peaceful)
+    print(f"undisturbed: {sum(seconds.values()):.0f} s", flush=True)
     wanted = outputs(peaceful)
-    stages = [name for name in wanted if name != "codec"]  # frozen
+    run(disturbed, "dvc", "repro", one_core=False)
+
     hit: Counter[str] = Counter()
-    command = ["dvc", "repro"]
+    locks = 0
+    stages = list(seconds)
+    draw.shuffle(stages)
     with tqdm(total=kills, desc="kill", disable=None) as bar:
         while hit.total() < kills:
-            killed, stage = disturb(disturbed, draw.uniform(1, LONGEST_SECONDS), *command)
-            if killed:
+            stage = stages[hit.total() % len(stages)]
+            if disturb(disturbed, START_SECONDS + draw.uniform(0, seconds[stage]), stage):
                 hit[stage] += 1
                 bar.update()
-                command = ["dvc", "repro"]
-            else:  # got through: from somewhere else again
-                command = ["dvc", "repro", "--force", "--single-item", draw.choice(stages)]
-    run(disturbed, "dvc", "repro")
+            locks += mend(disturbed)
     print(f"{hit.total()} kills, in {dict(sorted(hit.items()))}", flush=True)
+    print(f"DVC's list of locks was broken {locks} times", flush=True)
     found = outputs(disturbed)
     return [
         f"{stage}: {path}"
@@ -99,6 +109,27 @@ def harness(folder: Path, kills: int, seed: int) -> list[str]:
         for path, digest in paths.items()
         if found.get(stage, {}).get(path) != digest
     ]
+
+
+def undisturbed(clone: Path) -> dict[str, float]:
+    """Run everything on one core; the seconds of every stage."""
+    started = {}
+    with subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=clone,
+        env=environment(),
+        preexec_fn=stay_on_one_core,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("Running stage"):
+                started[line.split("'")[1]] = time.monotonic()
+    if process.returncode:
+        sys.exit("kill_harness: error: dvc repro failed undisturbed")
+    ends = [*list(started.values())[1:], time.monotonic()]
+    return {stage: end - start for (stage, start), end in zip(started.items(), ends, strict=True)}
 
 
 def main() -> None:

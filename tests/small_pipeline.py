@@ -30,17 +30,19 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": path}
 
 
-def run(clone: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(
+    clone: Path, *command: str, check: bool = True, one_core: bool = True
+) -> subprocess.CompletedProcess[str]:
     """A command in the clone, in this environment.
 
-    On one core where that can be asked for, the other tests need the rest: stages then start no
+    If `one_core`, where that can be asked for, as other tests need the rest: stages then start no
     processes of their own, which takes 150 s instead of 210 s for all.
     """
     result = subprocess.run(
         command,
         cwd=clone,
         env=environment(),
-        preexec_fn=stay_on_one_core,
+        preexec_fn=stay_on_one_core if one_core else None,
         capture_output=True,
         text=True,
         check=False,
