@@ -20,6 +20,7 @@ from mimi_dynamics.figures import save_figure
 from mimi_dynamics.files import write_metrics, write_text
 from mimi_dynamics.latents import Latents, read_latents
 from mimi_dynamics.normalizer import Normalizer, load_normalizer, normalized_sequences
+from mimi_dynamics.parallel import one_thread_each
 from mimi_dynamics.params import Params
 from mimi_dynamics.rollouts import choose_starts
 from mimi_dynamics.rssm.decoding import decoded_distances
@@ -89,7 +90,8 @@ def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) ->
         "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
         "train_mean": sweep.data.select("train").frames.mean(0).expand_as(test.frames),
     }
-    return decoded_distances(load_codec(params.codec), normalizer, test, readings)
+    with one_thread_each():  # the same sums on any number of cores
+        return decoded_distances(load_codec(params.codec), normalizer, test, readings)
 
 
 def write_plots(sweep: Sweep, chosen: str) -> None:
