@@ -5,7 +5,7 @@ Writes data/audio/, data/manifest.parquet, data/rejected.csv and metrics/ingest.
 
 from pathlib import Path
 
-from mimi_dynamics.files import remove, write_metrics, write_text
+from mimi_dynamics.files import remove_leftovers, write_metrics, write_text
 from mimi_dynamics.ingestion import ingest_corpora, write_manifest
 from mimi_dynamics.ingestion_metrics import summarise
 from mimi_dynamics.params import Params
@@ -16,8 +16,7 @@ AUDIO_DIR = Path("data/audio")
 
 def ingest(params: Params) -> None:
     """Read, decode, split, write."""
-    for leftover in AUDIO_DIR.parent.glob(f".{AUDIO_DIR.name}.*.tmp"):  # of a killed run
-        remove(leftover)
+    remove_leftovers(AUDIO_DIR)
     manifest, rejected = ingest_corpora(params.ingest, AUDIO_DIR)
     write_manifest(manifest, Path("data/manifest.parquet"))
     write_text(Path("data/rejected.csv"), rejected.to_csv(index=False, lineterminator="\n"))

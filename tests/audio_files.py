@@ -64,5 +64,6 @@ def ingest_params(**changes: Any) -> IngestParams:  # noqa: ANN401
         "asterisk": {"languages": ["en"]},
         "librispeech": {"subsets": ["dev-clean"]},
         "folder": {"path": "."},
+        "engine": "local",
     }
     return IngestParams.model_validate(settings | changes)

@@ -60,6 +60,7 @@ def test_repository_settings_are_valid() -> None:
         ("ingest.corpora", ["folder"], "folder.path = '': must name a directory"),
         ("ingest.splits.train", 0.9, "train + validation + test = 1.1: must sum to 1"),
         ("ingest.splits.test", -0.1, "ingest.splits.test = -0.1"),
+        ("ingest.engine", "dask", "ingest.engine = 'dask': input should be 'local' or 'ray'"),
         ("ingest.min_seconds", 500.0, "min_seconds = 500: must be below max_seconds"),
         ("latents.dim", 0, "latents.dim = 0"),
         ("calm.head", "flow_matching", "sampling_steps = 1: must be 2 or more"),
@@ -73,6 +74,14 @@ def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any, problem:
     message = str(caught.value)
     assert problem in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("stage", ["ingest", "encode"])
+def test_a_stage_depends_on_all_of_its_settings_but_where_it_runs(stage: str) -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage]
+    own = {name for name in stages[stage]["params"] if name.startswith(stage)}
+    assert own == {f"{stage}.{key}" for key in settings} - {f"{stage}.engine"}
 
 
 @pytest.mark.parametrize("number", ["1e-05", "1E-5", "1.0e-5", "0.00001", ".00001"])

@@ -13,6 +13,8 @@ import av
 import numpy as np
 import soundfile
 
+from mimi_dynamics.files import atomic_path
+
 SAMPLE_RATE = 24_000
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; the resampler's tables grow with the ratio
 SILENCE_PEAK = 10 ** (-60 / 20)  # -60 dB below full scale
@@ -165,8 +167,8 @@ def to_pcm(mono: np.ndarray) -> np.ndarray:
 
 
 def write_flac(path: Path, pcm: np.ndarray) -> None:
-    """Write int16 [samples] as a 24 kHz mono FLAC file; the same samples give the same bytes."""
+    """Write int16 [samples] as a 24 kHz mono FLAC file, atomically; same samples, same bytes."""
     flac = io.BytesIO()  # on a full disk libsndfile says no more than "System error"
     soundfile.write(flac, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(flac.getvalue())
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(flac.getvalue())

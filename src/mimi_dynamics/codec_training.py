@@ -188,8 +188,8 @@ def _progress(training: CodecTraining) -> str:
 def training_speech(ingest: IngestParams, params: MiniParams, folder: Path) -> pd.DataFrame:
     """Have the training corpora as clips in `folder`, made once, and give their manifest."""
     ingest = ingest.model_copy(update={"corpora": params.corpora})
-    # Where the corpora came from does not change what they are.
-    settings = json.dumps(ingest.model_dump(exclude={"mirror"}), sort_keys=True)
+    # Where the corpora came from, and where they are converted, does not change what they are.
+    settings = json.dumps(ingest.model_dump(exclude={"mirror", "engine"}), sort_keys=True)
     speech = folder / f"speech-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     if not (speech / "manifest.parquet").exists():
         manifest, _ = ingest_corpora(ingest, speech / "audio")

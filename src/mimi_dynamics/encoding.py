@@ -8,7 +8,8 @@ depends on the manifest and the settings only: same input, same bits.
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import moshi
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import soundfile
 import torch
 from moshi.modules.seanet import SEANetEncoder
@@ -27,7 +29,8 @@ from tqdm import tqdm
 from mimi_dynamics.codec import FRAME_SIZE, SAMPLE_RATE, Codec
 from mimi_dynamics.engines import run_jobs
 from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import remove
+from mimi_dynamics.files import remove, remove_leftovers
+from mimi_dynamics.gathering import gather_shards
 from mimi_dynamics.latents import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.parallel import one_thread_each
 from mimi_dynamics.params import EncodeParams
@@ -58,13 +61,14 @@ def encode_corpus(
         codec: what encodes, and is prepared for that alone: it does not stream any more.
         manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Written by
             split, each in the manifest's order.
-        path: folder of latents, replaced whole; see `latents`.
+        path: folder of latents, replaced whole; see `latents`. No other run may be writing it.
         params: how, and where.
         work: folder of shards that are complete, removed in the end; of this call alone.
 
     Raises:
         InputError: a clip that is missing, not 24 kHz mono, or whose latents are not finite.
     """
+    remove_leftovers(path)
     prepare(codec, getattr(torch, params.dtype))
     info = {
         "codec": codec.name,
@@ -76,28 +80,29 @@ def encode_corpus(
         "sample_rate": codec.sample_rate,
     }
     shards = plan_shards(manifest, work, _recipe(codec, info, params))
-    remove_others(work, shards)
+    remove_others(work, {shard.path.name for shard in shards})
     missing = [shard for shard in shards if not shard.is_complete]
     encode = partial(ShardEncoder, codec, info, params.batch_seconds)
     with tqdm(desc="encode", total=len(manifest), unit="clip", disable=None) as bar:
         bar.update(len(manifest) - sum(len(shard.clips) for shard in missing))
-        for clips in run_jobs(encode, missing, params.engine):
+        for clips in run_jobs(encode, missing, params.engine, "encode"):
             bar.update(clips)
     alone = manifest.iloc[choose_evenly(len(manifest), ALONE_CLIPS)]
-    metrics = _gather(codec, shards, LatentWriter(path, info), alone.set_index("clip_id")["path"])
+    inspect = partial(_inspect, codec, dict(zip(alone["clip_id"], alone["path"], strict=True)))
+    metrics = _metrics(codec, gather_shards(shards, path, info, inspect, params.engine))
     remove(work)
     return metrics
 
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """What encodes a shard, in whatever process.
+    """What encodes shards, in whatever process.
 
     Attributes:
         codec: what encodes.
         info: what the latents are of; see `latents`.
         batch_seconds: of padded audio in one forward pass; a longer clip passes alone.
-        cores: how many batches are encoded side by side.
+        cores: how many batches of a shard are encoded side by side.
     """
 
     codec: Codec
@@ -105,12 +110,32 @@ class ShardEncoder:
     batch_seconds: float
     cores: int
 
-    def __call__(self, shard: Shard) -> int:
-        """Write the latents of a shard, and give the number of its clips."""
-        clips = encode_group(self.codec, shard.clips, self.batch_seconds, self.cores)
-        with LatentWriter(shard.path, self.info) as writer:
-            writer.write(clips)
-        return len(clips)
+    def __call__(self, shards: Sequence[Shard]) -> Iterator[int]:
+        """Write the latents of each shard, and give the number of its clips."""
+        for shard in shards:
+            clips = encode_group(self.codec, shard.clips, self.batch_seconds, self.cores)
+            with LatentWriter(shard.path, self.info) as writer:
+                writer.write(clips)
+            yield len(clips)
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """What the metrics need to know of a shard.
+
+    Attributes:
+        split: of all its clips.
+        clips: how many.
+        frames: how many.
+        finite: how many of its latents' numbers are.
+        noise: largest relative difference between clips in their batches and the same clips alone.
+    """
+
+    split: str
+    clips: int
+    frames: int
+    finite: int
+    noise: float
 
 
 def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
@@ -125,35 +150,36 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))
 
 
-def _gather(
-    codec: Codec, shards: Sequence[Shard], writer: LatentWriter, alone: pd.Series
-) -> dict[str, Any]:
-    """Write the latents of all shards, and compare those of a few clips with the clips `alone`."""
-    frames = {shard.clips["split"].iloc[0]: 0 for shard in shards}
-    noise, finite, dim = 0.0, 0, codec.dim
-    with writer, tqdm(shards, "gather", unit="shard", disable=None) as bar:
-        for shard in bar:
-            table = shard.read()
-            writer.write_table(table)
-            latents = table["latent"].combine_chunks()
-            frames[shard.clips["split"].iloc[0]] += len(latents.flatten()) // dim
-            finite += int(np.isfinite(latents.flatten().to_numpy()).sum())
-            for clip_id, latent in zip(table["clip_id"].to_pylist(), latents, strict=True):
-                if clip_id in alone.index:
-                    with one_thread_each():  # as in a batch: the same on any number of cores
-                        single = encode_batch(codec, [read_clip(Path(alone[clip_id]))])[0].latent
-                    batched = latent.values.to_numpy().reshape(-1, dim)
-                    noise = max(noise, relative_difference(batched, single))
-    total = sum(frames.values())
+def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFacts:
+    """Take stock of a shard; those of its clips that have a path in `alone` are encoded alone."""
+    latents, noise = table["latent"].combine_chunks(), 0.0
+    for clip_id, latent in zip(table["clip_id"].to_pylist(), latents, strict=True):
+        if clip_id in alone:
+            single = encode_batch(codec, [read_clip(Path(alone[clip_id]))])[0].latent
+            batched = latent.values.to_numpy().reshape(-1, codec.dim)
+            noise = max(noise, relative_difference(batched, single))
+    numbers = latents.flatten().to_numpy()
+    return ShardFacts(
+        split=table["split"][0].as_py(),
+        clips=len(table),
+        frames=len(numbers) // codec.dim,
+        finite=int(np.isfinite(numbers).sum()),
+        noise=noise,
+    )
+
+
+def _metrics(codec: Codec, shards: Sequence[ShardFacts]) -> dict[str, Any]:
+    frames: Counter[str] = Counter()
+    for shard in shards:
+        frames[shard.split] += shard.frames
     return {
-        "clips": sum(len(shard.clips) for shard in shards),
-        "frames": total,
-        "frames_by_split": frames,
-        "dim": dim,
+        "clips": sum(shard.clips for shard in shards),
+        "frames": frames.total(),
+        "frames_by_split": dict(frames),
+        "dim": codec.dim,
         "codebooks": codec.codebooks,
-        "finite_share": finite / (total * dim),
-        # Largest relative difference between clips in their batches and the same clips alone.
-        "batch_noise_floor": noise,
+        "finite_share": sum(shard.finite for shard in shards) / (frames.total() * codec.dim),
+        "batch_noise_floor": max(shard.noise for shard in shards),
     }
 
 

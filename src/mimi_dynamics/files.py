@@ -39,6 +39,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed runs left of `atomic_path(path)`; none may be at work."""
+    for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
+        remove(leftover)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically, with the line ends as given on every platform."""
     with atomic_path(path) as temporary:

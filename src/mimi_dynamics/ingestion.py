@@ -1,9 +1,8 @@
 """From the corpora asked for to clean 24 kHz clips, a manifest of them and a list of the rest."""
 
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,12 +23,14 @@ from mimi_dynamics.audio import (
     write_flac,
 )
 from mimi_dynamics.corpora import Recording, list_recordings
+from mimi_dynamics.engines import run_jobs
 from mimi_dynamics.errors import InputError
 from mimi_dynamics.files import atomic_path, remove
 from mimi_dynamics.params import IngestParams
 from mimi_dynamics.splits import SPLITS, TEST_VOICE, assign_split
 
 SOURCES = ".sources"  # no clip has such a name
+RECORDINGS_PER_TASK = 64  # of a cluster: seconds of one core
 REASONS = (
     "bad_rate",
     "duplicate",
@@ -93,12 +94,13 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         workspace.mkdir(parents=True)
         recordings = _list_all(params, workspace)
         _check_voices(params, {recording.voice for recording in recordings})
-        clips = list(_unique(_convert_all(recordings, params, building), building))
+        clips = list(_unique(_convert_all(recordings, params, building)))
         _check_corpora(params, clips)
         manifest = _manifest([clip for clip in clips if not clip.reason], params, audio_dir)
         _check_voices(params, set(manifest["voice"]))
         _check_splits(params, manifest)
         remove(workspace)
+        _remove_others(building, {file_name(clip_id) for clip_id in manifest["clip_id"]})
     rejected = sorted((clip.recording.name, clip.reason) for clip in clips if clip.reason)
     return manifest, pd.DataFrame(rejected, columns=["name", "reason"], dtype=str)
 
@@ -119,11 +121,32 @@ def _list_all(params: IngestParams, workspace: Path) -> list[Recording]:
 
 
 def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path) -> Iterator[Clip]:
-    """Convert in parallel (FFmpeg and FLAC run outside Python's lock), in the order given."""
-    convert = partial(_convert, params=params, folder=folder)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        clips = pool.map(convert, recordings)
-        yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
+    """Convert in parallel, in the order given."""
+    make_converter = partial(Converter, params, folder)
+    clips = run_jobs(make_converter, recordings, params.engine, "ingest", RECORDINGS_PER_TASK)
+    yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
+
+
+@dataclass(frozen=True)
+class Converter:
+    """What converts recordings, in whatever process.
+
+    Attributes:
+        params: what to reject.
+        folder: receives a file for each clip.
+        cores: how many are converted side by side. By threads: FFmpeg and FLAC work outside
+            Python's lock.
+    """
+
+    params: IngestParams
+    folder: Path
+    cores: int
+
+    def __call__(self, recordings: Sequence[Recording]) -> Iterator[Clip]:
+        """Convert recordings, and give what became of each."""
+        convert = partial(_convert, params=self.params, folder=self.folder)
+        with ThreadPoolExecutor(self.cores) as pool:
+            yield from pool.map(convert, recordings)
 
 
 def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
@@ -147,16 +170,22 @@ def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
     return Clip(recording, "", source_sha256, pcm_sha256, mono.size / SAMPLE_RATE)
 
 
-def _unique(clips: Iterator[Clip], folder: Path) -> Iterator[Clip]:
-    """Keep the first of clips with the same samples, and remove the files of the others."""
+def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
+    """Reject all but the first of clips with the same samples."""
     seen: set[str] = set()
     for clip in clips:
         if clip.reason or clip.pcm_sha256 not in seen:
             seen.add(clip.pcm_sha256)
             yield clip
         else:
-            (folder / file_name(clip.recording.clip_id)).unlink()
             yield Clip(clip.recording, "duplicate")
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Remove all files but `names`: those of duplicates, and what a lost machine half-wrote."""
+    for path in list(folder.rglob("*")):
+        if path.is_file() and path.relative_to(folder).as_posix() not in names:
+            path.unlink()
 
 
 def file_name(clip_id: str) -> str:

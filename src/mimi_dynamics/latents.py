@@ -94,13 +94,12 @@ class Latents:
 class LatentWriter:
     """Writes a folder of latents; it appears whole when the `with` block ends well, or not at all.
 
-    Same clips in the same groups, same bytes.
+    `GROUPS_PER_PART` groups in each part. Same clips in the same groups, same bytes.
     """
 
     def __init__(self, path: Path, info: dict[str, Any]) -> None:
         """Prepare to write `path`, a folder, of latents described by `info` (`INFO_TYPES`)."""
-        self._path = path
-        self._schema = SCHEMA.with_metadata({key: str(info[key]) for key in INFO_TYPES})
+        self._path, self._info = path, info
         self._groups = 0
 
     def __enter__(self) -> Self:
@@ -108,7 +107,7 @@ class LatentWriter:
         with ExitStack() as stack:
             self._folder = stack.enter_context(atomic_path(self._path))
             self._folder.mkdir()
-            self._part = self._open_part()
+            self._part = self._next_part()
             self._stack = stack.pop_all()
         return self
 
@@ -124,22 +123,15 @@ class LatentWriter:
             _list_array([clip.rms_db for clip in clips], pa.float32()),
             _list_array([clip.codes for clip in clips], pa.int16()),
         ]
-        self.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-
-    def write_table(self, clips: pa.Table) -> None:
-        """Write clips of one split, of columns `SCHEMA`, as one row group."""
         if self._groups and self._groups % GROUPS_PER_PART == 0:
             self._part.close()
-            self._part = self._open_part()
+            self._part = self._next_part()
         self._groups += 1
-        self._part.write_table(clips, row_group_size=len(clips))
+        table = pa.Table.from_arrays(columns, schema=SCHEMA)
+        self._part.write_table(table, row_group_size=len(clips))
 
-    def _open_part(self) -> pq.ParquetWriter:
-        name = f"part-{self._groups // GROUPS_PER_PART:03d}.parquet"
-        # No dictionaries but for names that repeat: latents never do.
-        return pq.ParquetWriter(
-            self._folder / name, self._schema, compression="zstd", use_dictionary=["voice", "split"]
-        )
+    def _next_part(self) -> pq.ParquetWriter:
+        return open_part(self._folder / part_name(self._groups // GROUPS_PER_PART), self._info)
 
     def __exit__(
         self,
@@ -150,6 +142,18 @@ class LatentWriter:
         """Close the files; put the folder in place if there was no exception."""
         self._part.close()
         self._stack.__exit__(kind, error, trace)
+
+
+def part_name(number: int) -> str:
+    """Name of one file of a folder of latents."""
+    return f"part-{number:03d}.parquet"
+
+
+def open_part(path: Path, info: dict[str, Any]) -> pq.ParquetWriter:
+    """Start a file of latents described by `info` (`INFO_TYPES`); `LatentWriter` has its layout."""
+    schema = SCHEMA.with_metadata({key: str(info[key]) for key in INFO_TYPES})
+    # No dictionaries but for names that repeat: latents never do.
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["voice", "split"])
 
 
 def read_latents(path: Path) -> Latents:

@@ -24,6 +24,7 @@ LONGEST_SHOWN = 200  # characters of a wrong value
 PARAMS_FILE = Path("params.yaml")
 
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
+Engine = Literal["local", "ray"]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 Name = Annotated[str, StringConstraints(min_length=1)]
 # LibriSpeech calls its voices by number, and `-S 'ingest.test_voices=[84]'` arrives as one.
@@ -99,7 +100,7 @@ class FolderParams(Section):
 
 
 class IngestParams(Section):
-    """What speech to use, and how to split it."""
+    """What speech to use, how to split it, and on what machines it is converted."""
 
     corpora: Annotated[list[CorpusName], Field(min_length=1)]
     mirror: str
@@ -110,6 +111,7 @@ class IngestParams(Section):
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
     folder: FolderParams
+    engine: Engine
 
     @model_validator(mode="after")
     def _consistent(self) -> "IngestParams":
@@ -156,7 +158,7 @@ class EncodeParams(Section):
 
     batch_seconds: Positive
     dtype: Literal["float32", "bfloat16"]
-    engine: Literal["local", "ray"]
+    engine: Engine
 
 
 class LatentsParams(Section):

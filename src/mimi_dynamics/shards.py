@@ -6,7 +6,7 @@ another name: it is not used, but removed.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mimi_dynamics.files import remove
-from mimi_dynamics.latents import SCHEMA
+from mimi_dynamics.latents import SCHEMA, part_name
 from mimi_dynamics.splits import SPLITS
 
 CLIPS_PER_SHARD = 128  # of up to two minutes: 100 MB of latents held at most for mimi-mini
@@ -37,17 +37,9 @@ class Shard:
     def is_complete(self) -> bool:
         """Whether all of its latents are there."""
         try:
-            return pq.read_metadata(self._part).num_rows == len(self.clips)
+            return pq.read_metadata(_file(self.path)).num_rows == len(self.clips)
         except (OSError, pa.ArrowException):  # not there, or of a machine that lost power
             return False
-
-    def read(self) -> pa.Table:
-        """Its latents, a row for each clip."""
-        return pq.read_table(self._part, schema=SCHEMA)
-
-    @property
-    def _part(self) -> Path:
-        return self.path / "part-000.parquet"
 
 
 def plan_shards(manifest: pd.DataFrame, folder: Path, recipe: str) -> list[Shard]:
@@ -61,12 +53,20 @@ def plan_shards(manifest: pd.DataFrame, folder: Path, recipe: str) -> list[Shard
     return [Shard(clips, folder / _name(clips, recipe)) for clips in _shares(manifest)]
 
 
-def remove_others(folder: Path, shards: Sequence[Shard]) -> None:
-    """Remove from `folder` what no shard will use, and what killed runs left half-written."""
-    names = {shard.path.name for shard in shards}
+def read_shard(path: Path) -> pa.Table:
+    """Read the latents of the shard in the folder `path`: a row for each clip."""
+    return pq.read_table(_file(path), schema=SCHEMA)
+
+
+def remove_others(folder: Path, names: Container[str]) -> None:
+    """Remove from `folder` all but `names`: what is of no use, or was left half-written."""
     for path in folder.iterdir() if folder.exists() else ():
         if path.name not in names:
             remove(path)
+
+
+def _file(folder: Path) -> Path:
+    return folder / part_name(0)
 
 
 def _shares(manifest: pd.DataFrame) -> Iterator[pd.DataFrame]:
