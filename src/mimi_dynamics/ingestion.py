@@ -100,7 +100,7 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         _check_voices(params, set(manifest["voice"]))
         _check_splits(params, manifest)
         remove(workspace)
-        _remove_others(building, {file_name(clip_id) for clip_id in manifest["clip_id"]})
+        _keep_only(building, {file_name(clip_id) for clip_id in manifest["clip_id"]})
     rejected = sorted((clip.recording.name, clip.reason) for clip in clips if clip.reason)
     return manifest, pd.DataFrame(rejected, columns=["name", "reason"], dtype=str)
 
@@ -181,7 +181,7 @@ def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
             yield Clip(clip.recording, "duplicate")
 
 
-def _remove_others(folder: Path, names: set[str]) -> None:
+def _keep_only(folder: Path, names: set[str]) -> None:
     """Remove all files but `names`: those of duplicates, and what a lost machine half-wrote."""
     for path in list(folder.rglob("*")):
         if path.is_file() and path.relative_to(folder).as_posix() not in names:
