@@ -3,8 +3,8 @@ r"""What each stage of the pipeline costs, at the default corpus or at several t
 Runs the stages of dvc.yaml one after the other, as `dvc repro` would, in a clone of the last commit
 under runs/, and watches each with all its workers: seconds, how busy the cores were, most memory.
 
-    .venv/bin/python benchmarks/pipeline.py                        # every stage, 20 minutes
-    .venv/bin/python benchmarks/pipeline.py --times 1 3 10 --stages ingest encode normalize \
+    PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py         # every stage, 30 minutes
+    PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py --times 1 3 10 --stages ingest encode normalize \
         predict -S predict.heads=[gaussian] -S predict.epochs=1 -S predict.pretrain_epochs=1
 
 For more speech, clips of data/audio/ are repeated, each time with another length cut off their
@@ -164,7 +164,7 @@ def table(found: dict[int, dict[str, Cost]], words: list[str]) -> str:
     """What was found, as text."""
     cores = len(os.sched_getaffinity(0))
     lines = [
-        f"By `{' '.join(['.venv/bin/python benchmarks/pipeline.py', *words])} --write` on {cores}",
+        f"By `{' '.join(["PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py", *words])} --write` on {cores}",
         "cores: seconds, how many cores were busy, most memory in GiB.",
         "",
         "| stage | " + " | ".join(f"{times} × the default corpus" for times in found) + " |",
