@@ -4,8 +4,9 @@ Runs the stages of dvc.yaml one after the other, as `dvc repro` would, in a clon
 under runs/, and watches each with all its workers: seconds, how busy the cores were, most memory.
 
     PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py         # every stage, 30 minutes
-    PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py --times 1 3 10 --stages ingest encode normalize \
-        predict -S predict.heads=[gaussian] -S predict.epochs=1 -S predict.pretrain_epochs=1
+    PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py --times 1 3 10 \
+        --stages ingest encode normalize predict -S predict.heads=[gaussian] \
+        -S predict.epochs=1 -S predict.pretrain_epochs=1
 
 For more speech, clips of data/audio/ are repeated, each time with another length cut off their
 start. Prints a section, which --write puts into docs/performance.md.
@@ -28,6 +29,7 @@ from tqdm import tqdm
 
 from machine import write_section
 
+COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py"
 CLONE = Path("runs/pipeline")
 LOOK_SECONDS = 0.5
 LONGEST_CUT = 0.5  # seconds off the start of a clip
@@ -164,7 +166,7 @@ def table(found: dict[int, dict[str, Cost]], words: list[str]) -> str:
     """What was found, as text."""
     cores = len(os.sched_getaffinity(0))
     lines = [
-        f"By `{' '.join(["PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py", *words])} --write` on {cores}",
+        f"By `{' '.join([COMMAND, *words])} --write` on {cores}",
         "cores: seconds, how many cores were busy, most memory in GiB.",
         "",
         "| stage | " + " | ".join(f"{times} × the default corpus" for times in found) + " |",
