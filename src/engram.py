@@ -159,7 +159,10 @@ def by_share(jobs: list[Job], trained: list[Trained], params: Params) -> dict[st
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:
-    """Help against every control, and by how often keys were seen, as CSV and as a figure."""
+    """Help against every control, by count of keys, and by how nearly train has the passage.
+
+    As CSV and as a figure.
+    """
     rows = []
     for subject, found in metrics.items():
         rows += [
@@ -170,6 +173,10 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
             told = {name: values[name] for name in ("share", "gate_openness")}
             value = ends(values, "help_nats_per_frame")
             rows.append({"subject": subject, "what": "count", "of": of, **value, **told})
+        for of, values in found["by_passage"].items():
+            told = {"distance": values["distance"]}
+            value = ends(values, "help_nats_per_frame")
+            rows.append({"subject": subject, "what": "passage", "of": of, **value, **told})
     table = pd.DataFrame(rows)
     write_text(Path("plots/engram.csv"), table.to_csv(index=False, float_format="%.6g"))
     save_figure(engram_figure(table), Path("plots/engram.png"))

@@ -1,4 +1,6 @@
-"""Figure of what a memory adds, against every control and by how often its key was seen."""
+"""Figure of what a memory adds: against every control, by count of its key, by passage."""
+
+from collections.abc import Callable, Iterable
 
 import matplotlib as mpl
 import numpy as np
@@ -17,33 +19,49 @@ CONTROLS = {
     "help_over_shuffled_keys": "the same tables,\nkeys shuffled",
 }
 COUNTS = {"never": "never", "to3": "1 to 3 times", "to15": "4 to 15", "more": "16 or more"}
+PASSAGES = {"nearest": "nearest\nquarter", "near": "near", "far": "far", "farthest": "farthest"}
 
 
 def engram_figure(table: pd.DataFrame) -> Figure:
     """Help with intervals; a colour for each subject.
 
     Args:
-        table: rows of `subject`, `what` (`control` or `count`), `of`, `value`, `low`, `high`, and
-            `share` of frames for counts.
+        table: rows of `subject`, `what` (`control`, `count` or `passage`), `of`, `value`, `low`,
+            `high`; `share` of frames for counts, `distance` for passages.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(12.5, 4.6), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure = Figure(figsize=(15.5, 4.6), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
         _points(left, table[table["what"] == "control"], CONTROLS)
         left.set_ylabel("help of the memory, nats per frame")
         left.set_title("Does a memory help, and against what?", loc="left")
         left.legend(frameon=False, loc="lower right")
-        counts = table[table["what"] == "count"]
-        _points(right, counts, COUNTS)
-        for number, name in enumerate(COUNTS):
-            rows = counts[counts["of"] == name].set_index("subject")
-            shares = [f"{100 * rows['share'][s]:.0f} %" for s in SUBJECTS if s in rows.index]
-            at = (number, 0.02)
-            transform = right.get_xaxis_transform()
-            right.text(*at, " / ".join(shares), transform=transform, ha="center", fontsize=8)
-        right.set_title("By how often train had the last three keys (of frames, %)", loc="left")
-        right.set_ylabel("help over as many parameters, nats per frame")
+        counts, passages = (table[table["what"] == what] for what in ("count", "passage"))
+        _points(middle, counts, COUNTS)
+        _label(middle, counts, COUNTS, "share", lambda share: f"{100 * share:.0f} %")
+        middle.set_title("By how often train had the last three keys", loc="left")
+        middle.set_ylabel("help over as many parameters, nats per frame")
+        _points(right, passages, PASSAGES)
+        _label(right, passages, PASSAGES, "distance", lambda distance: f"{distance:.2f}")
+        right.set_title("By how nearly train has the passage", loc="left")
+        right.set_xlabel("median distance: 0 = said again, 1 = unrelated", fontsize=8.5)
+        middle.set_xlabel("share of frames", fontsize=8.5)
     return figure
+
+
+def _label(
+    axes: Axes,
+    table: pd.DataFrame,
+    labels: Iterable[str],
+    column: str,
+    words: Callable[[float], str],
+) -> None:
+    """What a column says of each place, of one subject / the other, above the axis."""
+    for number, name in enumerate(labels):
+        rows = table[table["of"] == name].set_index("subject")
+        told = " / ".join(words(rows[column][s]) for s in SUBJECTS if s in rows.index)
+        where = axes.get_xaxis_transform()
+        axes.text(number, 0.02, told, transform=where, ha="center", fontsize=8)
 
 
 def _points(axes: Axes, table: pd.DataFrame, labels: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from mimi_dynamics.engram.keys import Keys, in_split, ngram_counts, suffix_ngrams
 from mimi_dynamics.engram.memory import ORDERS, Hashing
+from mimi_dynamics.engram.passages import distance_from_train
 from mimi_dynamics.engram.study import Subject, Trained, noise_keys
 from mimi_dynamics.gains import clip_bootstrap
 from mimi_dynamics.rssm.parts import NOISE_FLOOR
@@ -22,6 +23,8 @@ CONTROLS = {  # in metrics: variant that the memory is held against
     "help_over_gate_only": "gate_only",
 }
 BUCKETS = {"never": (0, 0), "to3": (1, 3), "to15": (4, 15), "more": (16, None)}
+PASSAGE_FRAMES = 6  # 480 ms, about a word
+QUARTERS = ("nearest", "near", "far", "farthest")
 Trainings = Mapping[str, Sequence[Trained]]  # by variant, one for each seed
 
 
@@ -81,7 +84,8 @@ class Effects:
         found |= self.knock_out().metrics("knock_out_cost_nats_per_frame")
         nll = [of.nll[self.split] for of in self.trained["engram"]]
         found |= self.mean(nll).metrics("nll_nats_per_frame")
-        return found | self.reuse() | {"by_count": self.by_count()}
+        by_passage = {"by_passage": self.by_passage()}
+        return found | self.reuse() | {"by_count": self.by_count()} | by_passage
 
     def counts(self, order: int, keys: Keys | None = None) -> np.ndarray:
         """(scored,) how often train has the n-gram that a target is predicted from."""
@@ -100,6 +104,24 @@ class Effects:
                     "gate_openness": self.mean(openness, kept).value,
                     **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
                 }
+        return found
+
+    def by_passage(self) -> dict[str, object]:
+        """Help over as many parameters, by how nearly train has the passage up to the target.
+
+        A memory of recordings helps where a test passage is one of train said again; a memory of
+        motifs helps elsewhere, too.
+        """
+        ends = self.known + self.subject.horizon
+        length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
+        distance = distance_from_train(self.subject.data, self.split, ends, length)
+        rank, found = distance.argsort(kind="stable").argsort(), {}
+        for number, name in enumerate(QUARTERS):
+            kept = rank * len(QUARTERS) // len(rank) == number
+            found[name] = {
+                "distance": float(np.median(distance[kept])),
+                **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
+            }
         return found
 
     def reuse(self) -> dict[str, float]:
