@@ -36,7 +36,7 @@ def write_section(title: str, text: str) -> None:
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n\n"
     section = f"## {title}\n\n{text.strip()}\n\n"
     found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
-    page = page.replace(found[0], section) if found else page + section
+    page = page.replace(found[0], section) if found else f"{page.rstrip()}\n\n{section}"
     write_text(PAGE, page.rstrip() + "\n")
 
 
