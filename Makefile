@@ -4,15 +4,16 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 
 # A first look: one voice, small models, short training. Too rough for verdicts, and the page says so.
-QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] latents.dim=16 horizons=[1,2,4] \
-	predict.heads=[gaussian,flow] predict.width=32 predict.pretrain_epochs=1 predict.epochs=2 \
-	predict.min_steps=150 predict.bootstrap_samples=500 controls.frames=16000 controls.dim=8 \
-	structure.contexts=[1] structure.widths=[8] structure.listen_clips=4 \
-	rollout.samples=4 rollout.starts=40 rollout.listen_clips=2 \
-	recurrence.epochs=2 rssm.budgets=[4.0] rssm.epochs=2 rssm.width=32 rssm.estimator_width=32 \
-	reconstruct.clips=4 reconstruct.english_clips=4 reconstruct.fit_clips=40 reconstruct.listen_clips=2 \
-	encoders.width=16 engram.epochs=2 engram.seeds=1 engram.width=16 engram.rows=128 \
-	calm.layers=1 calm.context_frames=16 calm.head_depth=1 calm.head_batch=2 calm.epochs=2 \
+QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] ingest.max_seconds=3 latents.dim=8 \
+	horizons=[1,2] predict.heads=[gaussian] predict.width=16 predict.pretrain_epochs=1 predict.epochs=1 \
+	predict.min_steps=20 predict.bootstrap_samples=100 controls.frames=4000 controls.dim=4 \
+	structure.contexts=[1] structure.widths=[8] structure.listen_clips=2 \
+	rollout.samples=4 rollout.starts=20 rollout.listen_clips=2 recurrence.epochs=1 \
+	rssm.state_dims=[4] rssm.rec_dim=8 rssm.budgets=[4.0] rssm.epochs=1 rssm.width=32 \
+	rssm.estimator_width=16 encoders.width=8 reconstruct.clips=2 reconstruct.english_clips=2 \
+	reconstruct.fit_clips=20 reconstruct.listen_clips=2 \
+	engram.epochs=1 engram.seeds=1 engram.width=16 engram.rows=128 \
+	calm.layers=1 calm.context_frames=16 calm.head_depth=1 calm.head_batch=2 calm.epochs=1 \
 	calm.dynamics_width=32 calm.temperatures=[1.0]
 
 .PHONY: install repro quick readme test lint lock audit
