@@ -39,7 +39,8 @@ def main() -> None:
         sys.exit("overhead: error: `dvc repro` would have something to do here; run it first")
     rounds = [[seconds(command) for command in WAYS.values()] for _ in range(REPEATS)]
     lines = [
-        f"By `{COMMAND}`: seconds of {REPEATS} rounds in turns, median, least and most.",
+        f"By `{COMMAND}`: seconds of {REPEATS} rounds in turns, median,",
+        "least and most.",
         "",
         "| | seconds |",
         "|---|---|",

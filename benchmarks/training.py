@@ -43,7 +43,7 @@ from training_parts import limits, loop_of, timed
 REPEATS = 7
 SHARED_REPEATS = 3
 WARM = 0.25  # of the steps of a pass, which do not count: compilers work then
-STREAM_GIB = 0.1  # for the default corpus: several blocks
+STREAM_GIB = 0.15  # little more than validation and test take: several blocks of train
 HALF = PLAIN.model_copy(update={"dtype": "bfloat16"})
 COMPILED = PLAIN.model_copy(update={"compile": True})
 Batches = list[Batch] | BatchStream
