@@ -8,7 +8,7 @@ than the clock's on a machine with other work, but for processes that share, whi
 
 Reads data/latents/ and models/normalizer.safetensors. --before also times the training loop of a
 commit, on the same batches. Prints a page, which --write keeps as docs/performance_training.md.
-Takes 8 minutes.
+Takes 10 minutes.
 """
 
 import argparse
@@ -40,8 +40,8 @@ from mimi_dynamics.training import TrainingParams
 from mimi_dynamics.var import fit_var
 from training_parts import limits, loop_of, timed
 
-REPEATS = 7
-SHARED_REPEATS = 3
+REPEATS = 5
+SHARED_REPEATS = 2
 WARM = 0.25  # of the steps of a pass, which do not count: compilers work then
 STREAM_GIB = 0.15  # little more than validation and test take: several blocks of train
 HALF = PLAIN.model_copy(update={"dtype": "bfloat16"})
