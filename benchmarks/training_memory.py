@@ -6,7 +6,7 @@ Makes up latents in a temporary folder and reads them in processes of their own.
 """
 
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,10 +63,9 @@ def small(params: Params, memory_gib: float) -> Params:
 
 
 def peak() -> int:
-    """Most bytes that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    """Most bytes that this process ever held; `getrusage` would count those of its parent."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
 def measure(folder: Path, memory_gib: float) -> None:
