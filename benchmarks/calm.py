@@ -24,17 +24,17 @@ import pandas as pd
 import torch
 
 from calm_study import LABELS, study_figure, study_lines
-from mimi_dynamics.calm.comparison import Factorisation, training_jobs
-from mimi_dynamics.calm.generation import Generator
-from mimi_dynamics.calm.training import Trained
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_text
-from mimi_dynamics.normalizer import read_sequences
-from mimi_dynamics.params import Params, load_params
-from mimi_dynamics.predictor import load_predictor
-from mimi_dynamics.rollouts import Past, Starts, read_past, roll_out
-from mimi_dynamics.rssm.training import RssmJob, load_rssm, train_rssm
+from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
+from mimi_dynamics.latents.normalizer import read_sequences
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.params import Params, load_params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.studies.calm.comparison import Factorisation, training_jobs
+from mimi_dynamics.studies.calm.training import Trained
+from mimi_dynamics.studies.rssm.training import RssmJob, load_rssm, train_rssm
 
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt

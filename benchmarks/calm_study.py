@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mimi_dynamics.calm.figures import COLOURS
-from mimi_dynamics.calm.figures import LABELS as LEGENDS
-from mimi_dynamics.calm.study import DATA_SHARES
-from mimi_dynamics.figures import STYLE
+from mimi_dynamics.figures.calm import COLOURS
+from mimi_dynamics.figures.calm import LABELS as LEGENDS
+from mimi_dynamics.pipeline.plotting import STYLE
+from mimi_dynamics.studies.calm.study import DATA_SHARES
 
 LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
 TITLES = {

@@ -3,7 +3,7 @@ r"""Our densities of the next latent against those a user would pick instead, at
 Every contender trains for the same wall time on two threads, one after the other, on the latents
 of this repository, and is scored on the same test frames. Rivals are the conditional densities of
 zuko and sbi given the last 8 frames, each with the better on validation of two settings that get
-the full time. Ours are what `mimi_dynamics.estimation.fit_densities` fits, given all frames up to
+the full time. Ours are what `mimi_dynamics.density.fit.fit_densities` fits, given all frames up to
 now; their time includes the ridge VAR, the start that marginal and conditional share, the marginal
 and the scoring.
 
@@ -32,13 +32,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.estimation import Density, Fit, Fitted, fit_densities
-from mimi_dynamics.files import write_text
-from mimi_dynamics.gains import Scored, clip_bootstrap
-from mimi_dynamics.normalizer import read_sequences
-from mimi_dynamics.params import Params, load_params
-from mimi_dynamics.scoring import Estimate
+from mimi_dynamics.density.fit import Density, FitSpec, FittedDensity, fit_densities
+from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.evidence.gains import Scored, clip_bootstrap
+from mimi_dynamics.latents.normalizer import read_sequences
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.params import Params, load_params
 from rivals import BATCH, CONTEXT, LR, RIVALS, Rival, Windows, losses, train_rival
 
 THREADS = 2
@@ -68,7 +68,7 @@ class Result:
     seconds: float
 
 
-def run_floors(job: Fit) -> list[Result]:
+def run_floors(job: FitSpec) -> list[Result]:
     """The closed forms: a Gaussian without the past, and the ridge VAR."""
     fits, seconds = timed_fit(replace(job, head="var"))
     dim, order = job.sequences.dim, job.params.var_order
@@ -85,7 +85,7 @@ def run_floors(job: Fit) -> list[Result]:
     ]
 
 
-def run_ours(job: Fit, seconds: float) -> list[Result]:
+def run_ours(job: FitSpec, seconds: float) -> list[Result]:
     """Our density with as many epochs as fit into the time, its settings as in `params.yaml`."""
     job = with_epochs(job, *affordable_epochs(job, seconds))
     fits, used = timed_fit(job)
@@ -97,7 +97,7 @@ def run_ours(job: Fit, seconds: float) -> list[Result]:
     return [Result(f"ours, {job.head}", settings, fitted.nll["test"], size, used)]
 
 
-def affordable_epochs(job: Fit, seconds: float) -> tuple[int, int]:
+def affordable_epochs(job: FitSpec, seconds: float) -> tuple[int, int]:
     """Shared epochs and epochs after those, in the ratio of `params.yaml`, that fit into the time.
 
     Three short fits tell what an epoch of either kind takes, and what all the rest does.
@@ -112,19 +112,19 @@ def affordable_epochs(job: Fit, seconds: float) -> tuple[int, int]:
     return fitting[-1] if fitting else plans[0]
 
 
-def with_epochs(job: Fit, shared: int, after: int) -> Fit:
+def with_epochs(job: FitSpec, shared: int, after: int) -> FitSpec:
     """The same fit for another number of epochs."""
     update = {"pretrain_epochs": shared, "epochs": after, "min_steps": 1}
     return replace(job, params=job.params.model_copy(update=update))
 
 
-def timed_fit(job: Fit) -> tuple[dict[Density, Fitted], float]:
+def timed_fit(job: FitSpec) -> tuple[dict[Density, FittedDensity], float]:
     """The fitted densities, and the seconds of wall time."""
     start = time.perf_counter()
     return fit_densities(job), time.perf_counter() - start
 
 
-def run_rival(job: Fit, rival: Rival, seconds: float) -> list[Result]:
+def run_rival(job: FitSpec, rival: Rival, seconds: float) -> list[Result]:
     """A density of another library: the try that is best on validation."""
     splits = ("train", "validation", "test")
     train, validation, test = (Windows.of(job, split) for split in splits)
@@ -143,7 +143,7 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def run_all(job: Fit, seconds: float) -> list[Result]:
+def run_all(job: FitSpec, seconds: float) -> list[Result]:
     """Every contender, one after the other."""
     runs: list[tuple[str, Callable[[], list[Result]]]] = [("closed forms", lambda: run_floors(job))]
     for rival in RIVALS:
@@ -186,7 +186,7 @@ def interval(estimate: Estimate) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def page(job: Fit, seconds: float, results: list[Result]) -> str:
+def page(job: FitSpec, seconds: float, results: list[Result]) -> str:
     """The table under what it was made from."""
     scored = {split: Scored.of(job, split) for split in ("train", "test")}
     clips = int((job.sequences.splits == "test").sum())
@@ -212,7 +212,7 @@ includes the ridge VAR, the start shared by marginal and conditional, the margin
 """
 
 
-def read_job(params: Params) -> Fit:
+def read_job(params: Params) -> FitSpec:
     """The latents, and settings under which all contenders score the same frames.
 
     Raises:
@@ -226,7 +226,7 @@ def read_job(params: Params) -> Fit:
             raise InputError(f"{package}: not installed; benchmarks/density.py says how at its top")
     sequences = read_sequences(params.latents.voiced_range_db)
     settings = params.predict.model_copy(update={"warmup_frames": CONTEXT, "var_order": CONTEXT})
-    return Fit("real", sequences, HEADS[0], 1, settings, params.seed)
+    return FitSpec("real", sequences, HEADS[0], 1, settings, params.seed)
 
 
 def main() -> None:

@@ -34,13 +34,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from machine import copy_rate, matrix_rate, write_section
-from mimi_dynamics.codec import Codec, load_codec
-from mimi_dynamics.codec_training import untrained_codec
-from mimi_dynamics.encoding import encode_group, prepare, relative_difference
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.latents import EncodedClip
-from mimi_dynamics.parallel import available_cores
-from mimi_dynamics.params import CodecParams, Params, load_params
+from mimi_dynamics.codec.mimi import Codec, load_codec, untrained_codec
+from mimi_dynamics.encoding.corpus import encode_group, prepare, relative_difference
+from mimi_dynamics.latents.store import EncodedClip
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.parallel import available_cores
+from mimi_dynamics.pipeline.params import CodecParams, Params, load_params
 
 MANIFEST = Path("data/manifest.parquet")
 PLAIN = "plain loop of moshi"

@@ -22,18 +22,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mimi_dynamics.engram.keys import make_keys
-from mimi_dynamics.engram.memory import ORDERS
-from mimi_dynamics.engram.model import Shape, build, make_optimizers
-from mimi_dynamics.engram.study import Subject
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import write_text
-from mimi_dynamics.latents import read_latents
-from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.params import EngramParams, Params, load_params
-from mimi_dynamics.predictor import Predictor
-from mimi_dynamics.sequences import Batch, make_batches
-from mimi_dynamics.var import fit_var
+from mimi_dynamics.density.predictor import Predictor
+from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.sequences import Batch, make_batches
+from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
+from mimi_dynamics.studies.engram.keys import make_keys
+from mimi_dynamics.studies.engram.memory import ORDERS
+from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
+from mimi_dynamics.studies.engram.study import Subject
 
 ROWS = tuple(2**power for power in range(12, 23, 2))  # of all tables together
 KEYS = 4096  # with few, however large the tables are, few rows are ever read

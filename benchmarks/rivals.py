@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mimi_dynamics.estimation import Fit, batches_of
+from mimi_dynamics.density.fit import FitSpec, batches_of
 
 CONTEXT = 8  # frames a rival sees, and frames before the first target of a clip
 BATCH = 256
@@ -34,7 +34,7 @@ class Windows:
     target: Tensor
 
     @classmethod
-    def of(cls, job: Fit, split: str) -> "Windows":
+    def of(cls, job: FitSpec, split: str) -> "Windows":
         """What a rival sees of one split."""
         frames = job.sequences.select(split).frames
         index = torch.cat([batch.frame for batch in batches_of(job, split)])

@@ -25,19 +25,19 @@ import numpy as np
 import torch
 
 import training_memory
-from mimi_dynamics import training
-from mimi_dynamics.budget import stream_data
-from mimi_dynamics.compute import is_first, joined
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import write_text
-from mimi_dynamics.normalizer import load_normalizer, read_sequences
-from mimi_dynamics.params import PLAIN, ComputeParams, Params, load_params
-from mimi_dynamics.predictor import Predictor, make_conditional, make_marginal
-from mimi_dynamics.row_groups import row_groups
-from mimi_dynamics.sequences import Batch, Sequences, scored_frames
-from mimi_dynamics.streaming import BatchStream
-from mimi_dynamics.training import TrainingParams
-from mimi_dynamics.var import fit_var
+from mimi_dynamics.density import training
+from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
+from mimi_dynamics.density.training import TrainingParams
+from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.latents.loading import stream_data
+from mimi_dynamics.latents.normalizer import load_normalizer, read_sequences
+from mimi_dynamics.latents.row_groups import row_groups
+from mimi_dynamics.latents.sequences import Batch, Sequences, scored_frames
+from mimi_dynamics.latents.streaming import BatchStream
+from mimi_dynamics.pipeline.distributed import is_main_process, process_group
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, Params, load_params
 from training_parts import limits, loop_of, timed
 
 REPEATS = 5
@@ -136,9 +136,9 @@ def shares(case: Case, train: Batches) -> dict[str, float]:
 
 def share_training(case: Case) -> None:
     """What each process of torchrun does: a pass, and the first says how fast by the clock."""
-    with joined(PLAIN):
+    with process_group(PLAIN):
         found = rate(case, case.resident, clock=time.perf_counter)
-        if is_first():
+        if is_main_process():
             print(f"frames per second: {found}")
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mimi_dynamics.budget import GIB, read_data, resident_bytes
-from mimi_dynamics.estimation import Fit, fit_densities
-from mimi_dynamics.latents import LATENT_KIND, EncodedClip, LatentWriter
-from mimi_dynamics.normalizer import fit_normalizer
-from mimi_dynamics.params import Params, load_params
-from mimi_dynamics.processes import PROCESSES
-from mimi_dynamics.row_groups import row_groups
-from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.density.fit import FitSpec, fit_densities
+from mimi_dynamics.evidence.surrogates import make_surrogates
+from mimi_dynamics.latents.loading import GIB, read_data, resident_bytes
+from mimi_dynamics.latents.normalizer import fit_normalizer
+from mimi_dynamics.latents.row_groups import row_groups
+from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
+from mimi_dynamics.pipeline.params import Params, load_params
+from mimi_dynamics.studies.controls.processes import PROCESSES
 
 CLIP_FRAMES = 100
 CLIPS_PER_GROUP = 128  # as of the stage encode
@@ -74,13 +74,13 @@ def measure(folder: Path, memory_gib: float) -> None:
     params = small(load_params(), memory_gib)
     warm = PROCESSES["linear"].simulate(40, 50, params.latents.dim, seed=0)
     make_surrogates(warm, 4, 0)
-    fit_densities(Fit("warm", warm, "gaussian", 1, params.predict, 0))
+    fit_densities(FitSpec("warm", warm, "gaussian", 1, params.predict, 0))
     os.chdir(folder)
     before = peak()
     real = read_data(params)
     read = peak() - before
     rows = {"real": real} | make_surrogates(real, 4, 0)
-    fit_densities(Fit("real", rows["shuffled"], "gaussian", 1, params.predict, 0))
+    fit_densities(FitSpec("real", rows["shuffled"], "gaussian", 1, params.predict, 0))
     print("bytes:", read, peak() - before)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.predictor import Predictor
+from mimi_dynamics.density.predictor import Predictor
+from mimi_dynamics.pipeline.errors import InputError
 
 REPEATS = 9
 

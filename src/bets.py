@@ -8,13 +8,13 @@ Writes metrics/bets.json and report/index.html.
 
 from pathlib import Path
 
-from mimi_dynamics.bets import check_controls, informative_horizon, judge, weakest_link
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.measured import Metrics, read_metrics
-from mimi_dynamics.params import Params
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.report.bets import check_controls, informative_horizon, judge, weakest_link
+from mimi_dynamics.report.metrics_file import Metrics, read_metrics
 from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
-from mimi_dynamics.stage import run_stage
 
 STAGES = (  # that the bets or the report tell of; the later ones need not have run
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure", "encoders"),

@@ -17,25 +17,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.calm.comparison import Comparison, Factorisation, compare, cost_curves
-from mimi_dynamics.calm.cost import CostCurve
-from mimi_dynamics.calm.decoding import decode_contenders, listen
-from mimi_dynamics.calm.drawn import Drawn, draw_splits
-from mimi_dynamics.calm.figures import calm_figure
-from mimi_dynamics.calm.metrics import calm_metrics, cost_table, skill_table, window_table
-from mimi_dynamics.calm.model import save_calm
-from mimi_dynamics.calm.study import course_table, run_study, study_metrics
-from mimi_dynamics.codec import load_codec
-from mimi_dynamics.decoding import make_decoder
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.latents import read_latents
-from mimi_dynamics.listening import write_sounds
-from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.params import Params
-from mimi_dynamics.rssm.training import load_rssm
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.figures.calm import calm_figure
+from mimi_dynamics.generation.sounds import make_decoder, write_sounds
+from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation, compare, cost_curves
+from mimi_dynamics.studies.calm.cost import CostCurve
+from mimi_dynamics.studies.calm.decoding import decode_contenders, listen
+from mimi_dynamics.studies.calm.metrics import calm_metrics, cost_table, skill_table, window_table
+from mimi_dynamics.studies.calm.model import save_calm
+from mimi_dynamics.studies.calm.samples import Drawn, draw_splits
+from mimi_dynamics.studies.calm.study import course_table, run_study, study_metrics
+from mimi_dynamics.studies.rssm.training import load_rssm
 
 SOUNDS_TITLE = "Up to the line what was said; after it, what each model makes up"
 PREDICTOR = Path("models/horizons/k1.safetensors")

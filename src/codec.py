@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec import MINI_WEIGHTS, load_codec, save_mini
-from mimi_dynamics.codec_evaluation import evaluate_codec
-from mimi_dynamics.codec_training import join_speech, train_codec, training_speech
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.params import Params
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.codec.mimi import MINI_WEIGHTS, load_codec, save_mini
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.codec.evaluation import evaluate_codec
+from mimi_dynamics.studies.codec.training import join_speech, train_codec, training_speech
 
 SCRATCH = Path("runs/codec")  # audio and checkpoints: ignored by git and DVC
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.estimation import FLOOR, Fit
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.gain_figures import controls_figure
-from mimi_dynamics.gains import Gains, clip_bootstrap, fit_many
-from mimi_dynamics.params import Params
-from mimi_dynamics.processes import PROCESSES
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
+from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
+from mimi_dynamics.figures.gains import controls_figure
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.controls.processes import PROCESSES
 
 
 def controls(params: Params) -> None:
@@ -31,10 +31,10 @@ def controls(params: Params) -> None:
         for name, process in PROCESSES.items()
     }
     any_row = next(iter(rows.values()))
-    template = Fit("", any_row, "", 1, params.predict, params.seed, compute=params.compute)
+    template = FitSpec("", any_row, "", 1, params.predict, params.seed, compute=params.compute)
     jobs = [
         replace(template, row=row, sequences=data, head=head)
-        for head in (params.head, FLOOR)
+        for head in (params.head, LINEAR_BASELINE)
         for row, data in rows.items()
     ]
     bootstrap = clip_bootstrap(any_row, "test", params.predict.bootstrap_samples, params.seed)
@@ -50,7 +50,7 @@ def process_metrics(gains: Gains, name: str, head: str) -> dict[str, float]:
     """True and estimated gain of one process, and the share recovered where there is any."""
     true, estimate = PROCESSES[name].true_gain(gains.dim), gains.gain(name, head)
     metrics = estimate.metrics("estimated_nats_per_dim")
-    metrics["linear_floor_nats_per_dim"] = gains.gain(name, FLOOR).value
+    metrics["linear_floor_nats_per_dim"] = gains.gain(name, LINEAR_BASELINE).value
     if true > 0:
         metrics |= {"true_nats_per_dim": true} | (estimate / true).metrics("recovered")
     return metrics

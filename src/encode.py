@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec import load_codec
-from mimi_dynamics.encoding import encode_corpus
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.files import write_metrics
-from mimi_dynamics.params import Params
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.encoding.corpus import encode_corpus
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
 
 MANIFEST = Path("data/manifest.parquet")
 

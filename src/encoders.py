@@ -15,34 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
-from mimi_dynamics.codec_training import untrained_codec
-from mimi_dynamics.encoder_figure import encoder_figure
-from mimi_dynamics.encoder_measures import (
-    autocorrelation,
-    effective_dimension,
-    loudness_share,
-    variance_kept_by_leading,
-)
-from mimi_dynamics.encoding import encode_corpus, read_clip
-from mimi_dynamics.estimation import FLOOR, Fit, evaluated_splits
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import remove, write_metrics, write_text
-from mimi_dynamics.gains import Gains, clip_bootstrap, fit_many
-from mimi_dynamics.latents import Latents, read_latents
-from mimi_dynamics.normalizer import (
-    fit_normalizer,
-    frames_in_split,
-    normalized_sequences,
-    voiced_frames,
-)
-from mimi_dynamics.params import Params
-from mimi_dynamics.sequences import Sequences
-from mimi_dynamics.spectral import log_mel_frames
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import shuffle
+from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.log_mel import log_mel_frames
+from mimi_dynamics.codec.mimi import untrained_codec
+from mimi_dynamics.encoding.corpus import encode_corpus
+from mimi_dynamics.figures.encoders import encoder_figure
+from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.files import remove, write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.encoders.study import measures, predictability, whitened
 
 WORK = Path("runs/encoders")  # of what is encoded for this stage alone
 
@@ -82,77 +67,6 @@ def log_mel_latents(latents: Latents, manifest: pd.DataFrame) -> Latents:
     clips = tqdm(paths, "log-mel frames", unit="clip", disable=None)
     values = [log_mel_frames(read_clip(Path(path))) for path in clips]
     return replace(latents, values=np.concatenate(values).astype(np.float32))
-
-
-def whitened(latents: Latents, params: Params) -> Sequences:
-    """Leading principal components, as the stage normalize has them."""
-    voiced = voiced_frames(latents, params.latents.voiced_range_db)
-    fitted_on = latents.values[frames_in_split(latents, "train") & voiced]
-    normalizer = fit_normalizer(fitted_on, params.latents.dim)
-    return normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-
-
-def measures(latents: Latents, data: Sequences, params: Params) -> dict[str, object]:
-    """What needs no predictor."""
-    voiced = voiced_frames(latents, params.latents.voiced_range_db)
-    train, test = (frames_in_split(latents, split) for split in ("train", "test"))
-    spoken = latents.values[train & voiced]
-    test_data = data.select("test")
-    return {
-        "latent_dim": latents.values.shape[1],
-        "effective_dim": effective_dimension(spoken),
-        "variance_kept": {
-            f"c{count:03d}": share
-            for count, share in variance_kept_by_leading(spoken).items()
-            if count <= latents.values.shape[1]
-        },
-        "loudness_r2": loudness_share(latents.values, latents.rms_db, train, test),
-        "autocorrelation": {f"k{k}": autocorrelation(test_data, k) for k in params.horizons},
-    }
-
-
-def predictability(
-    data: dict[str, Sequences], params: Params
-) -> dict[str, dict[str, dict[str, object]]]:
-    """Gains by split and source; the linear ones at all horizons."""
-    generator = torch.Generator().manual_seed(params.seed)
-    rows = data | {f"{name}_shuffled": shuffle(of, generator) for name, of in data.items()}
-    settings = params.predict.model_copy(update={"width": params.encoders.width})
-    shared = params.head, params.horizon, settings, params.seed
-    base = Fit("", data["trained"], *shared, compute=params.compute)
-    flows = {row: replace(base, row=row, sequences=of) for row, of in rows.items()}
-    fits = fit_many(list(flows.values()))
-    linear = {
-        k: fit_many([replace(job, head=FLOOR, horizon=k) for job in flows.values()])
-        for k in params.horizons
-    }
-    found = {}
-    for split in evaluated_splits(base.sequences):
-        draws = clip_bootstrap(base.sequences, split, settings.bootstrap_samples, params.seed)
-        gains = Gains(base, rows, fits, split, draws)
-        by_lead = {
-            k: Gains(replace(base, horizon=k), rows, of, split, draws) for k, of in linear.items()
-        }
-        found[split] = {name: gain_metrics(name, gains, by_lead, params.head) for name in data}
-    return found
-
-
-def gain_metrics(
-    name: str, gains: Gains, by_lead: dict[int, Gains], head: str
-) -> dict[str, object]:
-    """Gains of one source: all, what order in time adds, and the linear part of that by lead."""
-    gain, shuffled = gains.gain(name, head), gains.gain(f"{name}_shuffled", head)
-    linear = {
-        f"k{k}": (of.gain(name, FLOOR) - of.gain(f"{name}_shuffled", FLOOR)).metrics(
-            "linear_dynamic_gain_nats_per_dim"
-        )
-        for k, of in by_lead.items()
-    }
-    return (
-        gain.metrics("gain_nats_per_dim")
-        | (gain - shuffled).metrics("dynamic_gain_nats_per_dim")
-        | linear
-    )
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:

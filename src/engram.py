@@ -12,27 +12,24 @@ Writes metrics/engram.json, plots/engram.csv and plots/engram.png.
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 
-from mimi_dynamics.engram.figures import engram_figure
-from mimi_dynamics.engram.keys import make_keys
-from mimi_dynamics.engram.metrics import CONTROLS, Effects, Trainings, table_metrics
-from mimi_dynamics.engram.model import Shape, build, parameters, sizes, with_share
-from mimi_dynamics.engram.study import Job, Subject, Trained, noise_keys, train
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.estimation import evaluated_splits
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.latents import Latents, read_latents
-from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.parallel import run_parallel
-from mimi_dynamics.params import Params
-from mimi_dynamics.sequences import Sequences, make_batches
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.states import make_candidate, read_states, update_index
-from mimi_dynamics.var import fit_var
+from mimi_dynamics.figures.engram import engram_figure
+from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.engram.metrics import (
+    CONTROLS,
+    by_share,
+    subject_metrics,
+)
+from mimi_dynamics.studies.engram.model import sizes
+from mimi_dynamics.studies.engram.study import Job, Trained, shares, train
+from mimi_dynamics.studies.engram.subjects import make_shape, make_subjects
 
 
 def engram(params: Params) -> None:
@@ -67,95 +64,6 @@ def engram(params: Params) -> None:
         metrics[subjects[-1].name] |= {"by_table_share": by_share(extra, trained, params)}
     write_metrics(Path("metrics/engram.json"), metrics)
     write_plots(metrics)
-
-
-def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Subject]:
-    """Raw x, and the state, each with its keys.
-
-    Raises:
-        InputError: the states are of other clips than the latents.
-    """
-    states, clips = read_states(Path("data/states"))
-    stride = params.rssm.state_stride
-    updates, newest = update_index(data.lengths, stride)
-    if not np.array_equal(clips, latents.clip_ids) or len(states) != len(updates):
-        raise InputError("data/states: of other clips than data/latents; run the stage rssm")
-    held = torch.from_numpy(states[newest])
-    state = make_candidate("z_dyn", data, held, stride, params.seed).updates
-    codes = latents.codes[:, 0]
-    return [
-        make_subject("raw", data, codes, params),
-        make_subject("z_dyn", state, codes[updates], params),
-    ]
-
-
-def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) -> Subject:
-    """One of them."""
-    settings = params.engram
-    sizes = settings.cells, settings.least_count
-    keys = make_keys(settings.keys, data, codes, *sizes, params.seed)
-    noisy = noise_keys(data, keys, settings.key_noise, params.seed) if settings.key_noise else None
-    predict = params.predict.model_copy(update={"min_steps": 0})
-    return Subject(name, data, keys, noisy, params.horizon, predict)
-
-
-def make_shape(subject: Subject, params: Params) -> Shape:
-    """What all models of a subject share."""
-    size = params.predict.warmup_frames, params.predict.batch_frames
-    learned, validation = (
-        make_batches(subject.data.select(split), subject.horizon, *size)
-        for split in ("train", "validation")
-    )
-    var, gaussian = (fit_var(learned, validation, order) for order in (params.predict.var_order, 0))
-    predict = params.predict
-    return Shape(
-        var, gaussian, subject.keys.count, params.engram, predict.dropout, predict.components
-    )
-
-
-def shares(params: Params, subject: Subject, shape: Shape, seeds: list[int]) -> list[Job]:
-    """Trainings at the same total of parameters, with more and more of them in tables."""
-    settings, jobs = params.engram, []
-    total = parameters(build(shape, "engram", settings.width, settings.rows, 0))
-    for share in settings.table_shares:
-        changed, width = with_share(shape, total, share)
-        variant = "engram" if share else "none"
-        rows = changed.settings.rows
-        jobs += [Job(subject, changed, variant, width, rows, seed) for seed in seeds]
-    return jobs
-
-
-def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dict[str, object]:
-    """All that `metrics/engram.json` says of one subject."""
-    engrams = trained["engram"]
-    found: dict[str, object] = {
-        "parameters": parameters(engrams[0].model),
-        "iso_parameter_parameters": parameters(trained["iso_parameter"][0].model),
-        **table_metrics(subject, engrams[0].model.trunk.memory.hashing),
-    }
-    for split in evaluated_splits(subject.data):
-        draws = params.predict.bootstrap_samples
-        of_split = Effects(subject, trained, split, draws, params.seed).metrics()
-        found |= of_split if split == "test" else {split: of_split}
-    return found
-
-
-def by_share(jobs: list[Job], trained: list[Trained], params: Params) -> dict[str, object]:
-    """NLL on test by the share of parameters in tables, at the same total."""
-    seeds, found = params.engram.seeds, {}
-    for number, share in enumerate(params.engram.table_shares):
-        of_share = slice(number * seeds, (number + 1) * seeds)
-        job, models = jobs[of_share][0], trained[of_share]
-        draws = params.predict.bootstrap_samples
-        effects = Effects(job.subject, {"engram": models}, "test", draws, params.seed)
-        nll = effects.mean([model.nll["test"] for model in models])
-        found[f"s{round(100 * share):02d}"] = {
-            **nll.metrics("nll_nats_per_frame"),
-            "width": job.width,
-            "rows": job.rows if share else 0,
-            "parameters": parameters(models[0].model),
-        }
-    return found
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:

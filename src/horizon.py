@@ -15,31 +15,31 @@ from pathlib import Path
 
 import torch
 
-from mimi_dynamics.budget import read_data
-from mimi_dynamics.compute import is_first
-from mimi_dynamics.estimation import FLOOR, Fit, check_horizon
-from mimi_dynamics.gains import fit_many
-from mimi_dynamics.params import Params
-from mimi_dynamics.predictor import save_predictor
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import reorderings
-from mimi_dynamics.tensors import write_tensors
+from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, check_horizon
+from mimi_dynamics.density.predictor import save_predictor
+from mimi_dynamics.evidence.gains import fit_many
+from mimi_dynamics.evidence.surrogates import reorderings
+from mimi_dynamics.latents.loading import read_data
+from mimi_dynamics.pipeline.distributed import is_main_process
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.tensors import write_tensors
 
 
 def horizon(params: Params, frames: int) -> None:
     """Run the stage for one distance."""
     real = read_data(params)
-    template = Fit(
+    template = FitSpec(
         "real", real, params.head, frames, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
     rows = reorderings(real, torch.Generator().manual_seed(params.seed))
     jobs = [template, replace(template, row="shuffled", sequences=rows["shuffled"])]
     for row, data in (("real", real), ("permuted", rows["permuted"])):
-        linear = replace(template, row=row, sequences=data, head=FLOOR)
+        linear = replace(template, row=row, sequences=data, head=LINEAR_BASELINE)
         jobs += [linear, replace(linear, delta=True)]
     fits = fit_many(jobs)
-    if not is_first():
+    if not is_main_process():
         return
 
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}

@@ -11,18 +11,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mimi_dynamics.budget import read_data
-from mimi_dynamics.estimation import FLOOR, Fit, Fitted, evaluated_splits
-from mimi_dynamics.figures import FRAME_MS, save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.gain_figures import horizons_figure
-from mimi_dynamics.gains import Fits, Gains, clip_bootstrap, half_life, horizon_metrics
-from mimi_dynamics.params import Params
-from mimi_dynamics.scoring import Estimate
-from mimi_dynamics.sequences import Sequences
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import reorderings
-from mimi_dynamics.tensors import read_tensors
+from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, evaluated_splits
+from mimi_dynamics.evidence.gains import Fits, Gains, clip_bootstrap
+from mimi_dynamics.evidence.surrogates import reorderings
+from mimi_dynamics.figures.gains import horizons_figure
+from mimi_dynamics.latents.loading import read_data
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.tensors import read_tensors
+from mimi_dynamics.studies.horizons.metrics import summarise
 
 
 def horizons(params: Params) -> None:
@@ -45,9 +46,9 @@ def horizons(params: Params) -> None:
     write_plots(params, gains["test"])
 
 
-def template(params: Params, real: Sequences, k: int) -> Fit:
+def template(params: Params, real: Sequences, k: int) -> FitSpec:
     """The density of the real latents k frames ahead."""
-    return Fit("real", real, params.head, k, params.predict, params.seed)
+    return FitSpec("real", real, params.head, k, params.predict, params.seed)
 
 
 def read_fits(k: int) -> Fits:
@@ -57,22 +58,7 @@ def read_fits(k: int) -> Fits:
     for name, nll in tensors.items():
         split, row, head, density = name.split(".")
         scores.setdefault((row, head, density), {})[split] = nll.numpy()
-    return {key: Fitted(None, 0.0, nll) for key, nll in scores.items()}
-
-
-def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, object]:
-    """All of `metrics/horizons.json`."""
-    by_split = {
-        split: {f"k{k}": horizon_metrics(table, params.head) for k, table in by_k.items()}
-        | half_life_ms(params, by_k).metrics("half_life_ms")
-        for split, by_k in gains.items()
-    }
-    return by_split.pop("test") | by_split
-
-
-def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
-    """Lead time at which the dynamic gain has halved."""
-    return half_life({k * FRAME_MS: gains[k].dynamic_gain(params.head) for k in gains})
+    return {key: FittedDensity(None, 0.0, nll) for key, nll in scores.items()}
 
 
 def write_plots(params: Params, gains: dict[int, Gains]) -> None:
@@ -80,9 +66,9 @@ def write_plots(params: Params, gains: dict[int, Gains]) -> None:
     curves = {
         "real": ("real", params.head, False),
         "shuffled": ("shuffled", params.head, False),
-        "var": ("real", FLOOR, False),
-        "delta_var": ("real", FLOOR, True),
-        "delta_permuted": ("permuted", FLOOR, True),
+        "var": ("real", LINEAR_BASELINE, False),
+        "delta_var": ("real", LINEAR_BASELINE, True),
+        "delta_permuted": ("permuted", LINEAR_BASELINE, True),
     }
     table = pd.DataFrame(
         {"lead_ms": k * FRAME_MS}

@@ -5,11 +5,10 @@ Writes data/audio/, data/manifest.parquet, data/rejected.csv and metrics/ingest.
 
 from pathlib import Path
 
-from mimi_dynamics.files import remove_leftovers, write_metrics, write_text
-from mimi_dynamics.ingestion import ingest_corpora, write_manifest
-from mimi_dynamics.ingestion_metrics import summarise
-from mimi_dynamics.params import Params
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.pipeline.files import remove_leftovers, write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.speech.ingestion import ingest_corpora, summarise, write_manifest
 
 AUDIO_DIR = Path("data/audio")
 

@@ -14,13 +14,18 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from mimi_dynamics.codec import Codec, load_codec
-from mimi_dynamics.codec_losses import log_mel_distance
-from mimi_dynamics.files import write_metrics
-from mimi_dynamics.latents import Latents, read_latents
-from mimi_dynamics.normalizer import Normalizer, fit_normalizer, frames_in_split, voiced_frames
-from mimi_dynamics.params import Params
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.codec.log_mel import log_mel_distance
+from mimi_dynamics.codec.mimi import Codec, load_codec
+from mimi_dynamics.latents.normalizer import (
+    Normalizer,
+    fit_normalizer,
+    frames_in_split,
+    voiced_frames,
+)
+from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
 
 LISTENED_CLIPS = 64  # evenly spaced over the test split: four minutes of speech
 

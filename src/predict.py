@@ -10,50 +10,37 @@ Writes models/predictor.safetensors, metrics/predict.json, and in plots/ predict
 calibration.csv and .png.
 """
 
-from dataclasses import replace
-from functools import partial
-from operator import call
 from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.budget import read_data
-from mimi_dynamics.calibration import LEVELS, Ranks, calibration_metrics, rank_truth
-from mimi_dynamics.compute import is_first
-from mimi_dynamics.estimation import FLOOR, Fit, check_horizon, evaluated_splits
-from mimi_dynamics.figures import FRAME_MS, save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.gain_figures import calibration_figure, gains_figure
-from mimi_dynamics.gains import (
-    POINT_HEAD,
-    Fits,
-    Gains,
-    clip_bootstrap,
-    fit_all,
-    gain_metrics,
-    head_metrics,
-    point_forecast_metrics,
-    surrogate_metrics,
-)
-from mimi_dynamics.parallel import run_parallel
-from mimi_dynamics.params import Params
-from mimi_dynamics.predictor import Predictor, save_predictor
-from mimi_dynamics.scoring import ClipBootstrap
-from mimi_dynamics.sequences import Sequences
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.surrogates import make_surrogates
+from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
+from mimi_dynamics.density.predictor import Predictor, save_predictor
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_all
+from mimi_dynamics.evidence.surrogates import make_surrogates
+from mimi_dynamics.figures.gains import calibration_figure, gains_figure
+from mimi_dynamics.latents.loading import read_data
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.distributed import is_main_process
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.predict.calibration import LEVELS, Ranks
+from mimi_dynamics.studies.predict.metrics import calibrate, summarise
 
 
 def predict(params: Params) -> None:
     """Run the stage."""
     real = read_data(params)
-    template = Fit(
+    template = FitSpec(
         "real", real, "", params.horizon, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
     rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
-    if not is_first():
+    if not is_main_process():
         return
 
     draws = params.predict.bootstrap_samples
@@ -67,48 +54,6 @@ def predict(params: Params) -> None:
     write_plots(gains["test"], best, list(rows), params.horizon)
     write_calibration(ranks, gains["test"].bootstrap)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
-
-
-def calibrate(template: Fit, fits: Fits) -> dict[str, Ranks]:
-    """Ranks of what came on test, by head."""
-    heads = list(template.params.heads)
-    predictors = [fits["real", head, "conditional"].predictor for head in heads]
-    jobs = [partial(rank_truth, template, predictor, "test") for predictor in predictors]
-    return dict(zip(heads, run_parallel(call, jobs, "calibrate"), strict=True))
-
-
-def summarise(
-    template: Fit,
-    rows: dict[str, Sequences],
-    fits: Fits,
-    best: str,
-    gains: dict[str, Gains],
-    ranks: dict[str, Ranks],
-) -> dict[str, object]:
-    """All of `metrics/predict.json`."""
-    test = gains["test"]
-    surrogates = surrogate_metrics(test, best, list(rows))
-    points = {
-        row: point_forecast_metrics(
-            replace(template, sequences=rows[row]), fits[row, POINT_HEAD, "conditional"], "test"
-        )
-        for row in ("real", "shuffled")
-    }
-    surrogates["shuffled"] |= points["shuffled"]
-    metrics = {
-        "horizon_frames": template.horizon,
-        "dim": test.dim,
-        "best_head": best,
-        "frames": len(test.scored["real"].clip),
-        **gain_metrics(test, best),
-        **points["real"],
-        "heads": head_metrics(test, [*template.params.heads, FLOOR]),
-        "calibration": calibration_metrics(ranks, test.bootstrap),
-        "surrogates": surrogates,
-    }
-    if "test_voice" in gains:
-        metrics["test_voice"] = gain_metrics(gains["test_voice"], best)
-    return metrics
 
 
 def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:

@@ -17,24 +17,23 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mimi_dynamics.codec import load_codec
-from mimi_dynamics.encoding import choose_evenly, read_clip
-from mimi_dynamics.estimation import EVALUATED_SPLITS
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.listening import Listening, write_sounds
-from mimi_dynamics.parallel import one_thread_each
-from mimi_dynamics.params import Params
-from mimi_dynamics.reconstruct_figure import WAYS, reconstruct_figure
-from mimi_dynamics.reconstruction import (
-    OPUS_BITS_PER_S,
+from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.figures.reconstruct import reconstruct_figure
+from mimi_dynamics.generation.sounds import Listening, write_sounds
+from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.parallel import one_thread_each
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.reconstruct.metrics import rates, recognised, summarise
+from mimi_dynamics.studies.reconstruct.reconstruction import (
     bits_per_second,
     measure_clips,
     reconstruct_clip,
     spectral_beside,
 )
-from mimi_dynamics.scoring import ClipBootstrap
-from mimi_dynamics.stage import run_stage
 
 SOUNDS_TITLE = "What is left of recordings that no codec was trained on"
 
@@ -73,48 +72,6 @@ def choose(manifest: pd.DataFrame, split: str, clips: int) -> list[Path]:
     """The files of clips evenly spaced over a split."""
     paths = manifest.loc[manifest["split"] == split, "path"]
     return [Path(path) for path in paths.iloc[choose_evenly(len(paths), clips)]]
-
-
-def rates(codec: float) -> dict[str, float]:
-    """Bits a second of the ways that have such a thing."""
-    return {"codec": codec, "log_mel": codec, "opus": OPUS_BITS_PER_S}
-
-
-def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]]:
-    """Mean of every measure over clips, by way of decoding."""
-    bootstrap = bootstrap_of(table, params)
-    found: dict[str, dict[str, float]] = {}
-    for way, rows in table.groupby("way", sort=False):
-        found[str(way)] = {}
-        for measure in rows.columns.drop(["clip", "way"]):
-            known = rows[rows[measure].notna()]
-            if len(known):
-                mean = bootstrap.mean(known[measure].to_numpy(), known["clip"].to_numpy())
-                found[str(way)] |= mean.metrics(measure)
-    return found
-
-
-def recognised(table: pd.DataFrame, params: Params) -> dict[str, object]:
-    """Word error rate, by way of decoding, against what is heard in the recording."""
-    if table.empty:
-        return {"words": 0}
-    bootstrap = bootstrap_of(table, params)
-    found: dict[str, object] = {}
-    for way, rows in table.groupby("way", sort=False):
-        errors, words = (
-            bootstrap.mean(rows[name].to_numpy(), rows["clip"].to_numpy())
-            for name in ("word_errors", "words")
-        )
-        found[str(way)] = (errors / words).metrics("word_error_rate")
-        found["words"] = int(rows["words"].sum())
-    return found
-
-
-def bootstrap_of(table: pd.DataFrame, params: Params) -> ClipBootstrap:
-    """Draws of the clips of a table."""
-    return ClipBootstrap(
-        int(table["clip"].max()) + 1, params.predict.bootstrap_samples, params.seed
-    )
 
 
 def write_plots(metrics: dict[str, object]) -> None:

@@ -15,27 +15,24 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mimi_dynamics.codec import load_codec
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.latents import Latents, read_latents
-from mimi_dynamics.normalizer import Normalizer, load_normalizer, normalized_sequences
-from mimi_dynamics.parallel import one_thread_each
-from mimi_dynamics.params import Params
-from mimi_dynamics.rollouts import choose_starts
-from mimi_dynamics.rssm.decoding import decoded_distances
-from mimi_dynamics.rssm.figures import rssm_figure
-from mimi_dynamics.rssm.generation import Generation, score_generation
-from mimi_dynamics.rssm.metrics import (
+from mimi_dynamics.figures.rssm import rssm_figure
+from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.states import write_states
+from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.rssm.generation import score_generation
+from mimi_dynamics.studies.rssm.metrics import (
     course_table,
     frontier_table,
     generation_metrics,
     rssm_metrics,
 )
-from mimi_dynamics.rssm.sweep import RAW, Sweep, run_sweep
-from mimi_dynamics.rssm.training import encode_states, save_rssm
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.states import at_updates, write_states
+from mimi_dynamics.studies.rssm.study import decode, generation
+from mimi_dynamics.studies.rssm.sweep import Sweep, run_sweep
+from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 
 
 def rssm(params: Params) -> None:
@@ -54,44 +51,6 @@ def rssm(params: Params) -> None:
     write_metrics(Path("metrics/rssm.json"), metrics)
     write_plots(sweep, chosen)
     write_model(sweep, chosen, latents)
-
-
-def generation(sweep: Sweep, chosen: str) -> Generation:
-    """Forecasts of test clips by way of the chosen state, and of raw x."""
-    params, stride = sweep.params, sweep.params.rssm.state_stride
-    updates = at_updates(sweep.data, stride)
-    truth, settings, leads = updates.select("test"), params.rollout, sorted(params.horizons)
-    grid = settings.prompt_frames, settings.stride_frames, settings.starts
-    densities = {
-        name: sweep.measured[name].densities["conditional"].predictor for name in (chosen, RAW)
-    }
-    known = {name: sweep.measures[name].candidate.updates.select("test") for name in densities}
-    return Generation(
-        model=sweep.trained[chosen].model,
-        state=densities[chosen],
-        raw=densities[RAW],
-        states=known[chosen],
-        frames=known[RAW],
-        truth=truth,
-        climate=updates.select("train").frames,
-        starts=choose_starts(truth, *grid, leads[0]),
-        leads=leads,
-        samples=settings.samples,
-        seed=params.seed,
-    )
-
-
-def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) -> dict[str, float]:
-    """Log-mel distance of x from z_dyn alone, and from z_dyn and z_rec."""
-    test = sweep.data.select("test")
-    inside = torch.from_numpy((sweep.data.splits == "test")[sweep.data.clip_of_frame])
-    readings = {
-        "z_dyn": sweep.measured[chosen].readings[inside],
-        "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
-        "train_mean": sweep.data.select("train").frames.mean(0).expand_as(test.frames),
-    }
-    with one_thread_each():  # the same sums on any number of cores
-        return decoded_distances(load_codec(params.codec), normalizer, test, readings)
 
 
 def write_plots(sweep: Sweep, chosen: str) -> None:

@@ -10,26 +10,26 @@ Reads data/latents/, models/normalizer.safetensors and the codec.
 Writes metrics/structure.json, plots/structure.csv and plots/structure.png.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from mimi_dynamics.codec import load_codec
-from mimi_dynamics.components import component_effects, component_gains, effect_metrics
-from mimi_dynamics.estimation import Fit, check_horizon, evaluated_splits
-from mimi_dynamics.figures import save_figure
-from mimi_dynamics.files import write_metrics, write_text
-from mimi_dynamics.gains import Gains, clip_bootstrap, fit_many
-from mimi_dynamics.latents import Latents, read_latents
-from mimi_dynamics.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.params import Params
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.structure_figures import structure_figure
-from mimi_dynamics.surrogates import keep_loudness
-
-HEAD = "autoregressive"  # without the layer of `flow`, which mixes components
+from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
+from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
+from mimi_dynamics.figures.structure import structure_figure
+from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.structure.components import (
+    component_effects,
+    component_gains,
+    effect_metrics,
+)
+from mimi_dynamics.studies.structure.study import HEAD, summarise, variants, with_loudness_only
 
 
 def structure(params: Params) -> None:
@@ -38,7 +38,7 @@ def structure(params: Params) -> None:
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
     settings = params.predict, params.seed
-    template = Fit("real", real, HEAD, params.horizon, *settings, compute=params.compute)
+    template = FitSpec("real", real, HEAD, params.horizon, *settings, compute=params.compute)
     check_horizon(template)
     jobs = variants(template, params) | {"loudness": with_loudness_only(template, latents)}
     fits = fit_many(list(jobs.values()))
@@ -58,51 +58,6 @@ def structure(params: Params) -> None:
         metrics |= found if split == "test" else {split: found}
     write_metrics(Path("metrics/structure.json"), metrics)
     write_plots(metrics)
-
-
-def variants(template: Fit, params: Params) -> dict[str, Fit]:
-    """The fit with all of both, and the same with less past or less capacity, by name."""
-    fits = {"real": template}
-    for name, setting, values in (
-        ("context", "context_frames", params.structure.contexts),
-        ("width", "width", params.structure.widths),
-    ):
-        for value in values:
-            changed = template.params.model_copy(update={setting: value})
-            row = f"{name} {value}"
-            fits[row] = replace(template, row=row, params=changed)
-    return fits
-
-
-def with_loudness_only(template: Fit, latents: Latents) -> Fit:
-    """The fit to frames of which only the course of loudness is left."""
-    generator = torch.Generator().manual_seed(template.seed)
-    frames = keep_loudness(template.sequences, latents.rms_db, generator)
-    return replace(template, row="loudness", sequences=frames)
-
-
-def summarise(gains: Gains, params: Params) -> dict[str, object]:
-    """All that `metrics/structure.json` says of one split, but for the components."""
-    settings, name = params.structure, "gain_nats_per_dim"
-    whole = gains.gain("real", HEAD)
-    loudness = gains.gain("loudness", HEAD)
-
-    def beside_whole(row: str) -> dict[str, float]:
-        gain = gains.gain(row, HEAD)
-        return gain.metrics(name) | (gain / whole).metrics("share")
-
-    contexts = {f"c{frames:02d}": f"context {frames}" for frames in settings.contexts}
-    contexts["all"] = "real"
-    widths = {width: f"width {width}" for width in settings.widths}
-    widths[params.predict.width] = "real"
-    return {
-        "context": {key: beside_whole(row) for key, row in contexts.items()},
-        "width": {f"w{width:03d}": beside_whole(widths[width]) for width in sorted(widths)},
-        "voiced": gains.gain("real", HEAD, frames="voiced").metrics(name),
-        "silent": gains.gain("real", HEAD, frames="silent").metrics(name),
-        "loudness_only": loudness.metrics(name),
-        "beyond_loudness": (whole - loudness).metrics(name),
-    }
 
 
 def write_plots(metrics: dict[str, object]) -> None:

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mimi_dynamics import parallel
-from mimi_dynamics.calm.ours import PredictorJob, train_predictor
-from mimi_dynamics.calm.training import CalmJob, train_calm
-from mimi_dynamics.engram import study
-from mimi_dynamics.errors import InputError
-from mimi_dynamics.latents import LATENT_KIND, EncodedClip, LatentWriter, read_latents
-from mimi_dynamics.normalizer import fit_normalizer
-from mimi_dynamics.params import load_params
-from mimi_dynamics.stage import run_stage
-from mimi_dynamics.states import read_states, write_states
-from mimi_dynamics.training import DivergedError
-from tests.simulation import simulate
-from tests.test_params import ROOT
+from mimi_dynamics.density.training import DivergedError
+from mimi_dynamics.latents.normalizer import fit_normalizer
+from mimi_dynamics.latents.states import read_states, write_states
+from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter, read_latents
+from mimi_dynamics.pipeline import parallel
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import load_params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.calm.ours import PredictorJob, train_predictor
+from mimi_dynamics.studies.calm.training import CalmJob, train_calm
+from mimi_dynamics.studies.engram import study
+from tests.harness import ROOT
+from tests.harness.simulation import simulate
 
 PARAMS = load_params(ROOT / "params.yaml")
 DIM, CODEBOOKS, FRAMES = 36, 8, 30

@@ -6,21 +6,21 @@ import torch
 
 import density
 from density import REFERENCE, Result, affordable_epochs, table
-from mimi_dynamics.estimation import Fit, batches_of
-from mimi_dynamics.params import load_params
-from mimi_dynamics.scoring import ClipBootstrap
+from mimi_dynamics.density.fit import FitSpec, batches_of
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.pipeline.params import load_params
 from rivals import CONTEXT, Windows
-from tests.simulation import simulate
-from tests.test_params import ROOT
+from tests.harness import ROOT
+from tests.harness.simulation import simulate
 
 
-def make_job() -> Fit:
+def make_job() -> FitSpec:
     """White noise with the warm-up of the benchmark."""
     settings = load_params(ROOT / "params.yaml").predict
     settings = settings.model_copy(
         update={"warmup_frames": CONTEXT, "pretrain_epochs": 3, "epochs": 6}
     )
-    return Fit("real", simulate("white_noise", 4000, 3), "flow", 1, settings, 0)
+    return FitSpec("real", simulate("white_noise", 4000, 3), "flow", 1, settings, 0)
 
 
 def test_windows_are_the_scored_targets_and_the_frames_before_them() -> None:
@@ -62,7 +62,7 @@ def test_table_has_the_best_last_and_differences_paired() -> None:
 def test_ours_gets_the_epochs_that_fit_into_the_time(
     monkeypatch: pytest.MonkeyPatch, seconds: float, epochs: tuple[int, int]
 ) -> None:
-    def timed_fit(job: Fit) -> tuple[dict, float]:
+    def timed_fit(job: FitSpec) -> tuple[dict, float]:
         return {}, 2 + 2 * job.params.pretrain_epochs + 4 * job.params.epochs
 
     monkeypatch.setattr(density, "timed_fit", timed_fit)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_pipeline import environment, heed_ctrl_c, make_clone, run
+from tests.harness.small_pipeline import environment, heed_ctrl_c, make_clone, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]
 FORCED = ("dvc", "repro", "--force", "--single-item")

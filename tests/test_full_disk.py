@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.small_pipeline import environment
-from tests.test_params import ROOT
+from tests.harness import ROOT
+from tests.harness.small_pipeline import environment
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 
@@ -24,7 +24,7 @@ def may_mount() -> bool:
 @pytest.mark.skipif(not may_mount(), reason="needs leave to mount a small file system")
 def test_every_writer_survives_a_full_and_a_read_only_disk() -> None:
     done = subprocess.run(
-        [*NAMESPACE, sys.executable, "-m", "tests.full_disk"],
+        [*NAMESPACE, sys.executable, "-m", "tests.harness.full_disk"],
         cwd=ROOT,
         env=environment() | {"PYTHONPATH": "src"},
         capture_output=True,

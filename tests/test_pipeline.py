@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.small_pipeline import make_clone, run
+from tests.harness.small_pipeline import make_clone, run
 
 UP_TO_DATE = "Data and pipelines are up to date."
 

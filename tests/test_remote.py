@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
-from tests.small_pipeline import make_clone, run
+from tests.harness.small_pipeline import make_clone, run
 
 BUCKET = "speech"
 FIRST_STAGES = ("ingest", "codec", "encode", "normalize")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_params import ROOT
+from tests.harness import ROOT
 
 MODULES = sorted(
     path for folder in ("src", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py")

@@ -1,1 +1,1 @@
-"""The page a person looks at: one file with figures and sounds inside, no scripts, no network."""
+"""The page and the verdicts of the bets, from metrics; nothing that computes a result."""

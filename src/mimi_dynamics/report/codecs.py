@@ -1,8 +1,8 @@
 """What stages found about the codec: its sound beside that of plain codecs, and its encoder."""
 
-from mimi_dynamics.measured import Metrics, has, measured
-from mimi_dynamics.reconstruct_figure import WAYS
+from mimi_dynamics.pipeline.conventions import WAYS
 from mimi_dynamics.report.formatting import cell, decimal, number, side, words
+from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.parts import Number, Section, Sound, Table
 
 

@@ -1,6 +1,6 @@
 """Numbers with their intervals as texts of the page."""
 
-from mimi_dynamics.measured import Measured, Metrics, measured
+from mimi_dynamics.report.metrics_file import Measured, Metrics, measured
 from mimi_dynamics.report.parts import Number
 
 

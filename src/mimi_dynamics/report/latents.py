@@ -1,7 +1,7 @@
 """What stages found about the latents themselves: structure and recurrence."""
 
-from mimi_dynamics.measured import Metrics, measured
 from mimi_dynamics.report.formatting import cell, number, percent, side, words
+from mimi_dynamics.report.metrics_file import Metrics, measured
 from mimi_dynamics.report.parts import Section, Table
 
 

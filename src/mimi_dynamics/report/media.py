@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from mimi_dynamics.errors import InputError
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.parts import Figure, Sound
 
 MP3_COMPRESSION = 0.8  # of 0 to 1: about 35 kbit/s for speech at 24 kHz

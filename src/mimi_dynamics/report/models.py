@@ -1,9 +1,9 @@
 """What stages found about models of the latents: free running, factorised, with memory, rivals."""
 
-from mimi_dynamics.bets import distances
-from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.measured import Metrics, has, measured
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.report.bets import distances
 from mimi_dynamics.report.formatting import cell, listed, number, side, words
+from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.parts import Section, Sound, Table
 
 SEQUENCES = {"z_dyn": "the state z_dyn", "raw": "raw latents", "x": "raw latents"}

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mimi_dynamics.bets import ControlCheck, Judgement, informative_horizon
-from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.measured import Metrics, has, measured
-from mimi_dynamics.params import ControlLimits
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.params import ControlLimits
+from mimi_dynamics.report.bets import ControlCheck, Judgement, informative_horizon
 from mimi_dynamics.report.codecs import codec_section, encoders_section, reconstruct_section
 from mimi_dynamics.report.latents import recurrence_section, structure_section
 from mimi_dynamics.report.media import read_figure, read_sounds
+from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.models import (
     calm_section,
     engram_section,

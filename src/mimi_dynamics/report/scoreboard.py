@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from mimi_dynamics.bets import ControlCheck, Evidence, Judgement, weakest_link
-from mimi_dynamics.figures import FRAME_MS
-from mimi_dynamics.measured import Metrics, has, measured
-from mimi_dynamics.params import ControlLimits, RuleParams
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.params import ControlLimits, RuleParams
+from mimi_dynamics.report.bets import ControlCheck, Evidence, Judgement, weakest_link
 from mimi_dynamics.report.formatting import cell, decimal, listed, percent, side, words
+from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.parts import Scored
 
 DOUBTS = (  # why each bet is most likely to fail, and what would tell

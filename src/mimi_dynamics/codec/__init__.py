@@ -1,0 +1,1 @@
+"""Codecs, log-mel distance and pitch: what turns sound into latents; nothing models latents."""

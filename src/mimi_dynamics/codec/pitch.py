@@ -1,0 +1,72 @@
+"""Pitch by normalised autocorrelation: whether a voice keeps its melody through a codec."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from mimi_dynamics.codec.mimi import SAMPLE_RATE
+
+DECIMATION = 3  # to 8 kHz: the average of three samples is low-pass enough for a fundamental
+RATE = SAMPLE_RATE / DECIMATION
+WINDOW = 512  # 64 ms: four periods of the lowest pitch
+HOP = 160  # 20 ms
+LOWEST_HZ, HIGHEST_HZ = 65.0, 420.0
+VOICED_CORRELATION = 0.6
+VOICED_RANGE_DB = 35.0
+OCTAVE_TOLERANCE = 0.9  # the shortest lag this close to the best: multiples of a period fit as well
+
+
+def track_pitch(audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimate the pitch of `audio` (samples,) every 20 ms.
+
+    Returns:
+        Hz (times,), meaningful where voiced, and voiced (times,) bool: periodic, and no more than
+        35 dB below the loudest time.
+    """
+    low = functional.avg_pool1d(audio[None], DECIMATION)[0]
+    frames = functional.pad(low, (0, WINDOW)).unfold(0, WINDOW, HOP)
+    frames = frames - frames.mean(1, keepdim=True)
+    shortest, longest = int(RATE / HIGHEST_HZ), int(RATE / LOWEST_HZ) + 1
+    correlation = _correlation(frames, longest + 1)
+    # An interior maximum of these has both neighbours, which the parabola below needs.
+    inner = correlation[:, shortest : longest + 1]
+    peak = (inner >= correlation[:, shortest - 1 : longest]) & (
+        inner >= correlation[:, shortest + 1 : longest + 2]
+    )
+    best = torch.where(peak, inner, -1).amax(1, keepdim=True)
+    good = peak & (inner >= OCTAVE_TOLERANCE * best)
+    lag = good.int().argmax(1) + shortest
+    before, at, after = (correlation.gather(1, (lag + d)[:, None])[:, 0] for d in (-1, 0, 1))
+    bend = (before - 2 * at + after).clamp(max=-1e-6)
+    shift = (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
+    energy = frames.square().mean(1)
+    loud = energy >= energy.max() * 10 ** (-VOICED_RANGE_DB / 10)
+    return RATE / (lag + shift), (best[:, 0] >= VOICED_CORRELATION) & loud & (energy > 0)
+
+
+def _correlation(frames: torch.Tensor, longest: int) -> torch.Tensor:
+    """Give the correlation (times, longest + 1) of each frame with itself, by lag in samples."""
+    spectrum = torch.fft.rfft(frames, 2 * WINDOW)
+    products = torch.fft.irfft(spectrum.abs().square())[:, : longest + 1]
+    sums = functional.pad(frames.square().cumsum(1), (1, 0))
+    lags = torch.arange(longest + 1)
+    head = sums[:, WINDOW - lags]
+    tail = sums[:, -1:] - sums[:, lags]
+    return products / (head * tail).sqrt().clamp(min=1e-9)
+
+
+def compare_pitch(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
+    """Compare the pitch of two sounds (samples,); NaN if no time is voiced in both.
+
+    `voicing_agreement`: share of times. Of those voiced in both: `error_cents`, the median, and
+    `gross_error_share`, more than 20 % off.
+    """
+    (found_hz, found_voiced), (wanted_hz, wanted_voiced) = track_pitch(found), track_pitch(wanted)
+    both = found_voiced & wanted_voiced
+    cents = 1200 * (found_hz[both] / wanted_hz[both]).log2().abs()
+    gross = cents > 1200 * np.log2(1.2)
+    return {
+        "voicing_agreement": (found_voiced == wanted_voiced).float().mean().item(),
+        "error_cents": cents.median().item() if both.any() else float("nan"),
+        "gross_error_share": gross.float().mean().item(),
+    }

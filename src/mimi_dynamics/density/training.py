@@ -1,0 +1,172 @@
+"""The one training loop: minimise the mean per-frame loss, keep what validation likes best."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mimi_dynamics.density.devices import BatchLoss, on_device, to_device_of
+from mimi_dynamics.latents.sequences import Batch, BatchSource, in_new_order
+from mimi_dynamics.pipeline.distributed import all_reduce_mean, world_size
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams
+
+WARMUP_SHARE = 0.05  # of all steps, linear from 0
+GRADIENT_NORM = 1.0
+MakeOptimizers = Callable[[nn.Module, float], list[torch.optim.Optimizer]]
+
+
+@dataclass(frozen=True)
+class TrainingParams:
+    """How long and how fast to train.
+
+    Attributes:
+        lr: peak learning rate of AdamW, after a short warm-up.
+        epochs: passes over the training batches.
+        anneal: whether the rate then falls to zero along a cosine, or stays for training to go on.
+        compute: where, and with what numbers.
+    """
+
+    lr: float
+    epochs: int
+    anneal: bool = True
+    compute: ComputeParams = PLAIN
+
+
+class DivergedError(InputError):
+    """The training loss is not finite."""
+
+
+@contextmanager
+def diverging_named(training: str) -> Iterator[None]:
+    """Say which of several trainings it is that diverges: `training` names it, with its seed.
+
+    Raises:
+        DivergedError: with the name before what was said.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"{training}: {error}") from error
+
+
+def fit(
+    model: nn.Module,
+    train: list[Batch] | BatchSource,
+    validation: list[Batch],
+    params: TrainingParams,
+    generator: torch.Generator,
+    make_optimizers: MakeOptimizers | None = None,
+    after_epoch: Callable[[int, dict[str, Tensor]], None] | None = None,
+) -> float:
+    """Train `model` in place and return its best validation loss, with the weights that gave it.
+
+    Where processes are `joined` they share every batch, and all end with the same weights.
+
+    Args:
+        model: maps a batch to the (scored,) losses of its targets, in nats per frame.
+        train: batches, visited in a new order every epoch.
+        validation: batches for early stopping.
+        params: see `TrainingParams`.
+        generator: draws the order of the batches.
+        make_optimizers: of a model and a peak learning rate; AdamW of all parameters if None.
+            Gradients of the first one's parameters are clipped.
+        after_epoch: is told how many epochs are over, and the weights that validation likes best so
+            far; it must not change them.
+
+    Raises:
+        DivergedError: naming learning rate, epoch and step, if a training loss is not finite.
+        InputError: if the device asked for is not there.
+    """
+    with on_device(model, params.compute):
+        return _fit(model, train, validation, params, generator, make_optimizers, after_epoch)
+
+
+def _fit(
+    model: nn.Module,
+    train: list[Batch] | BatchSource,
+    validation: list[Batch],
+    params: TrainingParams,
+    generator: torch.Generator,
+    make_optimizers: MakeOptimizers | None,
+    after_epoch: Callable[[int, dict[str, Tensor]], None] | None,
+) -> float:
+    batch_loss = BatchLoss(model, params.compute)
+    optimizers = (make_optimizers or adamw)(model, params.lr)
+    clipped = [p for group in optimizers[0].param_groups for p in group["params"]]
+    steps = params.epochs * len(train)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: _rate(step, steps, anneal=params.anneal)
+        )
+        for optimizer in optimizers
+    ]
+    best_loss, best_state = mean_loss(model, validation), _state(model)
+    for epoch in range(params.epochs):
+        model.train()
+        for step, batch in enumerate(in_new_order(train, generator), epoch * len(train)):
+            loss = batch_loss(batch)
+            whole = batch_loss.reduced(loss)
+            if not torch.isfinite(whole):
+                raise DivergedError(
+                    f"lr = {params.lr:g}: must be smaller, the training loss is {whole.item()} "
+                    f"in epoch {epoch}, step {step} of {steps}"
+                )
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(clipped, GRADIENT_NORM)
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
+        validation_loss = mean_loss(model, validation)
+        if validation_loss < best_loss:
+            best_loss, best_state = validation_loss, _state(model)
+        if after_epoch is not None:
+            after_epoch(epoch + 1, best_state)
+    model.load_state_dict(best_state)
+    model.eval()
+    return best_loss
+
+
+def adamw(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """The optimizer of everything that asks for no other."""
+    return [torch.optim.AdamW(model.parameters(), lr=lr, fused=True)]
+
+
+def _rate(step: int, steps: int, *, anneal: bool) -> float:
+    warmup = max(1, int(WARMUP_SHARE * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    if not anneal:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return copy.deepcopy(model.state_dict())
+
+
+def losses(model: nn.Module, batches: list[Batch]) -> Tensor:
+    """(scored,) losses of all batches, end to end, without dropout or gradients."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(to_device_of(model, batch)) for batch in batches])
+
+
+def mean_loss(model: nn.Module, batches: list[Batch]) -> float:
+    """Mean loss per scored target over all batches, shared out among processes."""
+    if world_size() == 1:
+        return losses(model, batches).double().mean().item()
+    mine = batches[dist.get_rank() :: world_size()]
+    found = losses(model, mine).double() if mine else torch.zeros(0, dtype=torch.float64)
+    device = next(model.parameters()).device
+    total = all_reduce_mean(
+        torch.tensor([found.sum(), len(found)], dtype=torch.float64, device=device)
+    )
+    return (total[0] / total[1]).item()

@@ -1,0 +1,182 @@
+"""A manifest in shards: the unit of work of an engine, and of what a killed run need not do again.
+
+A shard becomes a folder of latents under a working folder, named by a hash of all that it depends
+on. So one that is there is complete, and one made with other weights, settings, audio or code has
+another name: it is not used, but removed.
+"""
+
+import hashlib
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from moshi.utils.compile import no_compile
+from tqdm import tqdm
+
+from mimi_dynamics.latents import store
+from mimi_dynamics.latents.store import SCHEMA, part_name
+from mimi_dynamics.pipeline.conventions import SPLITS
+from mimi_dynamics.pipeline.engines import run_jobs
+from mimi_dynamics.pipeline.files import atomic_path, remove
+from mimi_dynamics.pipeline.parallel import one_thread_each
+from mimi_dynamics.pipeline.params import Engine
+
+CLIPS_PER_SHARD = 128  # of up to two minutes: 100 MB of latents held at most for mimi-mini
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Clips of one split that are encoded together.
+
+    Attributes:
+        clips: rows of the manifest.
+        path: folder of their latents, written by a `LatentWriter` as one row group.
+    """
+
+    clips: pd.DataFrame
+    path: Path
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of its latents are there."""
+        try:
+            return pq.read_metadata(_file(self.path)).num_rows == len(self.clips)
+        except (OSError, pa.ArrowException):  # not there, or of a machine that lost power
+            return False
+
+
+def plan_shards(manifest: pd.DataFrame, folder: Path, recipe: str) -> list[Shard]:
+    """Share the clips of `manifest` out into shards, by split and then in the manifest's order.
+
+    Args:
+        manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`.
+        folder: of the shards' folders.
+        recipe: says all that latents depend on besides the clips.
+    """
+    return [Shard(clips, folder / _name(clips, recipe)) for clips in _shares(manifest)]
+
+
+def read_shard(path: Path) -> pa.Table:
+    """Read the latents of the shard in the folder `path`: a row for each clip."""
+    return pq.read_table(_file(path), schema=SCHEMA)
+
+
+def remove_others(folder: Path, names: Container[str]) -> None:
+    """Remove from `folder` all but `names`: what is of no use, or was left half-written."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.name not in names:
+            remove(path)
+
+
+def _file(folder: Path) -> Path:
+    return folder / part_name(0)
+
+
+def _shares(manifest: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for split in SPLITS:
+        clips = manifest[manifest["split"] == split]
+        for start in range(0, len(clips), CLIPS_PER_SHARD):
+            yield clips.iloc[start : start + CLIPS_PER_SHARD]
+
+
+def _name(clips: pd.DataFrame, recipe: str) -> str:
+    digest = hashlib.sha256(recipe.encode())
+    for clip in clips.itertuples():
+        row = clip.clip_id, clip.voice, clip.split, clip.seconds, clip.path, _state(Path(clip.path))
+        digest.update(repr(row).encode())
+    return digest.hexdigest()[:32]
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What tells git and DVC that a file may have changed: a hash would take reading all audio."""
+    try:
+        found = path.stat()
+    except OSError:  # the one who reads it says so
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+Finding = TypeVar("Finding")
+
+
+Inspect = Callable[[pa.Table], Finding]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of the dataset, with the folders of the shards that are its row groups."""
+
+    path: Path
+    shards: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class PartWriter:
+    """What writes parts, in whatever process.
+
+    Attributes:
+        info: what the latents are of; see `store`.
+        inspect: looks at the table of each shard on its way.
+        cores: how many parts are written side by side. By threads: Parquet works outside Python's
+            lock.
+    """
+
+    info: dict[str, Any]
+    inspect: Inspect
+    cores: int
+
+    def __call__(self, parts: Sequence[Part]) -> Iterator[list[Finding]]:
+        """Write parts, each in place once it is whole, and give what was found in their shards."""
+        # As in `encode_group`, should `inspect` encode.
+        with one_thread_each(), no_compile(), ThreadPoolExecutor(self.cores) as pool:
+            yield from pool.map(self._write, parts)
+
+    def _write(self, part: Part) -> list[Finding]:
+        found = []
+        with (
+            atomic_path(part.path) as temporary,
+            store.open_part(temporary, self.info) as writer,
+        ):
+            for shard in part.shards:
+                table = read_shard(shard)
+                writer.write_table(table, row_group_size=len(table))
+                found.append(self.inspect(table))
+        return found
+
+
+def gather_shards(
+    shards: Sequence[Shard], path: Path, info: dict[str, Any], inspect: Inspect, engine: Engine
+) -> list[Finding]:
+    """Write the latents of all `shards` into the folder `path`, which is replaced whole.
+
+    Args:
+        shards: complete.
+        path: folder of latents; see `store`.
+        info: what they are of.
+        inspect: is given the table of each shard, in whatever process.
+        engine: where.
+
+    Returns:
+        What `inspect` found, by shard.
+    """
+    folders, size = [shard.path for shard in shards], store.GROUPS_PER_PART
+    with atomic_path(path) as building:
+        building.mkdir()
+        parts = [
+            Part(building / store.part_name(number), folders[start : start + size])
+            for number, start in enumerate(range(0, len(shards), size))
+        ]
+        found: list[Finding] = []
+        make_writer = partial(PartWriter, info, inspect)
+        with tqdm(desc="gather", total=len(shards), unit="shard", disable=None) as bar:
+            for in_part in run_jobs(make_writer, parts, engine, "encode"):
+                found += in_part
+                bar.update(len(in_part))
+        remove_others(building, {part.path.name for part in parts})
+    return found

@@ -1,0 +1,40 @@
+"""Ease against fidelity: by how much a state lies above what cheap rivals reach."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mimi_dynamics.evidence.bootstrap import Estimate
+
+Point = tuple[Estimate, Estimate]  # fidelity, ease
+
+
+def frontier(rivals: Sequence[Point], fidelity: Estimate) -> Estimate:
+    """The ease of rivals at a fidelity: of the best of them, or of the best mixture of two.
+
+    A rival that keeps more than was asked for may be used as it is; two rivals stand for every
+    point on the straight line between them, which favours them: no such rival need exist. Every
+    bootstrap draw has its own frontier.
+
+    Args:
+        rivals: fidelity and ease of each.
+        fidelity: at which to look. Outside of what rivals have, the nearest of them counts: below
+            that favours the state, which is why averages over many frames are among the rivals.
+    """
+    f = np.array([[point[0].value, *point[0].resamples] for point in rivals])
+    e = np.array([[point[1].value, *point[1].resamples] for point in rivals])
+    asked = np.minimum(np.array([fidelity.value, *fidelity.resamples]), f.max(0))
+    best = np.where(f >= asked, e, -np.inf).max(0)
+    for low in range(len(f)):
+        for high in range(len(f)):
+            between = (f[low] < asked) & (asked <= f[high])
+            width = np.where(between, f[high] - f[low], 1)
+            share = (asked - f[low]) / width
+            mixed = e[low] + share * (e[high] - e[low])
+            best = np.where(between, np.maximum(best, mixed), best)
+    return Estimate(float(best[0]), best[1:])
+
+
+def above_frontier(rivals: Sequence[Point], point: Point) -> Estimate:
+    """Ease of a state minus the ease of rivals at its fidelity."""
+    return point[1] - frontier(rivals, point[0])

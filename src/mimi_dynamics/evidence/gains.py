@@ -1,0 +1,136 @@
+"""From fitted densities to gains: every row of data, every subset of frames, with intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mimi_dynamics.density.devices import run_fits
+from mimi_dynamics.density.fit import (
+    LINEAR_BASELINE,
+    FitSpec,
+    FittedDensity,
+    batches_of,
+    fit_densities,
+)
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.latents.sequences import Sequences
+
+POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
+Fits = dict[tuple[str, str, str], FittedDensity]  # by row, head, density
+Frames = Literal["all", "voiced", "silent"]
+
+
+def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
+    """Fit every head to the real data, then the best one to every surrogate and to Δx.
+
+    Args:
+        template: settings shared by all fits.
+        rows: the data by name, `real` among them.
+        heads: the heads to try, beside `LINEAR_BASELINE`.
+
+    Returns:
+        All fits, and the name of the head with the best conditional validation NLL on real data.
+    """
+    jobs = [_fit(template, rows, "real", head) for head in [*heads, LINEAR_BASELINE]]
+    # The point forecast wants the gaussian head on the shuffled twin too, whichever head wins.
+    points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
+    fits = fit_many(jobs + points)
+    best = best_head(fits, "real", heads)
+    jobs = [_fit(template, rows, row, best) for row in rows]
+    deltas = [replace(job, delta=True) for job in jobs]
+    missing = [job for job in jobs if (job.row, best, "conditional") not in fits]
+    return fits | fit_many(missing + deltas), best
+
+
+def best_head(fits: Fits, row: str, heads: list[str]) -> str:
+    """The head with the best conditional NLL on the validation split of one row of data."""
+    return min(heads, key=lambda head: fits[row, head, "conditional"].validation_nll)
+
+
+def _fit(template: FitSpec, rows: Mapping[str, Sequences], row: str, head: str) -> FitSpec:
+    return replace(template, row=row, sequences=rows[row], head=head)
+
+
+def fit_many(jobs: list[FitSpec]) -> Fits:
+    """Run fits as `run_fits` does, each once even if asked for twice."""
+    # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
+    cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
+    unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
+    ordered = [unique[key] for key in sorted(unique)]
+    fitted = run_fits(fit_densities, ordered, "fit", ordered[0].compute)
+    return {
+        (job.row, job.head, density): result
+        for job, results in zip(ordered, fitted, strict=True)
+        for density, result in results.items()
+    }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scored frames of one split of one row.
+
+    Attributes:
+        clip: (scored,) index of the clip within the split.
+        voiced: (scored,) bool.
+    """
+
+    clip: np.ndarray
+    voiced: np.ndarray
+
+    @classmethod
+    def of(cls, job: FitSpec, split: str) -> "Scored":
+        """Which frames `job` is scored on, in the order of its NLLs."""
+        sequences = job.sequences.select(split)
+        frame = torch.cat([batch.frame for batch in batches_of(job, split)]).numpy()
+        return cls(sequences.clip_of_frame[frame], sequences.voiced.numpy()[frame])
+
+
+class Gains:
+    """Gains of rows of data over the same clips, comparable in pairs.
+
+    Args:
+        template: settings shared by all fits.
+        rows: the data by name.
+        fits: what `fit_all` gave.
+        split: `test` or `test_voice`.
+        bootstrap: draws of that split's clips.
+    """
+
+    def __init__(
+        self,
+        template: FitSpec,
+        rows: Mapping[str, Sequences],
+        fits: Fits,
+        split: str,
+        bootstrap: ClipBootstrap,
+    ) -> None:
+        self.fits, self.split, self.bootstrap = fits, split, bootstrap
+        jobs = {name: replace(template, sequences=data) for name, data in rows.items()}
+        self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
+        self.dim = template.sequences.dim
+
+    def nll(self, row: str, head: str, density: str, frames: Frames = "all") -> Estimate:
+        """Mean NLL in nats per dimension, of all or only some of the scored frames."""
+        values = self.fits[row, head, density].nll[self.split]
+        scored = self.scored[row]
+        every = np.full(len(values), fill_value=True)
+        kept = {"all": every, "voiced": scored.voiced, "silent": ~scored.voiced}[frames]
+        return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
+
+    def gain(self, row: str, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
+        """NLL of the marginal minus NLL of the conditional, in nats per dimension."""
+        marginal = self.nll(row, head, "delta_marginal" if delta else "marginal", frames)
+        return marginal - self.nll(row, head, "conditional", frames)
+
+    def dynamic_gain(self, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
+        """Gain on real data beyond that on shuffled frames: the evidence for dynamics."""
+        real = self.gain("real", head, delta=delta, frames=frames)
+        return real - self.gain("shuffled", head, delta=delta, frames=frames)
+
+
+def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) -> ClipBootstrap:
+    """The draws of one split's clips that all of its estimates share."""
+    return ClipBootstrap(int((sequences.splits == split).sum()), samples, seed)

@@ -1,0 +1,1 @@
+"""From the tables in plots/ to pictures; nothing that computes a result."""

@@ -1,0 +1,1 @@
+"""Free-running samples: rollouts, their scores by lead, and sounds; no training."""

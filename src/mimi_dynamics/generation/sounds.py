@@ -1,0 +1,144 @@
+"""Sounds for people to listen to and to look at: one naming, one picture, for every stage."""
+
+import io
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import soundfile
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from mimi_dynamics.codec.log_mel import mel_spectrum
+from mimi_dynamics.codec.mimi import SAMPLE_RATE, Codec
+from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.generation.rollouts import listening_starts, read_past, roll_out, seeded
+from mimi_dynamics.latents.normalizer import Normalizer
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.files import atomic_path
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import STYLE, save_figure
+
+WINDOW = 1024  # samples
+QUIETEST_DB, LOUDEST_DB = -90.0, -25.0
+DB_PER_NEPER = 20 / math.log(10)
+TICKS_KHZ = (0.5, 2, 8)
+Decoder = Callable[[torch.Tensor], np.ndarray]
+
+
+class Listening(NamedTuple):
+    """A clip to look at and to listen to.
+
+    Attributes:
+        name: of the clip.
+        prompt_seconds: what is the same in all sounds, marked by a line; 0 for no line.
+        sounds: by name, the truth first, (samples,) audio.
+    """
+
+    name: str
+    prompt_seconds: float
+    sounds: dict[str, np.ndarray]
+
+
+def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
+    """Every sound as `<clip>.<sound>.wav`, 16 bits, and `spectrograms.png` of all.
+
+    Args:
+        clips: what to write, each with the same sounds.
+        title: of the picture.
+        path: folder, replaced whole.
+    """
+    with atomic_path(path) as folder:
+        folder.mkdir()
+        save_figure(sounds_figure(clips, title), folder / "spectrograms.png")
+        for clip in clips:
+            for sound, audio in clip.sounds.items():
+                name = f"{clip.name.replace('/', '-')}.{sound.replace(' ', '-')}.wav"
+                wav = io.BytesIO()  # on a full disk libsndfile says no more than "System error"
+                soundfile.write(wav, audio, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+                (folder / name).write_bytes(wav.getvalue())
+
+
+def sounds_figure(clips: Sequence[Listening], title: str) -> Figure:
+    """Spectrograms, a column for every clip and a row for every sound."""
+    rows = list(clips[0].sounds)
+    with mpl.rc_context(STYLE):
+        # At least as wide as the title, for one clip too.
+        figure = Figure(
+            figsize=(max(9, 1 + 4 * len(clips)), 0.9 + 1.5 * len(rows)), layout="constrained"
+        )
+        figure.suptitle(title)
+        grid = figure.subplots(len(rows), len(clips), sharex=True, sharey=True, squeeze=False)
+        for column, clip in zip(grid.T, clips, strict=True):
+            column[0].set_title(clip.name, fontsize=10)
+            column[-1].set_xlabel("seconds")
+            for axes, sound in zip(column, clip.sounds.values(), strict=True):
+                image = _spectrogram(axes, sound)
+                if clip.prompt_seconds:
+                    axes.axvline(clip.prompt_seconds, color="white", lw=1.5, ls="--")
+        for axes, name in zip(grid[:, 0], rows, strict=True):
+            axes.set_ylabel(f"{name}\nkHz")
+        grid[0, 0].set_xlim(0, max(len(s) for c in clips for s in c.sounds.values()) / SAMPLE_RATE)
+        figure.colorbar(image, ax=grid, label="level, dB", shrink=0.6, pad=0.01)
+    return figure
+
+
+def _spectrogram(axes: Axes, sound: np.ndarray) -> AxesImage:
+    spectrum = mel_spectrum(torch.from_numpy(sound)[None], WINDOW)[0].numpy()
+    extent = (0, len(sound) / SAMPLE_RATE, 0, _mel(SAMPLE_RATE / 2))
+    axes.set_yticks([_mel(1000 * tick) for tick in TICKS_KHZ], [str(tick) for tick in TICKS_KHZ])
+    return axes.imshow(
+        spectrum * DB_PER_NEPER,
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        cmap="magma",
+        vmin=QUIETEST_DB,
+        vmax=LOUDEST_DB,
+    )
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * math.log10(1 + hertz / 700)
+
+
+def listen(
+    params: Params, test: Sequences, names: np.ndarray, predictor: Path, decode: Decoder
+) -> list[Listening]:
+    """Some clips: what was said, and what might have been."""
+    settings, longest = params.rollout, max(params.horizons)
+    starts = listening_starts(test, settings.listen_clips, settings.listen_prompt_frames, longest)
+    model, _ = load_predictor(predictor)
+    with seeded(zlib.crc32(f"{params.seed} listen".encode())):
+        past = read_past(model, test, starts)
+        paths = roll_out(model, past, np.full(len(starts), longest), settings.listen_samples)
+        clips = []
+        for number, (clip, known) in enumerate(zip(starts.clip, starts.past, strict=True)):
+            end = test.lengths[: clip + 1].sum()
+            frames = test.frames[end - test.lengths[clip] : end]
+            sounds = {"recorded": decode(frames[: known + longest])}
+            for sample, path in enumerate(paths[:, number], 1):
+                sounds[f"sample {sample}"] = decode(torch.cat([frames[:known], path]))
+            clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
+    return clips
+
+
+def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
+    """From (frames, dim) coordinates to (samples,) audio.
+
+    Recordings pass through it too, so that all that differs in a continuation is what is predicted.
+    """
+
+    @torch.no_grad()
+    def decode(coordinates: torch.Tensor) -> np.ndarray:
+        latents = torch.from_numpy(normalizer.restore(coordinates.numpy()))
+        return codec.decode(latents[None])[0].clamp(-1, 1).numpy()
+
+    return decode

@@ -1,0 +1,1 @@
+"""The Parquet contract of latents and states, and sequences of them to train on; no model."""

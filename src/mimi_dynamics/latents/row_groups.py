@@ -1,0 +1,114 @@
+"""Latents on disk, by row group: what the footers say, and the frames as models see them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import torch
+from pyarrow.fs import LocalFileSystem
+
+from mimi_dynamics.latents.normalizer import Normalizer, normalized_sequences
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.store import SCHEMA, Latents, check_finite
+from mimi_dynamics.pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """What the footer of a Parquet file says of one of its row groups.
+
+    Attributes:
+        part: the file.
+        index: of the row group in it.
+        split: of all its clips.
+        frames: of all its clips together.
+        dim: coordinates of a latent as encoded.
+    """
+
+    part: str
+    index: int
+    split: str
+    frames: int
+    dim: int
+
+    def read(self, columns: list[str]) -> pa.Table:
+        """Some columns of it."""
+        fragment = ds.ParquetFileFormat().make_fragment(
+            self.part, LocalFileSystem(), row_groups=[self.index]
+        )
+        return fragment.to_table(schema=SCHEMA, columns=columns, use_threads=False)
+
+
+def row_groups(path: Path) -> list[RowGroup]:
+    """All row groups of a folder of latents, from its footers alone.
+
+    Raises:
+        InputError: there is no such folder, or it is not one.
+    """
+    if not list(path.glob("part-*.parquet")):
+        raise InputError(f"{path}: no latents; run the stage encode")
+    try:
+        data = ds.dataset(path, schema=SCHEMA, format="parquet")
+        pieces = [piece for file in data.get_fragments() for piece in file.split_by_row_group()]
+        if len({str(piece.metadata.metadata) for piece in pieces}) > 1:
+            raise InputError(f"{path}: parts are of different codecs; run the stage encode")
+        return [_row_group(piece) for piece in pieces]
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path}: not a folder of latents: {problem}") from error
+
+
+def _row_group(piece: ds.ParquetFileFragment) -> RowGroup:
+    (group,) = piece.row_groups
+    levels = SCHEMA.get_field_index("rms_db")  # of which there is one for every frame
+    return RowGroup(
+        part=piece.path,
+        index=group.id,
+        split=group.statistics["split"]["min"],
+        frames=piece.metadata.row_group(group.id).column(levels).num_values,
+        dim=int(piece.metadata.metadata[b"dim"]),
+    )
+
+
+def read_groups(
+    groups: Iterable[RowGroup], normalizer: Normalizer, voiced_range_db: float
+) -> Sequences:
+    """Row groups as models see them; only one at a time is in memory as it was encoded.
+
+    Raises:
+        InputError: a number in them is not finite.
+    """
+    pieces = [_read_group(group, normalizer, voiced_range_db) for group in groups]
+    return Sequences(
+        frames=torch.cat([piece.frames for piece in pieces]),
+        voiced=torch.cat([piece.voiced for piece in pieces]),
+        lengths=np.concatenate([piece.lengths for piece in pieces]),
+        splits=np.concatenate([piece.splits for piece in pieces]),
+    )
+
+
+def _read_group(group: RowGroup, normalizer: Normalizer, voiced_range_db: float) -> Sequences:
+    table = group.read(["clip_id", "frames", "latent", "rms_db"]).combine_chunks()
+    lengths = table["frames"].to_numpy().astype(np.int64)
+    values, rms_db = (
+        table[name].chunk(0).flatten().to_numpy(zero_copy_only=False)
+        for name in ("latent", "rms_db")
+    )
+    values = values.reshape(-1, group.dim)
+    clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
+    for numbers in (values, rms_db[:, None]):
+        check_finite(numbers, lengths, clip_ids, f"{group.part}: run the stage encode again")
+    latents = Latents(
+        values=values,
+        rms_db=rms_db,
+        codes=np.zeros((0, 0), np.int16),
+        lengths=lengths,
+        clip_ids=clip_ids,
+        voices=np.full(len(lengths), ""),
+        splits=np.full(len(lengths), group.split),
+        info={},
+    )
+    return normalized_sequences(latents, normalizer, voiced_range_db)

@@ -1,0 +1,230 @@
+"""The one contract of latents on disk: a folder of Parquet files, one row per clip.
+
+Columns: `clip_id`, `voice`, `split`, `frames` (int32), `latent` (list of float32, frames x dim,
+row by row), `rms_db` (list of float32, one per frame), `codes` (list of int16, frames x codebooks).
+What they are of is in every file's key-value metadata: `INFO_TYPES`. No row group mixes splits.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import atomic_path
+
+LATENT_KIND = "pre_quantizer"
+INFO_TYPES: dict[str, type] = {
+    "codec": str,
+    "weights_sha256": str,
+    "latent_kind": str,
+    "dim": int,
+    "codebooks": int,
+    "frame_rate": float,
+    "sample_rate": int,
+}
+SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("voice", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("frames", pa.int32(), nullable=False),
+        pa.field("latent", pa.list_(pa.float32()), nullable=False),
+        pa.field("rms_db", pa.list_(pa.float32()), nullable=False),
+        pa.field("codes", pa.list_(pa.int16()), nullable=False),
+    ]
+)
+GROUPS_PER_PART = 32
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """One clip, encoded.
+
+    Attributes:
+        clip_id: name in the manifest.
+        voice: who speaks.
+        split: `train`, `validation`, `test` or `test_voice`.
+        latent: (frames, dim) float32.
+        rms_db: (frames,) float32, level in dB of full scale.
+        codes: (frames, codebooks) int16.
+    """
+
+    clip_id: str
+    voice: str
+    split: str
+    latent: np.ndarray
+    rms_db: np.ndarray
+    codes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Latents:
+    """All clips end to end, in the order of the files.
+
+    Attributes:
+        values: (frames, dim) float32.
+        rms_db: (frames,) float32.
+        codes: (frames, codebooks) int16.
+        lengths: (clips,) int64, frames of each clip.
+        clip_ids: (clips,) str.
+        voices: (clips,) str.
+        splits: (clips,) str.
+        info: `INFO_TYPES`: codec, weights_sha256, latent_kind, dim, codebooks, frame_rate,
+            sample_rate.
+    """
+
+    values: np.ndarray
+    rms_db: np.ndarray
+    codes: np.ndarray
+    lengths: np.ndarray
+    clip_ids: np.ndarray
+    voices: np.ndarray
+    splits: np.ndarray
+    info: dict[str, Any]
+
+
+class LatentWriter:
+    """Writes a folder of latents; it appears whole when the `with` block ends well, or not at all.
+
+    `GROUPS_PER_PART` groups in each part. Same clips in the same groups, same bytes.
+    """
+
+    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+        """Prepare to write `path`, a folder, of latents described by `info` (`INFO_TYPES`)."""
+        self._path, self._info = path, info
+        self._groups = 0
+
+    def __enter__(self) -> Self:
+        """Start in a temporary folder."""
+        with ExitStack() as stack:
+            self._folder = stack.enter_context(atomic_path(self._path))
+            self._folder.mkdir()
+            self._part = self._next_part()
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, clips: Sequence[EncodedClip]) -> None:
+        """Write clips of one split as one row group."""
+        lengths = [len(clip.latent) for clip in clips]
+        columns = [
+            pa.array([clip.clip_id for clip in clips], pa.string()),
+            pa.array([clip.voice for clip in clips], pa.string()),
+            pa.array([clip.split for clip in clips], pa.string()),
+            pa.array(lengths, pa.int32()),
+            _list_array([clip.latent for clip in clips], pa.float32()),
+            _list_array([clip.rms_db for clip in clips], pa.float32()),
+            _list_array([clip.codes for clip in clips], pa.int16()),
+        ]
+        if self._groups and self._groups % GROUPS_PER_PART == 0:
+            self._part.close()
+            self._part = self._next_part()
+        self._groups += 1
+        table = pa.Table.from_arrays(columns, schema=SCHEMA)
+        self._part.write_table(table, row_group_size=len(clips))
+
+    def _next_part(self) -> pq.ParquetWriter:
+        return open_part(self._folder / part_name(self._groups // GROUPS_PER_PART), self._info)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the files; put the folder in place if there was no exception."""
+        self._part.close()
+        self._stack.__exit__(kind, error, trace)
+
+
+def part_name(number: int) -> str:
+    """Name of one file of a folder of latents."""
+    return f"part-{number:03d}.parquet"
+
+
+def open_part(path: Path, info: dict[str, Any]) -> pq.ParquetWriter:
+    """Start a file of latents described by `info` (`INFO_TYPES`); `LatentWriter` has its layout."""
+    schema = SCHEMA.with_metadata({key: str(info[key]) for key in INFO_TYPES})
+    # No dictionaries but for names that repeat: latents never do.
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["voice", "split"])
+
+
+def read_latents(path: Path) -> Latents:
+    """Read a folder that a `LatentWriter` wrote.
+
+    Raises:
+        InputError: there is none, it is not one, or a number in it is not finite.
+    """
+    parts = sorted(path.glob("part-*.parquet"))
+    if not parts:
+        raise InputError(f"{path}: no latents; run the stage encode")
+    try:
+        tables = [pq.read_table(part, schema=SCHEMA) for part in parts]
+        infos = [_read_info(pq.read_schema(part)) for part in parts]
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a folder of latents: {_one_line(error)}") from error
+    if any(first != second for first, second in pairwise(infos)):
+        raise InputError(f"{path}: parts are of different codecs; run the stage encode")
+    table, info = pa.concat_tables(tables), infos[0]
+    lengths = table["frames"].to_numpy().astype(np.int64)
+    clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
+    values = _flat(table["latent"]).reshape(lengths.sum(), info["dim"])
+    rms_db = _flat(table["rms_db"])
+    for numbers in (values, rms_db[:, None]):
+        check_finite(numbers, lengths, clip_ids, f"{path}: run the stage encode again")
+    return Latents(
+        values=values,
+        rms_db=rms_db,
+        codes=_flat(table["codes"]).reshape(lengths.sum(), info["codebooks"]),
+        lengths=lengths,
+        clip_ids=clip_ids,
+        voices=np.array(table["voice"].to_pylist(), dtype=str),
+        splits=np.array(table["split"].to_pylist(), dtype=str),
+        info=info,
+    )
+
+
+def check_finite(
+    values: np.ndarray, lengths: np.ndarray, clip_ids: np.ndarray, advice: str
+) -> None:
+    """Refuse (frames, dim) `values` of which one is not finite: it would be in every result.
+
+    Args:
+        values: of all clips, end to end.
+        lengths: (clips,) frames of each.
+        clip_ids: (clips,) str.
+        advice: where they come from and what to do.
+
+    Raises:
+        InputError: naming the first such clip.
+    """
+    bad = np.flatnonzero(~np.isfinite(values).all(1))
+    if bad.size:
+        clip = clip_ids[np.searchsorted(np.cumsum(lengths), bad[0], side="right")]
+        raise InputError(f"clip {clip}: {bad.size} frames are not finite, this one first; {advice}")
+
+
+def _read_info(schema: pa.Schema) -> dict[str, Any]:
+    metadata = schema.metadata or {}
+    return {key: kind(metadata[key.encode()].decode()) for key, kind in INFO_TYPES.items()}
+
+
+def _list_array(arrays: Sequence[np.ndarray], kind: pa.DataType) -> pa.ListArray:
+    offsets = np.cumsum([0, *(array.size for array in arrays)])
+    flat = np.concatenate([array.ravel() for array in arrays])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, kind))
+
+
+def _flat(column: pa.ChunkedArray) -> np.ndarray:
+    return np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

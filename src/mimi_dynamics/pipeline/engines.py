@@ -1,0 +1,103 @@
+"""Where jobs run: in this process, or on a Ray cluster of this machine or many.
+
+On a cluster, all machines see the repository at the same path, as on a shared file system, and have
+its environment. `RAY_ADDRESS` says which cluster; without it, Ray starts one on this machine.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.parallel import available_cores
+from mimi_dynamics.pipeline.params import Engine
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Worker = Callable[[Sequence[Job]], Iterator[Result]]
+
+
+def run_jobs(
+    make_worker: Callable[[int], Worker],
+    jobs: Sequence[Job],
+    engine: Engine,
+    stage: str,
+    together: int = 1,
+) -> Iterator[Result]:
+    """Run every job, and give the results in the order of the jobs.
+
+    Args:
+        make_worker: makes what does jobs on a number of cores, and gives the results in their
+            order; called once in each process.
+        jobs: may run twice where a machine is lost, so each must leave the same behind as once.
+        engine: where.
+        stage: the one of the setting `engine`.
+        together: how many jobs are sent to a process of the cluster at a time.
+
+    Raises:
+        InputError: of a job; or Ray is not installed, or its cluster not there.
+        OSError: of a job.
+    """
+    if engine == "ray":
+        tasks = [jobs[start : start + together] for start in range(0, len(jobs), together)]
+        yield from _run_on_ray(make_worker, tasks, stage)
+    else:
+        yield from make_worker(available_cores())(jobs)
+
+
+def _run_on_ray(
+    make_worker: Callable[[int], Worker], tasks: Sequence[Sequence[Job]], stage: str
+) -> Iterator[Result]:
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(
+            f"{stage}.engine = 'ray': Ray is not installed; `pip install 'ray[data]==2.60.0'`, or "
+            "set it to 'local'"
+        )
+    import ray
+
+    if not tasks:
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report home
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        ray.init(runtime_env={"env_vars": paths}, log_to_driver=False, logging_level="ERROR")
+    except ConnectionError as error:
+        address = os.environ.get("RAY_ADDRESS", "")
+        raise InputError(f"RAY_ADDRESS = {address!r}: no Ray cluster answers there") from error
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
+        workers = min(len(tasks), int(ray.cluster_resources()["CPU"]))
+        items = ray.data.from_items(
+            [{"jobs": jobs} for jobs in tasks], override_num_blocks=len(tasks)
+        )
+        done = items.map(
+            _Actor,
+            fn_constructor_args=(make_worker, Path.cwd()),
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        for row in done.iter_rows():
+            if row["error"] is not None:
+                raise row["error"]
+            yield from row["results"]
+    finally:
+        ray.shutdown()
+
+
+class _Actor:
+    """A process of the cluster, with one core and a worker of its own."""
+
+    def __init__(self, make_worker: Callable[[int], Worker], folder: Path) -> None:
+        os.chdir(folder)
+        self._worker = make_worker(1)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"results": list(self._worker(row["jobs"])), "error": None}
+        except (InputError, OSError) as error:  # Ray would make its own of it, over many lines
+            return {"results": [], "error": error}

@@ -1,0 +1,75 @@
+"""Numbers of metrics files, with their intervals, found by the name of their key."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mimi_dynamics.pipeline.errors import InputError
+
+Metrics = Mapping[str, Any]  # of one file: nested dicts of numbers and strings
+METRICS_FOLDER = Path("metrics")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with its 95 % interval; without one, both ends are the number itself."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the interval is more than the number itself."""
+        return (self.low, self.high) != (self.value, self.value)
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Read one metrics file.
+
+    Raises:
+        InputError: it is not there, or not a JSON object.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: not there; run the stage {path.stem}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(metrics, dict):
+        raise InputError(f"{path}: must hold numbers by name, not {type(metrics).__name__}")
+    return metrics
+
+
+def measured(metrics: Metrics, key: str) -> Measured:
+    """The number at a dotted key, with `<key>_ci_low` and `<key>_ci_high` where they are there.
+
+    Raises:
+        InputError: there is no such key, or it, or an end of its interval, is not a finite number.
+    """
+    value = _number(metrics, key)
+    if not has(metrics, f"{key}_ci_low"):
+        return Measured(value, value, value)
+    return Measured(value, _number(metrics, f"{key}_ci_low"), _number(metrics, f"{key}_ci_high"))
+
+
+def has(metrics: Metrics, key: str) -> bool:
+    """Whether there is anything at a dotted key."""
+    return _at(metrics, key) is not None
+
+
+def _at(metrics: Metrics, key: str) -> Any:  # noqa: ANN401
+    found: Any = metrics
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _number(metrics: Metrics, key: str) -> float:
+    found = _at(metrics, key)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise InputError(f"metric {key} = {found!r}: must be a finite number")
+    return float(found)

@@ -1,0 +1,1 @@
+"""From recordings to clips: corpora, decoding, splits; nothing that knows a codec."""

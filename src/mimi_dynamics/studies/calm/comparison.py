@@ -1,0 +1,225 @@
+"""The whole comparison: train every contender, draw from all, score."""
+
+import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import call
+from pathlib import Path
+
+import torch
+
+from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
+from mimi_dynamics.density.var import Var, fit_var
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.generation.rollouts import choose_starts, linear_floor
+from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.studies.calm.cost import CostCurve
+from mimi_dynamics.studies.calm.flops import epoch_flops
+from mimi_dynamics.studies.calm.model import parameters_of
+from mimi_dynamics.studies.calm.ours import OursJob, train_ours
+from mimi_dynamics.studies.calm.training import (
+    CalmJob,
+    Checkpoint,
+    Cost,
+    Trained,
+    batches_of,
+    enough_epochs,
+    train_calm,
+)
+from mimi_dynamics.studies.rssm.model import Rssm
+
+CONTENDERS = ("calm", "ours", "predictor", "var")
+CURVE_STARTS = 96  # of those of the grid, for checkpoints and other splits than test
+CURVE_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Factorisation:
+    """What stage `rssm` chose.
+
+    Attributes:
+        model: its weights.
+        budget: nats per frame it was trained for.
+    """
+
+    model: Rssm
+    budget: float
+
+
+@dataclass
+class Comparison:
+    """All contenders, trained.
+
+    Attributes:
+        params: all settings.
+        data: the frames x of every split.
+        trained: `calm` and `ours`, one for each training seed.
+        generators: every contender, by name; several trainings as `name@seed`.
+        predictor_cost: of the plain predictor.
+        temperature: of CALM's noise, as validation likes it.
+    """
+
+    params: Params
+    data: Sequences
+    trained: dict[str, list[Trained]]
+    generators: dict[str, Generator]
+    predictor_cost: Cost
+    temperature: float
+
+    def grid(self, split: str) -> Grid:
+        """Starts of one split, as in stage `rollout`."""
+        return make_grid(self.params, self.data, split)
+
+
+def make_grid(params: Params, data: Sequences, split: str) -> Grid:
+    """Starts of one split, as in stage `rollout`."""
+    settings = params.rollout
+    starts = choose_starts(
+        data.select(split),
+        settings.prompt_frames,
+        settings.stride_frames,
+        settings.starts,
+        max(params.horizons),
+    )
+    return Grid(data, split, starts, sorted(params.horizons), settings.samples, params.seed)
+
+
+def compare(
+    params: Params, data: Sequences, factorisation: Factorisation, predictor: Path
+) -> Comparison:
+    """Train CALM and ours, load the plain predictor, fit the linear floor.
+
+    Args:
+        params: all settings.
+        data: the frames x of every split.
+        factorisation: of stage `rssm`; trainings after the first make their own.
+        predictor: file of the plain predictor of one frame ahead.
+    """
+    jobs = training_jobs(params, data, factorisation)
+    results = run_parallel(call, jobs, "train")
+    seeds = params.calm.seeds
+    trained = {"calm": results[:seeds], "ours": results[seeds:]}
+    step, info = load_predictor(predictor)
+    generators = {
+        f"{name}@{seed}": found.generator
+        for name, runs in trained.items()
+        for seed, found in enumerate(runs)
+    }
+    generators["predictor"] = Generator(step, data)
+    generators["var"] = Generator(linear_floor(linear_model(params, data)), data)
+    comparison = Comparison(
+        params, data, trained, generators, predictor_cost(params, data, step, info["head"]), 1.0
+    )
+    comparison.temperature = choose_temperature(comparison)
+    for found in trained["calm"]:
+        found.generator.step.head.temperature = comparison.temperature
+    return comparison
+
+
+def training_jobs(
+    params: Params, data: Sequences, factorisation: Factorisation
+) -> list[partial[Trained]]:
+    """CALM first, because it takes longest; then ours; a training for each seed."""
+    model = factorisation.model
+    parameters = our_parameters(params, model)
+    seeds = [params.seed + number for number in range(params.calm.seeds)]
+    ours = [
+        OursJob(
+            data=data,
+            params=params,
+            state_dim=model.shape.state_dim,
+            budget=factorisation.budget,
+            seed=seed,
+            rssm=None if number else model,
+        )
+        for number, seed in enumerate(seeds)
+    ]
+    calms = [partial(train_calm, CalmJob(data, params, parameters, seed)) for seed in seeds]
+    return calms + [partial(train_ours, job) for job in ours]
+
+
+def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int:
+    """Trained numbers of factorisation and dynamics.
+
+    Args:
+        params: all settings.
+        model: the factorisation.
+        width: hidden units of the dynamics; None for that of the settings.
+    """
+    dim, order = model.shape.state_dim, params.predict.var_order
+    var = Var(torch.zeros(order, dim, dim), torch.zeros(dim), torch.eye(dim))
+    width = width or params.calm.dynamics_width
+    marginal = make_marginal(var, params.head, width, params.predict.components)
+    return parameters_of(model, make_conditional(marginal, var, width, 0.0))
+
+
+def linear_model(params: Params, data: Sequences) -> Var:
+    """The ridge VAR of one frame ahead."""
+    train, validation = batches_of(data, params, params.predict.batch_frames)
+    return fit_var(train, validation, params.predict.var_order)
+
+
+def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head: str) -> Cost:
+    """What stage `horizon` spent on the plain predictor: both of its trainings."""
+    predict = params.predict
+    train, _ = batches_of(data, params, predict.batch_frames)
+    pretrain, epochs = (
+        enough_epochs(number, len(train), params)
+        for number in (predict.pretrain_epochs, predict.epochs)
+    )
+    whitening = Var(torch.zeros(0, data.dim, data.dim), torch.zeros(data.dim), torch.eye(data.dim))
+    marginal = make_marginal(whitening, head, predict.width, predict.components)
+    flops = pretrain * epoch_flops(marginal, train) + epochs * epoch_flops(step, train)
+    return Cost(flops, pretrain + epochs, (pretrain + epochs) * len(train))
+
+
+def choose_temperature(comparison: Comparison) -> float:
+    """The one of the settings whose score, over all leads, is best on validation."""
+    temperatures = comparison.params.calm.temperatures
+    if len(temperatures) == 1:
+        return temperatures[0]
+    grid = comparison.grid("validation").thinned(CURVE_STARTS, CURVE_SAMPLES)
+    first = comparison.trained["calm"][0].generator
+    tried = {}
+    for temperature in temperatures:
+        tried[f"{temperature}"] = with_temperature(first, temperature)
+    scores = LeadScores(score_paths(draw_all(tried, grid), grid), 1, 0)
+    return min(temperatures, key=lambda t: scores.overall(f"{t}").value)
+
+
+def with_temperature(generator: Generator, temperature: float) -> Generator:
+    """A copy whose noise has another variance."""
+    step = copy.deepcopy(generator.step)
+    step.head.temperature = temperature
+    return replace(generator, step=step)
+
+
+def at_checkpoint(trained: Trained, checkpoint: Checkpoint) -> Generator:
+    """The contender as it was then."""
+    step = copy.deepcopy(trained.generator.step)
+    step.load_state_dict(checkpoint.weights)
+    return replace(trained.generator, step=step.eval())
+
+
+def cost_curves(comparison: Comparison) -> dict[str, CostCurve]:
+    """Mean energy score over leads on test at every checkpoint of `calm` and `ours`."""
+    grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
+    generators = {
+        f"{name} {number}@{seed}": at_checkpoint(found, checkpoint)
+        for name, runs in comparison.trained.items()
+        for seed, found in enumerate(runs)
+        for number, checkpoint in enumerate(found.checkpoints)
+    }
+    table = score_paths(draw_all(generators, grid), grid)
+    draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
+    scores = LeadScores(table, draws, seed)
+    return {
+        name: CostCurve(
+            [checkpoint.flops for checkpoint in runs[0].checkpoints],
+            [scores.overall(f"{name} {n}") for n in range(len(runs[0].checkpoints))],
+        )
+        for name, runs in comparison.trained.items()
+    }

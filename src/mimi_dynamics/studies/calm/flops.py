@@ -1,0 +1,129 @@
+"""What training and generation cost: floating-point operations of matrix products, counted."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
+
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.generation.rollouts import Starts, read_past, roll_out, seeded
+from mimi_dynamics.latents.sequences import Batch, scored_frames
+from mimi_dynamics.studies.calm.head_base import CalmHead
+
+BATCHES = 4  # counted, evenly spaced from short clips to long ones
+STEPS = 4  # of a rollout, counted
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *_: object,
+    attn_mask: Tensor | None = None,
+    **__: object,
+) -> int:
+    whole = sdpa_flop_count(query.shape, key.shape, value.shape)
+    return round(whole * _share_seen(attn_mask))
+
+
+def _attention_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *_: object,
+    attn_mask: Tensor | None = None,
+    **__: object,
+) -> int:
+    whole = sdpa_backward_flop_count(gradient.shape, query.shape, key.shape, value.shape)
+    return round(whole * _share_seen(attn_mask))
+
+
+def _share_seen(mask: Tensor | None) -> float:
+    if mask is None:
+        return 1.0
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    return float(seen.double().mean())
+
+
+# Attention on processors, which torch 2.9 counts as nothing.
+ON_PROCESSORS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+for formula in ON_PROCESSORS.values():
+    formula._get_raw = True  # torch gives it tensors, for the mask, rather than their shapes
+
+
+def count(work: Callable[[], object]) -> int:
+    """Operations of all matrix products, convolutions and attention that `work` does.
+
+    A product of (a, b) with (b, c) is 2abc. Attention counts the pairs that its mask leaves, as if
+    the others were skipped. What works element by element does not count.
+    """
+    with FlopCounterMode(display=False, custom_mapping=ON_PROCESSORS) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
+    """Operations of one pass over the training batches: forward, backward, derivatives and all.
+
+    Counted on a few batches, by scored frame. The module stays as it is.
+    """
+    copied = copy.deepcopy(training).train()
+    some = [batches[i] for i in np.unique(np.linspace(0, len(batches) - 1, BATCHES).astype(int))]
+
+    def work() -> None:
+        for batch in some:
+            copied(batch).mean().backward()
+
+    with seeded(0):  # some losses are of frames drawn at random
+        operations = count(work)
+    return operations / scored_frames(some) * scored_frames(batches)
+
+
+def frame_flops(generator: Generator, start: Starts) -> float:
+    """Operations of one generated frame, when all before it has been read.
+
+    Args:
+        generator: to look at.
+        start: one start in a clip of the test split.
+    """
+    past = read_past(generator.step, generator.known.select("test"), start)
+
+    def work() -> None:
+        path = roll_out(generator.step, past, np.array([STEPS]), 1)
+        generator.finish(path)
+
+    with seeded(0):
+        return count(work) / STEPS
+
+
+# Sequential passes through the head's network for one sample, per coordinate or in all.
+PASSES_PER_COORDINATE = {"autoregressive": 1, "flow": 2}
+
+
+def network_evaluations(generator: Generator, head: str) -> int:
+    """Passes through a network that one frame takes, one after the other.
+
+    A transformer, trunk or head counts once each time it is run; prior and reconstructor likewise.
+
+    Args:
+        generator: to look at.
+        head: of its step, a key of `heads.HEADS` or of `calm.heads.CALM_HEADS`.
+    """
+    step = generator.step
+    if isinstance(step.head, CalmHead):
+        passes = max(1, step.head.shape.steps) if step.head.times else 1
+        return 1 + (step.trunk.short is not None) + passes
+    dim = len(step.whitening.mean)
+    passes = PASSES_PER_COORDINATE.get(head, 0) * dim or 1
+    return 1 + passes + 2 * (generator.render is not None)

@@ -1,0 +1,176 @@
+"""Heads that are sampled and have no density: consistency, flow matching, LSD, energy score.
+
+Each draws a frame y, of mean 0 and variance 1 in every coordinate, given a context, and knows the
+loss that trains it: per frame the weighted one that is minimised, and the unweighted error.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mimi_dynamics.evidence.energy_score import distance
+from mimi_dynamics.studies.calm.adaln_mlp import Dual
+from mimi_dynamics.studies.calm.head_base import END, CalmHead, HeadShape, Loss
+
+# Of log tan t, normal (Lu & Song 2024, arXiv 2410.11081). They have −1 and 1.4 for images.
+PROPOSAL_MEAN, PROPOSAL_SPREAD = -0.8, 1.4
+TANGENT_FLOOR = 0.1  # c of g / (|g| + c)
+DISTILLED_SHARE = 0.25  # of the samples of LSD; the others match the flow
+ENERGY_NOISE = 64  # uniform numbers behind a sample of the energy head
+
+
+class ConsistencyHead(CalmHead):
+    """Continuous-time consistency training on the path y_t = cos t · y + sin t · ε (TrigFlow).
+
+    f(y_t, t) = cos t · y_t − sin t · F(y_t, t) is to be the same all along the probability flow.
+    F moves along g = cos t · df/dt, with the velocity of the pair (y, ε) at hand in place of the
+    flow's (Lu & Song 2024, arXiv 2410.11081, section 4); there is no teacher.
+    """
+
+    times = 1
+
+    def generate(self, context: Tensor) -> Tensor:
+        """From noise at the end of time, or by turns denoised and noised again."""
+        rows, steps = len(context), self.shape.steps
+        clean = torch.zeros(rows, self.shape.dim)
+        for time in (END * (1 - step / steps) for step in range(steps)):
+            cos, sin = math.cos(time), math.sin(time)
+            noisy = cos * clean + sin * self.noise(rows)
+            at = context.new_full((rows, 1), time)
+            clean = cos * noisy - sin * self.network(noisy, [at], context)
+        return clean
+
+    def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
+        """See the class; the unweighted error is |cos t · df/dt|², whole and not normalised."""
+        time = self.draw_times(len(target))
+        noise = torch.randn_like(target)
+        noisy = time.cos() * target + time.sin() * noise
+        velocity = time.cos() * noise - time.sin() * target
+        said, stable, unstable = self.tangent(noisy, velocity, time, context)
+        warmup = self.shape.tangent_warmup
+        tangent = stable + (min(1.0, progress / warmup) if warmup else 1.0) * unstable
+        if self.shape.tangent_normalisation:
+            tangent = tangent / (tangent.norm(dim=-1, keepdim=True) + TANGENT_FLOOR)
+        wanted = said.detach() + tangent
+        return self.weighted(said - wanted, stable + unstable, time)
+
+    def tangent(
+        self, noisy: Tensor, velocity: Tensor, time: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """F, and cos t · df/dt along the velocity as the sum of a stable and an unstable half.
+
+        The halves have no gradient. Those of F − v need no derivative of the network; the other
+        is what makes training unstable, and what makes it a consistency model.
+        """
+        cos, sin = time.cos(), time.sin()
+        # The direction is scaled by cos t · sin t before, not after: no large number comes up.
+        scale = cos * sin
+        said = self.network.dual(Dual(noisy, scale * velocity), [Dual(time, scale)], context)
+        with torch.no_grad():
+            stable = cos.square() * (velocity - said.value)
+            return said.value, stable, -(scale * noisy + said.tangent)
+
+    def draw_times(self, rows: int) -> Tensor:
+        """(rows, 1) in (0, π/2)."""
+        if self.shape.time_proposal:
+            return (PROPOSAL_MEAN + PROPOSAL_SPREAD * torch.randn(rows, 1)).exp().atan()
+        return END * torch.rand(rows, 1)
+
+
+class FlowHead(CalmHead):
+    """Flow matching on the straight path y_t = (1 − t) ε + t y, time going from noise to data.
+
+    F(x, s, t) is the mean velocity between two times; on the diagonal, the one that is matched,
+    the velocity. Sampled by Euler's method, in `steps` steps.
+    """
+
+    times = 2
+
+    def generate(self, context: Tensor) -> Tensor:
+        """From noise at time 0 to data at time 1."""
+        sample = self.noise(len(context))
+        for step in range(self.shape.steps):
+            begin, end = (
+                context.new_full((len(context), 1), (step + more) / self.shape.steps)
+                for more in (0, self.jump)
+            )
+            sample = sample + self.network(sample, [begin, end], context) / self.shape.steps
+        return sample
+
+    jump = 0  # whether a step asks for the mean velocity of the whole step
+
+    def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
+        """Squared error of the velocity of the pair (target, noise)."""
+        time = torch.rand(len(target), 1)
+        noise = torch.randn_like(target)
+        noisy = (1 - time) * noise + time * target
+        gap = self.network(noisy, [time, time], context) - (target - noise)
+        return self.weighted(gap, gap, time, time)
+
+
+class LsdHead(FlowHead):
+    """Lagrangian self-distillation (Boffi et al. 2025, arXiv 2505.18825), as of Pocket TTS.
+
+    Three quarters of the samples match the flow; the others ask that the map X_st(x) =
+    x + (t − s) F(x, s, t) moves, as t does, with the velocity where it arrives.
+    """
+
+    jump = 1
+
+    def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
+        """See the class; the gradient passes through the derivative by t."""
+        distilled = round(DISTILLED_SHARE * len(target))
+        # Others every time: a frame that is never matched would teach nothing.
+        order = torch.randperm(len(target))
+        context, target = context[order], target[order]
+        matched = super().losses_once(context[distilled:], target[distilled:], progress)
+        context, target = context[:distilled], target[:distilled]
+        begin = torch.rand(distilled, 1)
+        end = begin + (1 - begin) * torch.rand(distilled, 1)
+        start = (1 - begin) * torch.randn_like(target) + begin * target
+        times = [Dual(begin), Dual(end, torch.ones_like(end))]
+        said = self.network.dual(Dual(start), times, context)
+        speed = said.value + (end - begin) * said.tangent  # d/dt X_st
+        with torch.no_grad():
+            arrived = start + (end - begin) * said.value
+            velocity = self.network(arrived, [end, end], context)
+        gap = speed - velocity
+        lagrangian = self.weighted(gap, gap, begin, end)
+        losses = (torch.cat(parts) for parts in zip(lagrangian, matched, strict=True))
+        return Loss(*(part[order.argsort()] for part in losses))
+
+
+class EnergyHead(CalmHead):
+    """A generator trained on the energy score of its samples (Tencent's CALM, arXiv 2510.27688).
+
+    Its loss and its noise; the network is that of the other heads, so that only training differs.
+    """
+
+    times = 0
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__(shape, inputs=ENERGY_NOISE)
+
+    def generate(self, context: Tensor) -> Tensor:
+        """One pass; the temperature narrows the noise."""
+        noise = math.sqrt(self.temperature) * (torch.rand(len(context), ENERGY_NOISE) - 0.5)
+        return self.network(noise, [], context)
+
+    def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
+        """Fair energy score of at least two samples."""
+        draws = max(2, self.shape.batch)
+        every = context.expand(draws, *context.shape).flatten(0, 1)
+        samples = self.generate(every).view(draws, *target.shape)
+        apart = distance(samples[:, None], samples[None])
+        apart = (apart.sum((0, 1)) - apart.diagonal().sum(-1)) / (draws * (draws - 1))
+        score = distance(samples, target).mean(0) - apart / 2
+        return Loss(score, score.detach())
+
+
+CALM_HEADS: dict[str, type[CalmHead]] = {
+    "consistency": ConsistencyHead,
+    "flow_matching": FlowHead,
+    "lsd": LsdHead,
+    "energy": EnergyHead,
+}

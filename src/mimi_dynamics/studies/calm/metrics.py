@@ -1,0 +1,198 @@
+"""From a comparison to `metrics/calm.json` and the tables behind its figure."""
+
+import numpy as np
+import pandas as pd
+
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.generation.scores import LeadScores
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.studies.calm.comparison import CONTENDERS, Comparison
+from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio
+from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
+from mimi_dynamics.studies.calm.model import parameters_of
+from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths, window_distances
+
+FLOORS = ("climatology", "persistence")
+LAST_SECOND = 12  # frames
+
+
+def calm_metrics(
+    comparison: Comparison,
+    drawn: dict[str, Drawn],
+    curves: dict[str, CostCurve],
+    heard: pd.DataFrame,
+) -> dict[str, object]:
+    """All of `metrics/calm.json`.
+
+    Args:
+        comparison: trained.
+        drawn: by split.
+        curves: score against cost, of `calm` and `ours`.
+        heard: `decoding.decoded_scores` of all contenders.
+    """
+    test = drawn["test"]
+    metrics: dict[str, object] = {
+        name: score_metrics(test.scores, name)
+        | (quality_metrics(comparison, test, name) if name in CONTENDERS else {})
+        for name in (*CONTENDERS, *FLOORS)
+    }
+    for name in ("calm", "ours", "predictor"):
+        metrics[name] |= cost_metrics(comparison, name)
+    for name, found in window_distances(comparison, test).items():
+        windows = {
+            k: v for key, estimate in found.items() for k, v in estimate.metrics(key).items()
+        }
+        metrics.setdefault(name, {})["windows"] = windows
+    for name, found in decoded_metrics(heard, comparison).items():
+        metrics[name]["decoded"] = found
+    metrics["calm"]["temperature"] = comparison.temperature
+    metrics["ratio"] = ratios(test.scores, "ours", "calm") | equal_score_ratio(
+        curves["ours"], curves["calm"]
+    ).metrics("train_flops_to_equal_energy_score")
+    metrics["ratio"]["params"] = metrics["ours"]["params"] / metrics["calm"]["params"]
+    metrics["ratio"]["train_flops"] = (
+        metrics["ours"]["train_flops"] / metrics["calm"]["train_flops"]
+    )
+    metrics["predictor_ratio"] = {
+        "over_calm": ratios(test.scores, "predictor", "calm"),
+        "ours_over_predictor": ratios(test.scores, "ours", "predictor"),
+    }
+    metrics["trainings"] = comparison.params.calm.seeds
+    if "test_voice" in drawn:
+        scores = drawn["test_voice"].scores
+        metrics["test_voice"] = {
+            name: score_metrics(scores, name) for name in (*CONTENDERS, *FLOORS)
+        } | {"ratio": ratios(scores, "ours", "calm")}
+    return metrics
+
+
+def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
+    """Energy score of one contender over another's, over all leads and at each."""
+    found = (scores.overall(first) / scores.overall(second)).metrics("energy_score")
+    for lead in scores.leads:
+        ratio = scores.at(first, lead) / scores.at(second, lead)
+        found |= ratio.metrics(f"energy_score_k{lead}")
+    return found
+
+
+def score_metrics(scores: LeadScores, name: str) -> dict[str, object]:
+    """Energy score and skill by lead, and over all of them."""
+    energy, skill = {}, {}
+    for lead in scores.leads:
+        energy |= scores.at(name, lead).metrics(f"k{lead}")
+        skill |= scores.skill(name, lead).metrics(f"k{lead}")
+    energy |= scores.overall(name).metrics("mean")
+    return {"energy_score": energy, "skill": skill}
+
+
+def quality_metrics(comparison: Comparison, drawn: Drawn, name: str) -> dict[str, object]:
+    """Diversity, survival and drift of one contender."""
+    scores = drawn.scores
+    diversity = scores.overall(name, "spread") / scores.overall(name, "error")
+    return {
+        **diversity.metrics("diversity_ratio"),
+        "survival": {
+            key: value
+            for lead in scores.leads
+            for key, value in scores.at(name, lead, "survival").metrics(f"k{lead}").items()
+        },
+        **drift(comparison, drawn, name).metrics("norm_in_last_second"),
+    }
+
+
+def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
+    """Norm of frames in the last second drawn, over that of the recorded ones there.
+
+    1 is no drift; silence and explosions show as less and more. Of the longest trajectories only.
+    """
+    grid = drawn.grid
+    longest = grid.steps == grid.steps[0]
+    last = slice(max(0, int(grid.steps[0]) - LAST_SECOND), int(grid.steps[0]))
+    generated = first_runs(drawn.paths)[name][:, longest, last].norm(dim=-1).mean((0, 2))
+    recorded = recorded_paths(grid)[longest, last].norm(dim=-1).mean(1)
+    clips, index = np.unique(grid.starts.clip[longest], return_inverse=True)
+    params = comparison.params
+    bootstrap = ClipBootstrap(len(clips), params.predict.bootstrap_samples, params.seed)
+    return bootstrap.mean(generated.numpy(), index) / bootstrap.mean(recorded.numpy(), index)
+
+
+def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
+    """What one contender costs to train and to run."""
+    key = name if name in comparison.generators else f"{name}@0"
+    generator = comparison.generators[key]
+    head = comparison.params.calm.head if name == "calm" else comparison.params.head
+    if name == "predictor":
+        cost = comparison.predictor_cost
+        found = {
+            "params": parameters_of(generator.step),
+            "train_flops": cost.flops,
+            "train_passes": cost.passes,
+            "train_steps": cost.steps,
+        }
+    else:
+        trained = comparison.trained[name][0]
+        found = {
+            "params": trained.parameters,
+            "train_flops": trained.flops,
+            "train_passes": trained.passes,
+            "train_steps": trained.steps,
+        }
+    start = comparison.grid("test").starts[:1]
+    return found | {
+        "network_evaluations_per_frame": network_evaluations(generator, head),
+        "flops_per_frame": frame_flops(generator, start),
+    }
+
+
+def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, dict[str, float]]:
+    """Means over starts, by contender."""
+    found: dict[str, dict[str, float]] = {}
+    params = comparison.params
+    for name, rows in heard.groupby("row"):
+        clips, index = np.unique(rows["clip"], return_inverse=True)
+        bootstrap = ClipBootstrap(len(clips), params.predict.bootstrap_samples, params.seed)
+        found[name] = {}
+        for column in ("log_mel_distance", "log_mel_energy_score"):
+            found[name] |= bootstrap.mean(rows[column].to_numpy(), index).metrics(column)
+    return found
+
+
+def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
+    """Skill by lead of every contender and of persistence."""
+    rows = [
+        {"split": split, "lead_ms": lead * FRAME_MS, "row": name}
+        | found.scores.skill(name, lead).metrics("skill")
+        for split, found in drawn.items()
+        for name in (*CONTENDERS, "persistence")
+        for lead in found.scores.leads
+    ]
+    return pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
+
+
+def cost_table(curves: dict[str, CostCurve], comparison: Comparison) -> pd.DataFrame:
+    """Mean energy score against training cost, at every checkpoint."""
+    rows = []
+    for name, curve in curves.items():
+        checkpoints = comparison.trained[name][0].checkpoints
+        for checkpoint, score in zip(checkpoints, curve.scores, strict=True):
+            point = {"row": name, "epochs": checkpoint.epochs, "train_flops": checkpoint.flops}
+            rows.append(point | score.metrics("energy_score"))
+    return pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
+
+
+def window_table(metrics: dict[str, object]) -> pd.DataFrame:
+    """Distances of windows, one row for every contender and distance."""
+    rows = []
+    for name in (*CONTENDERS, "recorded"):
+        found = metrics[name]["windows"]
+        rows += [
+            {
+                "row": name,
+                "distance": key,
+                "value": found[key],
+                "low": found[f"{key}_ci_low"],
+                "high": found[f"{key}_ci_high"],
+            }
+            for key in ("frechet", "sliced_wasserstein")
+        ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,200 @@
+"""CALM as a predictor of the next frame: its trunk, its head, and the training of both."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mimi_dynamics.density.predictor import Predictor, Whitening
+from mimi_dynamics.density.trunk import State
+from mimi_dynamics.evidence.energy_score import energy_of_pair
+from mimi_dynamics.latents.sequences import Batch, Sequences
+from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
+from mimi_dynamics.studies.calm.head_base import HeadShape
+from mimi_dynamics.studies.calm.heads import CALM_HEADS
+from mimi_dynamics.studies.calm.transformer import HEADS, CausalTransformer
+
+EVALUATION_SEED = 0  # of the draws behind a validation loss, the same every epoch
+WIDTHS = range(2 * HEADS, 513, 2 * HEADS)  # rotary positions turn pairs of features in every head
+
+
+@dataclass(frozen=True)
+class CalmShape:
+    """What it takes to build a CALM.
+
+    Attributes:
+        dim: coordinates of a frame.
+        width: features of both transformers and of the head.
+        layers: of the backbone.
+        context: frames that a layer of the backbone sees.
+        short_frames: K, clean frames that the short transformer of one layer sees; 0 for none.
+        noise_injection: whether the backbone reads noisy frames in training.
+        dropout: of the transformers, in training.
+        head: the keys of `HeadShape` but sizes that are those of the whole.
+    """
+
+    dim: int
+    width: int
+    layers: int
+    context: int
+    short_frames: int
+    noise_injection: bool
+    dropout: float
+    head: dict[str, Any]
+
+    @property
+    def head_shape(self) -> HeadShape:
+        """Of the head in full."""
+        return HeadShape(dim=self.dim, context_dim=self.width, width=self.width, **self.head)
+
+
+class Conditioning(nn.Module):
+    """Z_{t+1} = backbone(noisy x_≤t) + short transformer(clean x_{t−K+1} … x_t).
+
+    The backbone must not trust single frames, as those it will read in a rollout are its own; the
+    short transformer gives back the detail that the noise takes away (CALM, section 3.2).
+
+    Args:
+        shape: see `CalmShape`.
+        mean: (dim,) of train frames.
+        scale: (dim,) standard deviation of train frames: noise is mixed in at unit variance.
+    """
+
+    def __init__(self, shape: CalmShape, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.noise_injection = shape.noise_injection
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("scale", scale.clone())
+        dim, width, drop = shape.dim, shape.width, shape.dropout
+        self.backbone = CausalTransformer(dim, width, shape.layers, shape.context, drop)
+        self.short = (
+            CausalTransformer(dim, width, 1, shape.short_frames, drop)
+            if shape.short_frames
+            else None
+        )
+
+    def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Go on from where `state` left off: (clips, time, width) and the new state."""
+        clean = (frames - self.mean) / self.scale
+        noisy = inject_noise(clean) if self.training and self.noise_injection else clean
+        parts = self.backbone.state_size
+        summary, after = self.backbone.step(noisy, None if state is None else state[:parts])
+        if self.short is not None:
+            detail, more = self.short.step(clean, None if state is None else state[parts:])
+            summary, after = summary + detail, after + more
+        return summary, after
+
+    def features(self, batch: Batch) -> Tensor:
+        """(scored, width) of what is known when each scored target is predicted."""
+        return self.step(batch.context, None)[0][batch.scored]
+
+
+def inject_noise(frames: Tensor) -> Tensor:
+    """√k ε + √(1 − k) x, k ~ U(0, 1) for every frame alone: as much variance, less of x."""
+    share = torch.rand(*frames.shape[:-1], 1)
+    return share.sqrt() * torch.randn_like(frames) + (1 - share).sqrt() * frames
+
+
+def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
+    """A predictor that can be sampled; it has no density.
+
+    Args:
+        shape: see `CalmShape`.
+        mean: (dim,) of train frames.
+        scale: (dim,) standard deviation of train frames.
+    """
+    head = CALM_HEADS[shape.head["kind"]](shape.head_shape)
+    return Predictor(Whitening(mean, scale.square().diag()), Conditioning(shape, mean, scale), head)
+
+
+def moments(data: Sequences) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every coordinate of train frames, each (dim,)."""
+    frames = data.select("train").frames.double()
+    return frames.mean(0).float(), frames.std(0).float()
+
+
+def parameters_of(*modules: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+
+def matched(shape: CalmShape, parameters: int) -> CalmShape:
+    """The same with the width at which it has as nearly as can be so many parameters."""
+    unit = torch.ones(shape.dim)
+
+    def above(width: int) -> int:
+        return parameters_of(make_calm(replace(shape, width=width), unit, unit)) - parameters
+
+    after = bisect_left(WIDTHS, 0, hi=len(WIDTHS) - 1, key=above)
+    return replace(
+        shape, width=min(WIDTHS[max(0, after - 1) : after + 1], key=lambda w: abs(above(w)))
+    )
+
+
+class CalmTraining(nn.Module):
+    """A CALM as the training loop wants it: batch to losses of its frames.
+
+    In evaluation the loss is the energy score of two draws for every frame, with the same noise
+    every time. It is unweighted, proper, and the same for all heads; the consistency error is none
+    of that (it is zero for a head that always says the same).
+
+    Args:
+        model: to be trained.
+        steps: of the whole training.
+    """
+
+    def __init__(self, model: Predictor, steps: int) -> None:
+        super().__init__()
+        self.model, self.steps = model, steps
+        self.course = Course()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(scored,) losses."""
+        target = self.model.whitening.whiten(batch.target[batch.scored])
+        features = self.model.trunk.features(batch)
+        head = self.model.head
+        if self.training:
+            loss = head.losses(features, target, len(self.course.error) / self.steps)
+            self.course.note(loss.weighted.mean().item(), loss.error.mean().item())
+            return loss.weighted
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(EVALUATION_SEED)
+            return energy_of_pair(head.generate(features), head.generate(features), target)
+
+
+@dataclass
+class Course:
+    """The course of training, step by step.
+
+    Attributes:
+        weighted: what was minimised.
+        error: the unweighted error.
+    """
+
+    weighted: list[float] = field(default_factory=list)
+    error: list[float] = field(default_factory=list)
+
+    def note(self, weighted: float, error: float) -> None:
+        """Add one step."""
+        self.weighted.append(weighted)
+        self.error.append(error)
+
+
+def save_calm(model: Predictor, shape: CalmShape, path: Path) -> None:
+    """Write weights, and what is needed to build the model again."""
+    info = {**vars(shape), "temperature": model.head.temperature}
+    write_tensors(path, model.state_dict(), info)
+
+
+def load_calm(path: Path) -> Predictor:
+    """Read what `save_calm` wrote, ready to sample."""
+    tensors, info = read_tensors(path)
+    temperature = info.pop("temperature")
+    unit = torch.ones(info["dim"])
+    model = make_calm(CalmShape(**info), unit, unit)
+    model.load_state_dict(tensors)
+    model.head.temperature = temperature
+    return model.eval()

@@ -1,0 +1,161 @@
+"""Training what stands beside CALM: dynamics of z_dyn with their factorisation, densities of x."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from mimi_dynamics.density.predictor import make_conditional, make_marginal
+from mimi_dynamics.density.training import TrainingParams, diverging_named, fit
+from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.latents.sequences import Sequences, make_batches
+from mimi_dynamics.latents.states import make_candidate
+from mimi_dynamics.pipeline.params import Params, RssmParams
+from mimi_dynamics.studies.calm.flops import epoch_flops
+from mimi_dynamics.studies.calm.model import parameters_of
+from mimi_dynamics.studies.calm.training import (
+    Cost,
+    Recorder,
+    Trained,
+    batches_of,
+    enough_epochs,
+    seed_of,
+)
+from mimi_dynamics.studies.rssm.model import Objective, Rssm, RssmTraining
+from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rssm
+
+
+@dataclass(frozen=True)
+class OursJob:
+    """The dynamics of z_dyn to be trained.
+
+    Attributes:
+        data: the frames x of every split.
+        params: all settings.
+        state_dim: coordinates of z_dyn.
+        budget: nats per frame of z_rec.
+        seed: of weights, order of batches and draws.
+        rssm: the factorisation; None to train one with the same seed.
+        changes: settings of the section `rssm` that are others here.
+        width: hidden units of the dynamics; None for that of the settings.
+    """
+
+    data: Sequences
+    params: Params
+    state_dim: int
+    budget: float
+    seed: int
+    rssm: Rssm | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    width: int | None = None
+
+
+def train_ours(job: OursJob) -> Trained:
+    """p(z_dyn,t+1 | z_dyn,≤t) on the states of a factorisation that is at hand or trained first."""
+    settings = job.params.rssm.model_copy(update=job.changes)
+    with diverging_named(f"ours, factorisation, seed {job.seed}"):
+        rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
+    cost = rssm_cost(job, settings, rssm)
+    states = encode_states(rssm, job.data)
+    known = make_candidate("ours", job.data, states, rssm.shape.state_stride, job.seed).updates
+    width = job.width or job.params.calm.dynamics_width
+    with diverging_named(f"ours, dynamics, seed {job.seed}"):
+        trained = train_density(known, job.params, width, seed_of(job.seed, "ours"), cost)
+    generator = replace(trained.generator, render=rssm)
+    return replace(
+        trained, generator=generator, parameters=trained.parameters + parameters_of(rssm)
+    )
+
+
+@dataclass(frozen=True)
+class PredictorJob:
+    """The plain predictor of x, to be trained.
+
+    Attributes:
+        data: the frames x of every split.
+        params: all settings.
+        width: hidden units.
+        seed: of weights and order of batches.
+    """
+
+    data: Sequences
+    params: Params
+    width: int
+    seed: int
+
+
+def train_predictor(job: PredictorJob) -> Trained:
+    """p(x_t+1 | x_≤t)."""
+    seed = seed_of(job.seed, "predictor")
+    with diverging_named(f"predictor, seed {job.seed}"):
+        return train_density(job.data, job.params, job.width, seed, Cost(0.0, 0, 0))
+
+
+def train_density(known: Sequences, params: Params, width: int, seed: int, before: Cost) -> Trained:
+    """By the estimator of `predict`: first without the past, then with it.
+
+    Args:
+        known: what the density is of.
+        params: all settings.
+        width: hidden units.
+        seed: of weights and order of batches.
+        before: what was spent already.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    predict = params.predict
+    train, validation = batches_of(known, params, predict.batch_frames)
+    pretrain, epochs = (
+        enough_epochs(number, len(train), params)
+        for number in (predict.pretrain_epochs, predict.epochs)
+    )
+    gaussian = fit_var(train, validation, 0)
+    marginal = make_marginal(gaussian, params.head, width, predict.components)
+    flops = before.flops + pretrain * epoch_flops(marginal, train)
+    flat = TrainingParams(predict.lr, pretrain, anneal=False)
+    fit(marginal, train, validation, flat, generator)
+    var = fit_var(train, validation, predict.var_order)
+    model = make_conditional(marginal, var, width, predict.dropout)
+    recorder = Recorder(epochs, epoch_flops(model, train), flops)
+    fit(
+        model,
+        train,
+        validation,
+        TrainingParams(predict.lr, epochs),
+        generator,
+        after_epoch=recorder,
+    )
+    return Trained(
+        generator=Generator(model, known),
+        parameters=parameters_of(model),
+        flops=flops + epochs * recorder.epoch_flops,
+        passes=before.passes + pretrain + epochs,
+        steps=before.steps + (pretrain + epochs) * len(train),
+        checkpoints=recorder.checkpoints,
+    )
+
+
+def rssm_job(job: OursJob, settings: RssmParams) -> RssmJob:
+    """The factorisation of the same data with the same seed."""
+    steps = job.params.predict.min_steps
+    return RssmJob(job.data, job.state_dim, job.budget, settings, steps, job.seed)
+
+
+def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:
+    """What training the factorisation takes, at most: 1 % more than with shorter first rollouts."""
+    train = make_batches(job.data.select("train"), 1, 0, settings.batch_frames)
+    epochs = settings.epochs * max(
+        1, -(-job.params.predict.min_steps // (settings.epochs * len(train)))
+    )
+    objective = Objective(
+        budget=job.budget,
+        dynamics_weight=settings.dynamics_weight,
+        prior_share=settings.prior_share,
+        rollout_weight=settings.rollout_weight,
+        rollout_updates=settings.rollout_updates,
+        steps=1,
+    )
+    training = RssmTraining(rssm, objective)
+    training.course.note(kl=0.0, multiplier=1.0)  # past the curriculum: rollouts of full length
+    return Cost(epochs * epoch_flops(training, train), epochs, epochs * len(train))

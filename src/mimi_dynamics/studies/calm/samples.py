@@ -1,0 +1,94 @@
+"""What all contenders say from the same starts, and how like speech it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimi_dynamics.density.fit import evaluated_splits
+from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.studies.calm.comparison import CURVE_SAMPLES, CURVE_STARTS, Comparison
+from mimi_dynamics.studies.calm.windows import WINDOW, Windows, WindowSpace, cut, distances
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What all contenders say from the starts of one split.
+
+    Attributes:
+        grid: the starts.
+        paths: by generator, (samples, starts, longest, dim).
+        scores: by contender, over its trainings.
+    """
+
+    grid: Grid
+    paths: dict[str, Tensor]
+    scores: LeadScores
+
+
+def draw_split(comparison: Comparison, split: str) -> Drawn:
+    """Draw and score all contenders; fewer draws where nothing but scores is asked."""
+    grid = comparison.grid(split)
+    if split != "test":
+        grid = grid.thinned(CURVE_STARTS, CURVE_SAMPLES)
+    paths = draw_all(comparison.generators, grid)
+    draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
+    return Drawn(grid, paths, LeadScores(score_paths(paths, grid), draws, seed))
+
+
+def draw_splits(comparison: Comparison) -> dict[str, Drawn]:
+    """Of `test`, and `test_voice` where a voice is held out."""
+    return {split: draw_split(comparison, split) for split in evaluated_splits(comparison.data)}
+
+
+def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str, Estimate]]:
+    """Of generated windows to recorded ones at the same places; of other recorded ones too.
+
+    The row `recorded` is what speech of train is away from it, at the same number of windows.
+    """
+    grid, seed = drawn.grid, comparison.params.seed
+    truth = recorded_paths(grid)
+    length = min(WINDOW, int(grid.steps[0]))
+    windows, start = cut(truth, grid.steps, length)
+    train = comparison.data.select("train")
+    values = {n: cut(path[0], grid.steps, length)[0] for n, path in first_runs(drawn.paths).items()}
+    everything, _ = cut(*train_paths(train), length)
+    generator = torch.Generator().manual_seed(seed)
+    other = torch.randint(len(everything), (len(windows),), generator=generator)
+    values["recorded"] = everything[other]
+    values["truth"] = windows
+    found = Windows({n: v.numpy() for n, v in values.items()}, grid.starts.clip[start])
+    return distances(found, WindowSpace(everything.numpy(), seed), "truth", seed)
+
+
+def first_runs(found: Mapping[str, Value]) -> dict[str, Value]:
+    """What is there of the first training of each contender, by its name."""
+    parts = {name: name.partition("@") for name in found}
+    return {parts[n][0]: value for n, value in found.items() if parts[n][2] in ("", "0")}
+
+
+def recorded_paths(grid: Grid) -> Tensor:
+    """(starts, longest, dim) what came after each start; zeros past what is drawn."""
+    clips = grid.data.select(grid.split)
+    longest = int(grid.steps[0])
+    ends = np.cumsum(clips.lengths)[grid.starts.clip]
+    index = (ends - grid.starts.room)[:, None] + np.arange(longest)[None]
+    inside = np.arange(longest)[None] < grid.steps[:, None]
+    found = clips.frames[torch.from_numpy(np.where(inside, index, 0))]
+    return found * torch.from_numpy(inside)[..., None]
+
+
+def train_paths(train: Sequences) -> tuple[Tensor, np.ndarray]:
+    """Whole clips as paths from their first frame, and their lengths."""
+    longest = int(train.lengths.max())
+    begins = np.cumsum(train.lengths) - train.lengths
+    inside = np.arange(longest)[None] < train.lengths[:, None]
+    index = np.where(inside, begins[:, None] + np.arange(longest)[None], 0)
+    return train.frames[torch.from_numpy(index)], train.lengths

@@ -1,0 +1,216 @@
+"""Studies that take longer: what each stabiliser is worth, and how scores scale with size and data.
+
+Every variant is trained once from the first seed and scored on test by the mean energy score over
+all leads, from the same starts as the checkpoints of the main runs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import call
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.params import Section
+from mimi_dynamics.studies.calm.comparison import (
+    CURVE_SAMPLES,
+    CURVE_STARTS,
+    Comparison,
+    Factorisation,
+    our_parameters,
+)
+from mimi_dynamics.studies.calm.ours import OursJob, PredictorJob, train_ours, train_predictor
+from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
+from mimi_dynamics.studies.rssm.model import Rssm
+
+# What is switched off, one at a time. Temperature is no part of training and is chosen anyway.
+CALM_SWITCHES = {
+    "noise_injection": {"noise_injection": False},
+    "short_context": {"short_frames": 0},
+    "head_batch": {"head_batch": 1},
+    "adaptive_weight": {"adaptive_weight": False},
+    "tangent_normalisation": {"tangent_normalisation": False},
+    "tangent_warmup": {"tangent_warmup": 0.0},
+    "time_proposal": {"time_proposal": False},
+}
+CONSISTENCY_ONLY = ("tangent_normalisation", "tangent_warmup", "time_proposal")
+OUR_SWITCHES = {
+    "prior_samples": {"prior_share": 0.0},
+    "rollout_loss": {"rollout_weight": 0.0},
+    "dynamics_loss": {"dynamics_weight": 0.0},
+}
+SIZES = (0.5, 0.71, 1.0)  # of all our widths; CALM gets as many parameters as ours has then
+DATA_SHARES = (0.25, 0.5, 1.0)  # of the clips of train
+COURSE_POINTS = 200
+COLUMNS = ["study", "row", "variant", "params", "train_flops", "energy_score", "low", "high"]
+WORSE = ["worse", "worse_low", "worse_high"]  # than the row's variant `all`
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training.
+
+    Attributes:
+        study: `ablation`, `size` or `data`.
+        row: the contender.
+        name: what is special about it.
+        job: that trains it.
+    """
+
+    study: str
+    row: str
+    name: str
+    job: Callable[[], Trained]
+
+
+def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFrame:
+    """Train and score the variants that the settings ask for; an empty table if none.
+
+    Returns:
+        `COLUMNS` and `WORSE`: the score of a variant less that of the same contender as it is,
+        paired by clips.
+    """
+    settings = comparison.params.calm
+    variants = [
+        *(ablation(comparison, factorisation) if settings.ablation else []),
+        *(scaling(comparison, factorisation) if settings.scaling else []),
+    ]
+    if not variants:
+        return pd.DataFrame(columns=[*COLUMNS, *WORSE])
+    trained = run_parallel(call, [variant.job for variant in variants], "study")
+    for variant, found in zip(variants, trained, strict=True):
+        if variant.row == "calm":
+            found.generator.step.head.temperature = comparison.temperature
+    grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
+    return study_table(comparison, variants, trained, grid)
+
+
+def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
+    """All of it, and every stabiliser that is on switched off alone."""
+    params, data = comparison.params, comparison.data
+    size = our_parameters(params, factorisation.model)
+    whole = calm_job(comparison, size)
+    found = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
+    for name, changes in CALM_SWITCHES.items():
+        relevant = params.calm.head == "consistency" or name not in CONSISTENCY_ONLY
+        if relevant and is_change(params.calm, changes):
+            job = partial(train_calm, replace(whole, changes=changes))
+            found.append(Variant("ablation", "calm", f"without {name}", job))
+    ours = our_job(comparison, factorisation, data)
+    found.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
+    for name, changes in OUR_SWITCHES.items():
+        if is_change(params.rssm, changes):
+            job = partial(train_ours, replace(ours, changes=changes))
+            found.append(Variant("ablation", "ours", f"without {name}", job))
+    return found
+
+
+def is_change(settings: Section, changes: dict[str, Any]) -> bool:
+    """Whether it is not off already: the same training again would tell nothing."""
+    return any(getattr(settings, name) != value for name, value in changes.items())
+
+
+def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
+    """Three sizes on all data, and three shares of the data at full size."""
+    cells = [("size", size, 1.0) for size in SIZES]
+    cells += [("data", 1.0, share) for share in DATA_SHARES]
+    return [v for cell in cells for v in scaled(comparison, factorisation, *cell)]
+
+
+def scaled(
+    comparison: Comparison, factorisation: Factorisation, study: str, size: float, share: float
+) -> list[Variant]:
+    """All contenders at one size, on one share of train."""
+    params = comparison.params
+    data = thin_train(comparison.data, share)
+    rssm_width, width, plain = (
+        max(4, round(size * full))
+        for full in (params.rssm.width, params.calm.dynamics_width, params.predict.width)
+    )
+    ours = replace(
+        our_job(comparison, factorisation, data), changes={"width": rssm_width}, width=width
+    )
+    shape = replace(factorisation.model.shape, width=rssm_width)
+    parameters = our_parameters(params, Rssm(shape), width)
+    calm = replace(calm_job(comparison, parameters), data=data)
+    predictor = PredictorJob(data, params, plain, params.seed)
+    name = "all" if size == share == 1 else f"{size if study == 'size' else share:g}"
+    return [
+        Variant(study, "calm", name, partial(train_calm, calm)),
+        Variant(study, "ours", name, partial(train_ours, ours)),
+        Variant(study, "predictor", name, partial(train_predictor, predictor)),
+    ]
+
+
+def calm_job(comparison: Comparison, parameters: int) -> CalmJob:
+    """The main one."""
+    return CalmJob(comparison.data, comparison.params, parameters, comparison.params.seed)
+
+
+def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequences) -> OursJob:
+    """With a factorisation of its own, as every variant has."""
+    params = comparison.params
+    state_dim = factorisation.model.shape.state_dim
+    return OursJob(data, params, state_dim, factorisation.budget, params.seed)
+
+
+def thin_train(data: Sequences, share: float) -> Sequences:
+    """Only every so-many-th clip of train; the other splits whole."""
+    train = np.flatnonzero(data.splits == "train")
+    kept = np.unique(np.linspace(0, len(train) - 1, round(share * len(train))).astype(int))
+    splits = data.splits.astype("<U16")
+    splits[np.setdiff1d(train, train[kept])] = "unused"
+    return replace(data, splits=splits)
+
+
+def study_table(
+    comparison: Comparison, variants: list[Variant], trained: list[Trained], grid: Grid
+) -> pd.DataFrame:
+    """Scores of all variants, and what they lack to the contender as it is."""
+    names = [f"{v.study} {v.row} {v.name}" for v in variants]
+    generators = {name: found.generator for name, found in zip(names, trained, strict=True)}
+    params = comparison.params
+    table = score_paths(draw_all(generators, grid), grid)
+    scores = LeadScores(table, params.predict.bootstrap_samples, params.seed)
+    rows = []
+    for variant, name, found in zip(variants, names, trained, strict=True):
+        whole = scores.overall(f"{variant.study} {variant.row} all")
+        score = scores.overall(name)
+        row = {"study": variant.study, "row": variant.row, "variant": variant.name}
+        row |= {"params": found.parameters, "train_flops": found.flops}
+        row |= score.metrics("energy_score") | (score - whole).metrics("worse")
+        rows.append(row)
+    columns = {"energy_score_ci_low": "low", "energy_score_ci_high": "high"}
+    columns |= {"worse_ci_low": "worse_low", "worse_ci_high": "worse_high"}
+    return pd.DataFrame(rows).rename(columns=columns)
+
+
+def study_metrics(table: pd.DataFrame) -> dict[str, object]:
+    """By study, contender and variant; and how many stabilisers a contender cannot do without."""
+    found: dict[str, dict] = {}
+    for _, row in table.iterrows():
+        name = row["variant"].replace(" ", "_").replace(".", "p")
+        values = {key: row[key] for key in ("params", "train_flops", "energy_score", *WORSE)}
+        found.setdefault(row["study"], {}).setdefault(row["row"], {})[name] = values
+    for variants in found.get("ablation", {}).values():
+        needed = sum(v["worse_low"] > 0 for v in variants.values())
+        variants["needed"] = int(needed)
+    return found
+
+
+def course_table(comparison: Comparison) -> pd.DataFrame:
+    """What CALM minimised, and its unweighted error, averaged over a two-hundredth of its steps."""
+    rows = []
+    for seed, trained in enumerate(comparison.trained["calm"]):
+        course = trained.course
+        steps = np.arange(len(course.error))
+        for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
+            weighted, error = (np.array(v)[part].mean() for v in (course.weighted, course.error))
+            row = {"training": seed, "step": int(part[-1]) + 1}
+            rows.append(row | {"weighted_loss": weighted, "unweighted_error": error})
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""What stage `codec` alone needs."""

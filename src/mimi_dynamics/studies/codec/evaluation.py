@@ -1,0 +1,101 @@
+"""What a codec keeps of speech: spectrum, pitch, and how much of its codebooks it uses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.log_mel import MEL_BANDS, log_mel_distance, mel_spectrum
+from mimi_dynamics.codec.mimi import Codec
+from mimi_dynamics.codec.pitch import compare_pitch
+from mimi_dynamics.pipeline.conventions import choose_evenly
+
+CLIPS_PER_SPLIT = 128
+HELD_OUT = ("validation", "test", "test_voice")
+
+
+def evaluate_codec(codec: Codec, manifest: pd.DataFrame, bins: int) -> dict[str, Any]:
+    """Measure reconstruction on held-out clips, evenly spaced over each split.
+
+    `log_mel_*`: distances in nepers, means over clips; `silence` and the split's `mean_spectrum`
+    give the scale. `pitch_*`: see `compare_pitch`, means over the clips that have any.
+    `codebooks`: over all splits.
+
+    Args:
+        codec: what to measure.
+        manifest: clips with `split` and `path`.
+        bins: codes per codebook.
+    """
+    metrics: dict[str, Any] = {}
+    codes = []
+    for split in HELD_OUT:
+        clips = manifest[manifest["split"] == split]
+        clips = clips.iloc[choose_evenly(len(clips), CLIPS_PER_SPLIT)]
+        rows = []
+        for path in tqdm(clips["path"], f"evaluate {split}", unit="clip", disable=None):
+            row, clip_codes = _evaluate_clip(codec, torch.from_numpy(read_clip(Path(path))))
+            rows.append(row)
+            codes.append(clip_codes)
+        metrics[split] = {
+            **pd.DataFrame(rows).mean().dropna().to_dict(),
+            "log_mel_mean_spectrum": _distance_of_mean_spectrum(clips["path"]),
+            "clips": len(clips),
+        }
+    parameters = sum(parameter.numel() for parameter in codec.model.parameters())
+    return {
+        **metrics,
+        "codebooks": codebook_usage(np.concatenate(codes), bins),
+        "parameters": parameters,
+    }
+
+
+def _evaluate_clip(codec: Codec, audio: torch.Tensor) -> tuple[dict[str, float], np.ndarray]:
+    with torch.no_grad():
+        latents = codec.encode(audio[None])
+        codes = codec.quantize(latents)
+        decoded = {
+            "unquantized": codec.decode(latents)[0, : len(audio)],
+            "quantized": codec.decode_codes(codes)[0, : len(audio)],
+            "silence": torch.zeros_like(audio),
+        }
+    row = {f"log_mel_{name}": _distance(found, audio) for name, found in decoded.items()}
+    for name in ("unquantized", "quantized"):
+        for measure, value in compare_pitch(decoded[name], audio).items():
+            row[f"pitch_{measure}_{name}"] = value
+    return row, codes[0].numpy()
+
+
+def _distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return log_mel_distance(found[None], wanted[None]).item()
+
+
+def _distance_of_mean_spectrum(paths: pd.Series) -> float:
+    """Give the log-mel distance of clips from the mean log-mel spectrum of all of them."""
+    clips = [torch.from_numpy(read_clip(Path(path))) for path in paths]
+    distances = []
+    for window in MEL_BANDS:
+        spectra = [mel_spectrum(clip[None], window)[0] for clip in clips]
+        mean = torch.cat(spectra, 1).mean(1, keepdim=True)
+        distances.append(torch.stack([(s - mean).abs().mean() for s in spectra]).mean().item())
+    return float(np.mean(distances))
+
+
+def codebook_usage(codes: np.ndarray, bins: int) -> dict[str, dict[str, float]]:
+    """Give how much each level of `codes` (frames, codebooks) uses its codebook.
+
+    `used_share` of its `bins` codes; `perplexity`: how many equally likely codes would be as
+    uncertain.
+    """
+    usage = {}
+    for level in range(codes.shape[1]):
+        counts = np.bincount(codes[:, level], minlength=bins)
+        shares = counts[counts > 0] / counts.sum()
+        usage[f"level{level}"] = {
+            "used_share": len(shares) / bins,
+            "perplexity": float(np.exp(-(shares * np.log(shares)).sum())),
+        }
+    return usage

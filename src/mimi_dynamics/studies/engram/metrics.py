@@ -1,0 +1,201 @@
+"""From scores frame by frame to effects with intervals, and to why they are what they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from mimi_dynamics.density.fit import evaluated_splits
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.evidence.gains import clip_bootstrap
+from mimi_dynamics.evidence.surrogates import shuffle
+from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.studies.engram.keys import Keys, in_split, ngram_counts, suffix_ngrams
+from mimi_dynamics.studies.engram.memory import ORDERS, Hashing
+from mimi_dynamics.studies.engram.model import parameters
+from mimi_dynamics.studies.engram.passages import distance_from_train
+from mimi_dynamics.studies.engram.study import Job, Subject, Trained, noise_keys
+
+CONTROLS = {  # in metrics: variant that the memory is held against
+    "help": "iso_parameter",
+    "help_over_none": "none",
+    "help_over_iso_flop": "iso_flop",
+    "help_over_shuffled_keys": "shuffled_keys",
+    "help_over_gate_only": "gate_only",
+}
+BUCKETS = {"never": (0, 0), "to3": (1, 3), "to15": (4, 15), "more": (16, None)}
+PASSAGE_FRAMES = 6  # 480 ms, about a word
+QUARTERS = ("nearest", "near", "far", "farthest")
+Trainings = Mapping[str, Sequence[Trained]]  # by variant, one for each seed
+
+
+class Effects:
+    """Effects of a memory on one split of one subject.
+
+    Args:
+        subject: what is predicted.
+        trained: of that subject.
+        split: `test` or `test_voice`.
+        draws: of the bootstrap, over clips and seeds.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, subject: Subject, trained: Trainings, split: str, draws: int, seed: int
+    ) -> None:
+        self.subject, self.trained, self.split = subject, trained, split
+        self.bootstrap: ClipBootstrap = clip_bootstrap(subject.data, split, draws, seed)
+        count = len(trained["engram"])
+        random = np.random.default_rng(seed)
+        self.seed_weights = random.multinomial(count, np.full(count, 1 / count), draws) / count
+        batches = subject.batches(split)
+        target = torch.cat([batch.frame for batch in batches]).numpy()
+        self.clip = subject.data.select(split).clip_of_frame[target]
+        self.known = target - subject.horizon  # the newest frame of the context, in the split
+
+    def mean(self, values: Sequence[np.ndarray], kept: np.ndarray | None = None) -> Estimate:
+        """Mean over frames and seeds.
+
+        Args:
+            values: for each seed, (scored,).
+            kept: (scored,) bool; None for all frames.
+        """
+        kept = np.ones(len(self.clip), bool) if kept is None else kept
+        each = [self.bootstrap.mean(of[kept], self.clip[kept]) for of in values]
+        resamples = np.stack([found.resamples for found in each], 1)
+        value = float(np.mean([found.value for found in each]))
+        return Estimate(value, (self.seed_weights * resamples).sum(1))
+
+    def help(self, control: str, kept: np.ndarray | None = None) -> Estimate:
+        """NLL of a control minus NLL with the memory, nats per frame, seeds paired."""
+        pairs = zip(self.trained[control], self.trained["engram"], strict=True)
+        values = [of.nll[self.split] - own.nll[self.split] for of, own in pairs]
+        return self.mean(values, kept)
+
+    def knock_out(self) -> Estimate:
+        """What leaving out the memory's output costs the model that was trained with it."""
+        own = self.trained["engram"]
+        return self.mean([of.knocked_out[self.split] - of.nll[self.split] for of in own])
+
+    def metrics(self) -> dict[str, object]:
+        """Everything of this split."""
+        found: dict[str, object] = {}
+        for name, control in CONTROLS.items():
+            found |= self.help(control).metrics(f"{name}_nats_per_frame")
+        found |= self.knock_out().metrics("knock_out_cost_nats_per_frame")
+        nll = [of.nll[self.split] for of in self.trained["engram"]]
+        found |= self.mean(nll).metrics("nll_nats_per_frame")
+        by_passage = {"by_passage": self.by_passage()}
+        return found | self.reuse() | {"by_count": self.by_count()} | by_passage
+
+    def counts(self, order: int, keys: Keys | None = None) -> np.ndarray:
+        """(scored,) how often train has the n-gram that a target is predicted from."""
+        counts = ngram_counts(keys or self.subject.keys, self.subject.data, order)
+        return counts[in_split(self.subject.data, self.split)][self.known]
+
+    def by_count(self) -> dict[str, object]:
+        """Help over as many parameters, by how often the longest n-gram was seen in train."""
+        counts, found = self.counts(max(ORDERS)), {}
+        openness = [of.openness[self.split] for of in self.trained["engram"]]
+        for name, (least, most) in BUCKETS.items():
+            kept = (counts >= least) & (counts <= (counts.max() if most is None else most))
+            if kept.any():
+                found[name] = {
+                    "share": float(kept.mean()),
+                    "gate_openness": self.mean(openness, kept).value,
+                    **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
+                }
+        return found
+
+    def by_passage(self) -> dict[str, object]:
+        """Help over as many parameters, by how nearly train has the passage up to the target.
+
+        A memory of recordings helps where a test passage is one of train said again; a memory of
+        motifs helps elsewhere, too.
+        """
+        ends = self.known + self.subject.horizon
+        length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
+        distance = distance_from_train(self.subject.data, self.split, ends, length)
+        rank, found = distance.argsort(kind="stable").argsort(), {}
+        for number, name in enumerate(QUARTERS):
+            kept = rank * len(QUARTERS) // len(rank) == number
+            found[name] = {
+                "distance": float(np.median(distance[kept])),
+                **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
+            }
+        return found
+
+    def reuse(self) -> dict[str, float]:
+        """How much there is to look up: of real keys, and of the same ones shuffled in clips."""
+        subject = self.subject
+        generator = torch.Generator().manual_seed(0)
+        column = torch.from_numpy(subject.keys.values).double()[:, None]
+        moved = shuffle(replace(subject.data, frames=column), generator)
+        values = moved.frames[:, 0].long().numpy()
+        mixed = replace(subject.keys, values=values)
+        noisy = noise_keys(subject.data, subject.keys, NOISE_FLOOR, 0)
+        of_split = in_split(subject.data, self.split)
+        same = noisy == subject.keys.values
+        return {
+            "seen_ngram_share": float((self.counts(max(ORDERS)) > 0).mean()),
+            "seen_pair_share": float((self.counts(min(ORDERS)) > 0).mean()),
+            "shuffled_seen_ngram_share": float((self.counts(max(ORDERS), mixed) > 0).mean()),
+            "key_stability": float(same[of_split].mean()),
+        }
+
+
+def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
+    """How full the tables are after train, and how many n-grams share a row."""
+    data, keys = subject.data, subject.keys
+    train = torch.from_numpy(in_split(data, "train"))
+    padded = torch.nn.utils.rnn.pad_sequence(
+        torch.from_numpy(keys.values).split(data.lengths.tolist()), batch_first=True
+    )
+    inside = torch.arange(padded.shape[1])[None] < torch.from_numpy(data.lengths)[:, None]
+    rows = hashing(padded)[inside][train]
+    used = torch.unique(rows)
+    distinct = sum(
+        len(np.unique(suffix_ngrams(keys.values, data.lengths, keys.count, order)[train.numpy()]))
+        * (len(hashing.sizes) // len(ORDERS))
+        for order in ORDERS
+    )
+    return {
+        "keys": keys.count,
+        "rows_used_share": len(used) / sum(hashing.sizes),
+        "ngrams_per_used_row": distinct / len(used),
+    }
+
+
+def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dict[str, object]:
+    """All that `metrics/engram.json` says of one subject."""
+    engrams = trained["engram"]
+    found: dict[str, object] = {
+        "parameters": parameters(engrams[0].model),
+        "iso_parameter_parameters": parameters(trained["iso_parameter"][0].model),
+        **table_metrics(subject, engrams[0].model.trunk.memory.hashing),
+    }
+    for split in evaluated_splits(subject.data):
+        draws = params.predict.bootstrap_samples
+        of_split = Effects(subject, trained, split, draws, params.seed).metrics()
+        found |= of_split if split == "test" else {split: of_split}
+    return found
+
+
+def by_share(jobs: list[Job], trained: list[Trained], params: Params) -> dict[str, object]:
+    """NLL on test by the share of parameters in tables, at the same total."""
+    seeds, found = params.engram.seeds, {}
+    for number, share in enumerate(params.engram.table_shares):
+        of_share = slice(number * seeds, (number + 1) * seeds)
+        job, models = jobs[of_share][0], trained[of_share]
+        draws = params.predict.bootstrap_samples
+        effects = Effects(job.subject, {"engram": models}, "test", draws, params.seed)
+        nll = effects.mean([model.nll["test"] for model in models])
+        found[f"s{round(100 * share):02d}"] = {
+            **nll.metrics("nll_nats_per_frame"),
+            "width": job.width,
+            "rows": job.rows if share else 0,
+            "parameters": parameters(models[0].model),
+        }
+    return found

@@ -1,0 +1,172 @@
+"""The predictor with a memory beside its trunk, and the controls that a memory has to beat."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
+from mimi_dynamics.density.trunk import Trunk
+from mimi_dynamics.density.var import Var
+from mimi_dynamics.latents.sequences import Batch
+from mimi_dynamics.pipeline.params import EngramParams
+from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
+
+Variant = Literal["none", "engram", "shuffled_keys", "gate_only", "iso_parameter", "iso_flop"]
+WITH_MEMORY = ("engram", "shuffled_keys", "gate_only")
+WIDEST = 1024
+
+
+class KeyedTrunk(Trunk):
+    """A trunk whose input carries the key of every frame as its last coordinate.
+
+    Args:
+        var: the ridge VAR, of the frames without keys.
+        width: features of the summary.
+        dropout: of the summary.
+        memory: what keys address; without one the keys are ignored.
+        constant: whether every frame asks for the same row: the gate and what follows it, but
+            nothing to look up.
+    """
+
+    def __init__(
+        self,
+        var: Var,
+        width: int,
+        dropout: float,
+        memory: EngramMemory | None,
+        *,
+        constant: bool = False,
+    ) -> None:
+        super().__init__(var, width, dropout, context_frames=0)
+        self.memory = memory
+        self.constant = constant
+        self.knocked_out = False
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(clips, time, features) from (clips, time, dim + 1): frames, then their keys."""
+        values, keys = frames[..., :-1], frames[..., -1].long()
+        if self.memory is None or self.knocked_out:
+            return self.step(values, None)[0]
+        keys = torch.zeros_like(keys) if self.constant else keys
+        return self.step(values, None, partial(self.memory, keys))[0]
+
+    def openness(self, batch: Batch) -> Tensor:
+        """(scored,) how open the gate is at the frame that each target is predicted from."""
+        found: list[Tensor] = []
+
+        def listen(hidden: Tensor) -> Tensor:
+            keys = batch.context[..., -1].long()
+            read = self.memory.tables(self.memory.hashing(keys)).flatten(-2)
+            found.append(self.memory.openness(read, hidden)[..., 0])
+            return self.memory(keys, hidden)
+
+        self.step(batch.context[..., :-1], None, listen)
+        return found[0][batch.scored]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What models of one comparison have in common.
+
+    Attributes:
+        var: ridge VAR of the frames.
+        gaussian: VAR of order 0.
+        keys: how many keys there are.
+        settings: of the stage.
+        dropout: of the trunk.
+        components: of the head.
+    """
+
+    var: Var
+    gaussian: Var
+    keys: int
+    settings: EngramParams
+    dropout: float
+    components: int
+
+
+def build(shape: Shape, variant: Variant, width: int, rows: int, seed: int) -> Predictor:
+    """An untrained model; two of one seed start from the same trunk and head.
+
+    Args:
+        shape: of all models compared.
+        variant: which one.
+        width: hidden units of trunk and head.
+        rows: of each table, where there is a memory.
+        seed: of the weights.
+    """
+    settings = shape.settings
+    torch.manual_seed(seed)
+    marginal = make_marginal(shape.gaussian, settings.head, width, shape.components)
+    plain = make_conditional(marginal, shape.var, width, shape.dropout)
+    memory = None
+    if variant in WITH_MEMORY:
+        hashing = Hashing(shape.keys, rows, settings.heads, seed)
+        memory = EngramMemory(hashing, settings.row_dim, width)
+    constant = variant == "gate_only"
+    trunk = KeyedTrunk(shape.var, width, shape.dropout, memory, constant=constant)
+    trunk.load_state_dict(plain.trunk.state_dict(), strict=False)
+    return Predictor(plain.whitening, trunk, plain.head)
+
+
+def sizes(shape: Shape) -> dict[Variant, int]:
+    """The width of every variant: the dense ones are as large, or as much work, as the memory."""
+    width, rows = shape.settings.width, shape.settings.rows
+    engram = build(shape, "engram", width, rows, 0)
+    tables = engram.trunk.memory.tables.weight.numel()
+    dense = partial(narrowest, shape)
+    return {
+        **dict.fromkeys(("none", *WITH_MEMORY), width),
+        "iso_parameter": dense(parameters(engram)),
+        "iso_flop": dense(parameters(engram) - tables),
+    }
+
+
+def narrowest(shape: Shape, wanted: int) -> int:
+    """The width of the plain model whose number of parameters comes nearest to `wanted`."""
+    count = {w: parameters(build(shape, "none", w, 0, 0)) for w in (4, WIDEST)}
+    low, high = 4, WIDEST
+    while high - low > 1:
+        middle = (low + high) // 2
+        count[middle] = parameters(build(shape, "none", middle, 0, 0))
+        low, high = (middle, high) if count[middle] < wanted else (low, middle)
+    return min((low, high), key=lambda width: abs(count[width] - wanted))
+
+
+def parameters(model: nn.Module) -> int:
+    """How many weights are trained."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.optim.Optimizer]:
+    """AdamW, and for tables Adam that touches only rows in use, at their own rate, no decay."""
+    trunk = model.trunk
+    tables = [] if trunk.memory is None else [trunk.memory.tables.weight]
+    dense = [p for p in model.parameters() if all(p is not table for table in tables)]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=lr, fused=True)]
+    if tables:
+        found.append(torch.optim.SparseAdam(tables, lr=table_lr * lr))
+    return found
+
+
+def with_share(shape: Shape, total: int, share: float) -> tuple[Shape, int]:
+    """Rows and width that give tables `share` of a total number of parameters.
+
+    Returns:
+        The shape with so many rows, and the width; for a share of 0 there is no memory.
+    """
+    if share == 0:
+        return shape, narrowest(shape, total)
+    settings = shape.settings
+    tables = 2 * settings.heads
+    rows = max(2, round(share * total / (tables * settings.row_dim)))
+    changed = replace(shape, settings=settings.model_copy(update={"rows": rows}))
+    low, high = 4, WIDEST
+    while high - low > 1:
+        middle = (low + high) // 2
+        size = parameters(build(changed, "engram", middle, rows, 0))
+        low, high = (middle, high) if size < total else (low, middle)
+    return changed, low

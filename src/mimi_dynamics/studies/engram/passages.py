@@ -1,0 +1,35 @@
+"""How nearly train has each passage: what a memory could have learned by heart."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimi_dynamics.latents.nearest import nearest
+from mimi_dynamics.latents.sequences import Sequences
+
+
+def distance_from_train(data: Sequences, split: str, ends: np.ndarray, length: int) -> np.ndarray:
+    """(ends,) how unlike the passage that ends at a frame is to the one of train most like it.
+
+    In squared distance, as a share of that between any two passages of train: 0 is a repetition,
+    1 has nothing in common.
+
+    Args:
+        data: the clips.
+        split: whose passages.
+        ends: frames of that split, each at least `length` - 1 after the start of its clip.
+        length: of a passage, in frames.
+    """
+    train = data.select("train")
+    within = np.concatenate([np.arange(length) for length in train.lengths])
+    known = passages(train.frames, np.flatnonzero(within >= length - 1), length)
+    asked = passages(data.select(split).frames, ends, length)
+    found = known[nearest(asked, known, 1)[:, 0]]
+    apart = 2 * known.double().var(0, correction=0).sum()
+    return (torch.square(asked - found).double().sum(1) / apart).numpy()
+
+
+def passages(frames: Tensor, ends: np.ndarray, length: int) -> Tensor:
+    """(ends, length * dim) of (frames, dim)."""
+    places = torch.from_numpy(ends)[:, None] - torch.arange(length)
+    return frames[places].flatten(1)

@@ -1,0 +1,171 @@
+"""Every variant, seed and sequence trained on the same batches, and scored frame by frame."""
+
+import zlib
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from mimi_dynamics.density.predictor import Predictor
+from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, losses
+from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
+from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
+from mimi_dynamics.pipeline.params import Params, PredictParams
+from mimi_dynamics.studies.engram.keys import Keys, in_split
+from mimi_dynamics.studies.engram.model import (
+    WITH_MEMORY,
+    KeyedTrunk,
+    Shape,
+    Variant,
+    build,
+    make_optimizers,
+    parameters,
+    with_share,
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A sequence that a memory may help to predict.
+
+    Attributes:
+        name: `raw` or `z_dyn`.
+        data: the clips.
+        keys: of every frame.
+        noisy: (frames,) keys of the frames with noise added, for training; None for no noise.
+        horizon: frames ahead.
+        params: of the estimator: warm-up and batches.
+    """
+
+    name: str
+    data: Sequences
+    keys: Keys
+    noisy: np.ndarray | None
+    horizon: int
+    params: PredictParams
+
+    def batches(self, split: str, keys: np.ndarray | None = None) -> list[Batch]:
+        """Of one split, keys as the last coordinate of the context; the target has none.
+
+        Args:
+            split: of the clips.
+            keys: (frames,) in place of the subject's own.
+        """
+        found = self.keys.values if keys is None else keys
+        column = torch.from_numpy(found).to(self.data.frames.dtype)[:, None]
+        keyed = replace(self.data, frames=torch.cat([self.data.frames, column], 1)).select(split)
+        plain = self.data.select(split)
+        size = self.params.warmup_frames, self.params.batch_frames
+        return make_batches(keyed, self.horizon, *size, targets=plain.frames)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        subject: what is predicted.
+        shape: of the models.
+        variant: which one.
+        width: of trunk and head.
+        rows: of each table.
+        seed: of weights and batches.
+    """
+
+    subject: Subject
+    shape: Shape
+    variant: Variant
+    width: int
+    rows: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        model: the predictor.
+        nll: by evaluated split, (scored,) nats per frame.
+        knocked_out: the same with the memory's output left out; empty without a memory.
+        openness: of the gate of `engram`, likewise.
+    """
+
+    model: Predictor
+    nll: dict[str, np.ndarray]
+    knocked_out: dict[str, np.ndarray]
+    openness: dict[str, np.ndarray]
+
+
+def train(job: Job) -> Trained:
+    """Train on train, keep what validation likes best, score the evaluated splits."""
+    subject, settings = job.subject, job.shape.settings
+    keys = shuffled(subject, job.seed) if job.variant == "shuffled_keys" else None
+    noisy = subject.noisy if job.variant == "engram" else None
+    learned = subject.batches("train", keys if noisy is None else noisy)
+    validation = subject.batches("validation", keys)
+    model = build(job.shape, job.variant, job.width, job.rows, job.seed)
+    generator = torch.Generator().manual_seed(job.seed)
+    torch.manual_seed(zlib.crc32(f"{job.seed} {subject.name} dropout".encode()))
+    optimizers = partial(make_optimizers, table_lr=settings.table_lr)
+    training = TrainingParams(settings.lr, settings.epochs)
+    with diverging_named(f"{subject.name}, {job.variant}, seed {job.seed}"):
+        fit(model, learned, validation, training, generator, optimizers)
+
+    scores: dict[str, np.ndarray] = {}
+    knocked_out: dict[str, np.ndarray] = {}
+    openness: dict[str, np.ndarray] = {}
+    for split in [name for name in EVALUATED_SPLITS if name in subject.data.splits]:
+        batches = subject.batches(split, keys)
+        scores[split] = losses(model, batches).numpy()
+        if job.variant in WITH_MEMORY:
+            if job.variant == "engram":
+                openness[split] = gate(model.trunk, batches)
+            model.trunk.knocked_out = True
+            knocked_out[split] = losses(model, batches).numpy()
+            model.trunk.knocked_out = False
+    return Trained(model, scores, knocked_out, openness)
+
+
+@torch.no_grad()
+def gate(trunk: KeyedTrunk, batches: list[Batch]) -> np.ndarray:
+    """(scored,) openness of the gate."""
+    return torch.cat([trunk.openness(batch) for batch in batches]).numpy()
+
+
+def shuffled(subject: Subject, seed: int) -> np.ndarray:
+    """(frames,) the same keys in another order within each split: tables with broken addresses."""
+    random = np.random.default_rng(seed)
+    values = subject.keys.values.copy()
+    for split in np.unique(subject.data.splits):
+        places = np.flatnonzero(in_split(subject.data, split))
+        values[places] = values[random.permutation(places)]
+    return values
+
+
+def noise_keys(data: Sequences, keys: Keys, scale: float, seed: int) -> np.ndarray:
+    """(frames,) keys of frames with Gaussian noise; the same keys if they cannot be made anew.
+
+    Args:
+        data: the clips.
+        keys: how frames become keys.
+        scale: of the noise, in the unit of the whitened frames.
+        seed: of the noise.
+    """
+    if keys.assign is None:
+        return keys.values
+    noise = torch.randn(data.frames.shape, generator=torch.Generator().manual_seed(seed))
+    return keys.assign((data.frames + scale * noise).numpy())
+
+
+def shares(params: Params, subject: Subject, shape: Shape, seeds: list[int]) -> list[Job]:
+    """Trainings at the same total of parameters, with more and more of them in tables."""
+    settings, jobs = params.engram, []
+    total = parameters(build(shape, "engram", settings.width, settings.rows, 0))
+    for share in settings.table_shares:
+        changed, width = with_share(shape, total, share)
+        variant = "engram" if share else "none"
+        rows = changed.settings.rows
+        jobs += [Job(subject, changed, variant, width, rows, seed) for seed in seeds]
+    return jobs

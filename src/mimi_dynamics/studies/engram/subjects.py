@@ -1,0 +1,60 @@
+"""What a memory is tried on: raw frames x and the state z_dyn, each with its keys."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.latents.sequences import Sequences, make_batches
+from mimi_dynamics.latents.states import make_candidate, read_states, update_index
+from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.studies.engram.keys import make_keys
+from mimi_dynamics.studies.engram.model import Shape
+from mimi_dynamics.studies.engram.study import Subject, noise_keys
+
+
+def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Subject]:
+    """Raw x, and the state, each with its keys.
+
+    Raises:
+        InputError: the states are of other clips than the latents.
+    """
+    states, clips = read_states(Path("data/states"))
+    stride = params.rssm.state_stride
+    updates, newest = update_index(data.lengths, stride)
+    if not np.array_equal(clips, latents.clip_ids) or len(states) != len(updates):
+        raise InputError("data/states: of other clips than data/latents; run the stage rssm")
+    held = torch.from_numpy(states[newest])
+    state = make_candidate("z_dyn", data, held, stride, params.seed).updates
+    codes = latents.codes[:, 0]
+    return [
+        make_subject("raw", data, codes, params),
+        make_subject("z_dyn", state, codes[updates], params),
+    ]
+
+
+def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) -> Subject:
+    """One of them."""
+    settings = params.engram
+    sizes = settings.cells, settings.least_count
+    keys = make_keys(settings.keys, data, codes, *sizes, params.seed)
+    noisy = noise_keys(data, keys, settings.key_noise, params.seed) if settings.key_noise else None
+    predict = params.predict.model_copy(update={"min_steps": 0})
+    return Subject(name, data, keys, noisy, params.horizon, predict)
+
+
+def make_shape(subject: Subject, params: Params) -> Shape:
+    """What all models of a subject share."""
+    size = params.predict.warmup_frames, params.predict.batch_frames
+    learned, validation = (
+        make_batches(subject.data.select(split), subject.horizon, *size)
+        for split in ("train", "validation")
+    )
+    var, gaussian = (fit_var(learned, validation, order) for order in (params.predict.var_order, 0))
+    predict = params.predict
+    return Shape(
+        var, gaussian, subject.keys.count, params.engram, predict.dropout, predict.components
+    )

@@ -1,0 +1,1 @@
+"""What stage `horizons` alone needs."""

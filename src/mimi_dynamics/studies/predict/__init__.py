@@ -1,0 +1,1 @@
+"""What stage `predict` alone needs."""

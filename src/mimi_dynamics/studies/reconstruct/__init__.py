@@ -1,0 +1,1 @@
+"""What stage `reconstruct` alone needs."""

@@ -1,0 +1,135 @@
+"""Speech through the codec and through plain codecs beside it, measured clip by clip."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import torch
+from threadpoolctl import threadpool_limits
+
+from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.mimi import FRAME_RATE, SAMPLE_RATE, Codec, load_codec
+from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.params import CodecParams
+from mimi_dynamics.speech.audio import decode_audio, to_pcm
+from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
+from mimi_dynamics.studies.reconstruct.speech_quality import speech_quality, transcribe, word_errors
+
+OPUS_BITS_PER_S = 6000  # the least that libopus takes
+CLIPS_PER_JOB = 4
+
+
+@dataclass(frozen=True)
+class ClipsJob:
+    """Clips to be decoded and measured.
+
+    Attributes:
+        paths: of 24 kHz mono files.
+        codec: which codec.
+        spectral: the codec without learning.
+        english: whether to let the recogniser listen, instead of measuring sound.
+    """
+
+    paths: tuple[Path, ...]
+    codec: CodecParams
+    spectral: SpectralCodec
+    english: bool
+
+
+def bits_per_second(codec: Codec) -> float:
+    """Of what `quantize` gives."""
+    bins = codec.model.quantizer.cardinality
+    return codec.codebooks * float(np.log2(bins)) * FRAME_RATE
+
+
+def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralCodec:
+    """The codec without learning, of the same size and bit rate, fitted on train clips."""
+    clips = [read_clip(path) for path in paths]
+    return fit_spectral(clips, codec.dim, codec.codebooks, codec.model.quantizer.cardinality, seed)
+
+
+def reconstruct_clip(
+    codec: Codec, spectral: SpectralCodec, audio: np.ndarray
+) -> dict[str, np.ndarray]:
+    """(samples,) audio by way of decoding, the best-kept first, the recording left out."""
+    with torch.no_grad():
+        latents = codec.encode(torch.from_numpy(audio)[None])
+        whole = codec.decode(latents)[0].numpy()
+        codes = codec.decode_codes(codec.quantize(latents))[0].numpy()
+    frames = spectral.encode(audio)
+    decoded = {
+        "codec_unquantized": whole,
+        "codec": codes,
+        "log_mel_unquantized": spectral.decode(frames),
+        "log_mel": spectral.decode(spectral.quantize(frames)),
+        "opus": through_opus(audio),
+    }
+    return {name: found[: len(audio)].clip(-1, 1) for name, found in decoded.items()}
+
+
+def through_opus(audio: np.ndarray) -> np.ndarray:
+    """(samples,) audio after Opus at its lowest constant rate, aligned with what went in."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as media:
+        stream = media.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+        stream.bit_rate = OPUS_BITS_PER_S
+        stream.options = {"application": "voip", "vbr": "off"}
+        frame = av.AudioFrame.from_ndarray(to_pcm(audio)[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        for packets in (stream.encode(frame), stream.encode(None)):
+            media.mux(packets)
+    file.seek(0)
+    found = decode_audio(file, max_seconds=len(audio) / SAMPLE_RATE + 1)
+    return np.pad(found, (0, max(0, len(audio) - len(found))))
+
+
+def measure_clips(
+    codec: CodecParams, spectral: SpectralCodec, paths: Sequence[Path], *, english: bool
+) -> pd.DataFrame:
+    """One row for every clip and way of decoding: `clip`, `way` and what was measured.
+
+    Args:
+        codec: which codec.
+        spectral: the codec without learning.
+        paths: of the clips.
+        english: whether a recogniser is to listen, for `word_errors` of `words` that it hears in
+            the recording; else `speech_quality` is measured.
+    """
+    jobs = [
+        ClipsJob(tuple(paths[start : start + CLIPS_PER_JOB]), codec, spectral, english)
+        for start in range(0, len(paths), CLIPS_PER_JOB)
+    ]
+    tables = run_parallel(_measure_job, jobs, "listen" if english else "measure")
+    table = pd.concat(tables, ignore_index=True)
+    number = {str(path): clip for clip, path in enumerate(paths)}
+    return table.assign(clip=table["path"].map(number)).drop(columns="path")
+
+
+def _measure_job(job: ClipsJob) -> pd.DataFrame:
+    rows = []
+    codec = _loaded(job.codec.model_dump_json())
+    for path in job.paths:
+        audio = read_clip(path)
+        heard = transcribe(audio) if job.english else ""
+        if job.english and not heard:
+            continue  # nothing to get wrong
+        with threadpool_limits(1):  # numpy's: the same sums on any number of cores
+            decoded = reconstruct_clip(codec, job.spectral, audio)
+        for way, found in decoded.items():
+            measured = (
+                {"word_errors": word_errors(transcribe(found), heard), "words": len(heard.split())}
+                if job.english
+                else speech_quality(found, audio)
+            )
+            rows.append({"path": str(path), "way": way, **measured})
+    return pd.DataFrame(rows, columns=None if rows else ["path", "way", "word_errors", "words"])
+
+
+@cache
+def _loaded(params: str) -> Codec:
+    return load_codec(CodecParams.model_validate_json(params))

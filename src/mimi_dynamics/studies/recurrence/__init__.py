@@ -1,0 +1,1 @@
+"""What stage `recurrence` alone needs."""

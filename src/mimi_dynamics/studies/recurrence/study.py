@@ -1,0 +1,112 @@
+"""Lookups of every key, the best of them, and curves against the number of neighbours."""
+
+from functools import partial
+from operator import call
+
+import pandas as pd
+
+from mimi_dynamics.density.fit import evaluated_splits
+from mimi_dynamics.density.predictor import Predictor
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.studies.recurrence.keys import KEYS, KeyData
+from mimi_dynamics.studies.recurrence.lookup import (
+    Found,
+    Lookup,
+    Scores,
+    Yardstick,
+    look_up,
+    neighbour_counts,
+    score_predictor,
+)
+
+PREDICTOR_SAMPLES = 2  # unbiased for any number; a sample of a flow is dear
+
+
+Lookups = dict[tuple[str, str, str], Found]  # by row of data, key, metric
+
+
+def look_up_all(
+    params: Params, rows: dict[str, KeyData], predictor: Predictor
+) -> tuple[Lookups, dict[str, Scores]]:
+    """Every lookup, and the predictor's scores by split, on all cores."""
+    real, samples = rows["real"], params.recurrence.samples
+    counts = neighbour_counts(real, params.recurrence.neighbours)
+    names = [(row, key) for key in KEYS for row in rows if (row, key) != ("shuffled", "random")]
+    jobs = [partial(look_up, Lookup(row, key, rows[row], counts, samples)) for row, key in names]
+    splits = evaluated_splits(real.sequences)
+    yardsticks = [
+        partial(score_predictor, Yardstick(predictor, real, split, PREDICTOR_SAMPLES))
+        for split in splits
+    ]
+    results = run_parallel(call, yardsticks + jobs, "look up")
+    found = zip(names, results[len(splits) :], strict=True)
+    lookups = {(*name, metric): f for name, by in found for metric, f in by.items()}
+    return lookups, dict(zip(splits, results, strict=False))
+
+
+def best_lookup(lookups: Lookups) -> tuple[str, str]:
+    """Key and metric that explain most on validation."""
+    found = {(key, metric): f for (row, key, metric), f in lookups.items() if row == "real"}
+    return max((name for name in found if name[0] != "random"), key=lambda n: found[n].validation)
+
+
+def split_metrics(
+    lookups: Lookups,
+    best: tuple[str, str],
+    predictor: Scores,
+    split: str,
+    bootstrap: ClipBootstrap,
+) -> dict[str, object]:
+    """All of `metrics/recurrence.json` that is about one split."""
+    metrics: dict[str, dict] = {"predictor": score_metrics(predictor, bootstrap), "shuffled": {}}
+    for (row, key, metric), found in lookups.items():
+        table = metrics if row == "real" else metrics[row]
+        entry = score_metrics(found.scores[split], bootstrap) | {"neighbours": found.neighbours}
+        table.setdefault(key, {})[metric] = entry
+    key, metric = best
+    reduction, null = (
+        lookups[row, key, metric].scores[split].variance_reduction(bootstrap)
+        for row in ("real", "shuffled")
+    )
+    parametric = predictor.variance_reduction(bootstrap)
+    metrics["best"] = {
+        "key": key,
+        "metric": metric,
+        **(reduction - null).metrics("variance_reduction_over_shuffled"),
+        **(reduction - parametric).metrics("variance_reduction_over_predictor"),
+    }
+    return metrics
+
+
+def score_metrics(scores: Scores, bootstrap: ClipBootstrap) -> dict[str, float]:
+    """Scores of one forecast, with intervals."""
+    return {
+        **scores.variance_reduction(bootstrap).metrics("variance_reduction"),
+        **scores.variance_reduction(bootstrap, of_change=True).metrics("delta_variance_reduction"),
+        **scores.energy_skill(bootstrap).metrics("energy_skill"),
+    }
+
+
+def curves(lookups: Lookups, predictor: Scores, bootstrap: ClipBootstrap) -> pd.DataFrame:
+    """Variance reduction on test for every number of neighbours, one row each."""
+    rows: list[dict[str, object]] = []
+    for (row, key, metric), found in lookups.items():
+        rivals = [lookups[row, key, other].validation for other in KEYS[key].metrics]
+        for power, reduction in enumerate(found.scores["test"].reductions(bootstrap)):
+            rows.append(
+                {
+                    "data": row,
+                    "key": key,
+                    "metric": metric,
+                    "neighbours": 2**power,
+                    **reduction.metrics("variance_reduction"),
+                    "chosen": 2**power == found.neighbours,
+                    "best_metric": found.validation == max(rivals),
+                }
+            )
+    reduction = predictor.variance_reduction(bootstrap).metrics("variance_reduction")
+    alone = {"chosen": False, "best_metric": False}  # nothing to choose
+    rows.append({"data": "real", "key": "predictor", "metric": "", **reduction, **alone})
+    return pd.DataFrame(rows).astype({"neighbours": "Int64"})

@@ -1,0 +1,1 @@
+"""What stage `rollout` alone needs."""

@@ -1,0 +1,183 @@
+"""From a sweep to `metrics/rssm.json` and the tables behind its figure."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mimi_dynamics.codec.log_mel import log_mel_distance
+from mimi_dynamics.codec.mimi import Codec
+from mimi_dynamics.generation.forecasts import ForecastScores
+from mimi_dynamics.latents.normalizer import Normalizer
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
+
+FRAMES_PER_SECOND = 1000 / FRAME_MS
+COURSE_POINTS = 100  # of each model's course in the table
+
+
+def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
+    """One model on one split: headline numbers, with intervals."""
+    job, diagnosis = sweep.jobs[name], sweep.diagnosis(name, split)
+    kl = diagnosis.kl.metrics("kl_nats_per_frame")
+    bits = FRAMES_PER_SECOND / math.log(2)
+    return {
+        "state_dim": job.state_dim,
+        "budget_nats_per_frame": job.budget,
+        **sweep.ease(name, split).metrics("ease"),
+        **sweep.ease(RAW, split).metrics("raw_ease"),
+        **sweep.fidelity(name, split).metrics("fidelity_r2"),
+        **sweep.full_fidelity(diagnosis, split).metrics("full_fidelity_r2"),
+        "latent_fidelity_r2": sweep.fidelity(name, split, "latent").value,
+        "full_latent_fidelity_r2": sweep.full_fidelity(diagnosis, split, "latent").value,
+        **sweep.above_frontier(name, split).metrics("ease_above_frontier"),
+        **sweep.above_frontier(name, split, "latent").metrics("ease_above_latent_frontier"),
+        **sweep.sufficiency(name, split).metrics("sufficiency"),
+        **kl,
+        "innovation_bits_per_s": kl["kl_nats_per_frame"] * bits,
+    }
+
+
+def sweep_metrics(sweep: Sweep, name: str) -> dict[str, object]:
+    """One model of the sweep on test: the same, with the detectors of collapse."""
+    diagnosis, signs = sweep.diagnosis(name, "test"), sweep.signs(name)
+    return {
+        **model_metrics(sweep, name, "test"),
+        "collapsed": int(any(signs.values())),
+        "signs_of_collapse": signs,
+        "active_units": {"z_rec": diagnosis.active_rec, "z_dyn": diagnosis.active_state},
+        "reconstruction_r2": diagnosis.r2,
+        "multiplier": sweep.trained[name].course.multiplier[-1],
+    }
+
+
+def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
+    """All of `metrics/rssm.json` but what is decoded or generated."""
+    metrics = sweep_metrics(sweep, chosen)
+    surrogates = {row: sweep.ease(row, "test").metrics("ease") for row in SURROGATES}
+    surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")
+    dynamic = sweep.ease(chosen, "test") - sweep.ease("shuffled", "test")
+    raw_dynamic = sweep.ease(RAW, "test") - sweep.ease(RAW_SHUFFLED, "test")
+    longer = sweep.sufficiency(chosen, "test", RAW_LONG)
+    metrics |= {
+        "chosen": chosen,
+        "collapsed_models": sum(any(sweep.signs(name).values()) for name in sweep.jobs),
+        "state_stride": sweep.params.rssm.state_stride,
+        "surrogates": surrogates,
+        **dynamic.metrics("dynamic_ease"),
+        **raw_dynamic.metrics("raw_dynamic_ease"),
+        **(dynamic - raw_dynamic).metrics("dynamic_ease_over_raw"),
+        **longer.metrics("long_lead_sufficiency"),
+        "long_lead": sweep.params.rssm.long_lead,
+        "rivals": {
+            name: {
+                **sweep.ease(name, "test").metrics("ease"),
+                **sweep.fidelity(name, "test").metrics("fidelity_r2"),
+                "latent_fidelity_r2": sweep.fidelity(name, "test", "latent").value,
+            }
+            for name in dict.fromkeys(n for names in sweep.rivals.values() for n in names)
+        },
+        "sweep": {name: sweep_metrics(sweep, name) for name in sweep.jobs},
+    }
+    if "test_voice" in sweep.bootstraps:
+        metrics["test_voice"] = model_metrics(sweep, chosen, "test_voice")
+    return metrics
+
+
+def generation_metrics(table: pd.DataFrame, samples: int, seed: int) -> dict[str, object]:
+    """By lead: energy scores of free-running samples by way of z_dyn, and of raw x."""
+    metrics = {}
+    for lead, rows in table.groupby("lead"):
+        scores = ForecastScores(rows, samples, seed)
+        energy = {}
+        for row in ("rssm", RAW, "climatology"):
+            energy |= scores.mean(row).metrics(row)
+        over_raw = scores.mean("rssm") - scores.mean(RAW)
+        metrics[f"k{lead}"] = {
+            "energy_score": energy,
+            **over_raw.metrics("score_over_raw"),
+            **scores.skill("rssm").metrics("skill"),
+            "starts": scores.starts,
+        }
+    return metrics
+
+
+def frontier_table(sweep: Sweep, chosen: str) -> pd.DataFrame:
+    """Fidelity and ease of every candidate on test, one row each.
+
+    Of raw x and of the chosen state also the ease on frames shuffled within each clip.
+    """
+    shuffled = {RAW: RAW_SHUFFLED, chosen: "shuffled"}
+    shuffled_ease = {name: sweep.ease(row, "test").value for name, row in shuffled.items()}
+    rows = []
+    for dim, names in sweep.rivals.items():
+        models = [name for name, job in sweep.jobs.items() if job.state_dim == dim]
+        for name in [*names, *models]:
+            job = sweep.jobs.get(name)
+            rows.append(
+                {
+                    "candidate": name.removeprefix(f"dim{dim}_"),
+                    "state_dim": dim,
+                    "kind": "state" if job else "rival",
+                    "collapsed": int(bool(job) and any(sweep.signs(name).values())),
+                    "chosen": int(name == chosen),
+                    **sweep.fidelity(name, "test").metrics("fidelity"),
+                    **sweep.ease(name, "test").metrics("ease"),
+                    "latent_fidelity": sweep.fidelity(name, "test", "latent").value,
+                    "shuffled_ease": shuffled_ease.get(name, math.nan),
+                }
+            )
+    return pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
+
+
+def course_table(sweep: Sweep) -> pd.DataFrame:
+    """KL and multiplier of every model over training, averaged over a hundredth of its steps."""
+    rows = []
+    for name, job in sweep.jobs.items():
+        course = sweep.trained[name].course
+        steps = np.arange(len(course.kl))
+        for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
+            kl, multiplier = (np.array(values)[part] for values in (course.kl, course.multiplier))
+            rows.append(
+                {
+                    "model": name,
+                    "budget": job.budget,
+                    "step": int(part[-1]) + 1,
+                    "kl_nats_per_frame": kl.mean(),
+                    "kl_over_budget": kl.mean() / job.budget,
+                    "multiplier": math.exp(np.log(multiplier).mean()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+DECODED_CLIPS = 32  # evenly spaced over the test split: two minutes of speech
+
+
+def decoded_distances(
+    codec: Codec, normalizer: Normalizer, test: Sequences, readings: dict[str, Tensor]
+) -> dict[str, float]:
+    """Mean log-mel distance in nepers to what is decoded from x itself, over some clips.
+
+    Args:
+        codec: that the latents are of.
+        normalizer: from coordinates to latents.
+        test: the frames x of the test clips.
+        readings: (frames, dim) other versions of them, by name.
+    """
+    versions = {"x": test.frames, **readings}
+    ends = np.cumsum(test.lengths)
+    clips = np.unique(np.linspace(0, len(ends) - 1, DECODED_CLIPS).astype(int))
+    distances: dict[str, list[float]] = {name: [] for name in readings}
+    for clip in clips:
+        part = slice(ends[clip] - test.lengths[clip], ends[clip])
+        latents = [normalizer.restore(frames[part].numpy()) for frames in versions.values()]
+        with torch.no_grad():
+            original, *others = codec.decode(torch.from_numpy(np.stack(latents)))
+        for name, other in zip(readings, others, strict=True):
+            distance = log_mel_distance(other.flatten()[None], original.flatten()[None])
+            distances[name].append(distance.item())
+    return {name: float(np.mean(values)) for name, values in distances.items()}

@@ -1,0 +1,237 @@
+"""The recurrent state-space model: an easy causal state, and a local innovation under a budget.
+
+z_dyn,t = e(x_≤t) is what an autoregressive model is to work on; z_rec,t is what of x_t the state
+leaves open, drawn from p(z_rec | z_dyn) where x_t is not known. After Hafner et al. 2019 (PlaNet,
+arXiv 1811.04551), without actions, and with a state that is a function of the frames.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, kl_divergence
+from torch.nn import functional
+
+from mimi_dynamics.evidence.energy_score import energy_of_pair
+from mimi_dynamics.latents.sequences import Batch
+from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.studies.rssm.networks import (
+    Budget,
+    DiagonalGaussian,
+    StateDynamics,
+    StateEncoder,
+    StateWhitening,
+)
+
+EVALUATION_SEED = 0  # of the draws behind a validation loss, the same every epoch
+# Per nat above the budget. A nat can save more than one where a bit of z_rec tells silence from
+# speech, which the Gaussian reconstructor cannot by itself: multipliers up to 5 were seen.
+OVERSPENT_WEIGHT = 30.0
+CURRICULUM_SHARE = 0.5  # of training, after which rollouts have their full length
+
+
+@dataclass(frozen=True)
+class RssmShape:
+    """What it takes to build an `Rssm`.
+
+    Attributes:
+        dim: coordinates of a frame x.
+        state_dim: coordinates of z_dyn.
+        state_stride: frames between two updates of z_dyn, which is held in between.
+        rec_dim: coordinates of z_rec.
+        width: hidden units of every network.
+        head: of the dynamics, a key of `heads.HEADS`.
+        components: mixture components, where the head is a mixture.
+    """
+
+    dim: int
+    state_dim: int
+    state_stride: int
+    rec_dim: int
+    width: int
+    head: str
+    components: int
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training weighs against what.
+
+    Attributes:
+        budget: most nats per frame that z_rec may carry.
+        dynamics_weight: λ, of the dynamics' nats per frame.
+        prior_share: share of frames reconstructed from z_rec of the prior.
+        rollout_weight: of the energy score of frames decoded from rolled-out states.
+        rollout_updates: longest rollout, in updates of the state.
+        steps: of the whole training.
+    """
+
+    budget: float
+    dynamics_weight: float
+    prior_share: float
+    rollout_weight: float
+    rollout_updates: int
+    steps: int
+
+
+class Factors(NamedTuple):
+    """A frame taken apart; every tensor has the leading dimensions (clips, time).
+
+    Attributes:
+        state: z_dyn with the noise floor, held between updates.
+        posterior: q(z_rec | x, z_dyn).
+        prior: p(z_rec | z_dyn).
+    """
+
+    state: Tensor
+    posterior: Independent
+    prior: Independent
+
+
+class Rssm(nn.Module):
+    """See the module. The noise floor (σ = 0.1 of each whitened coordinate) is part of the state.
+
+    Without it a state could be smooth to an estimator and yet hide all of x in its last digits.
+
+    Args:
+        shape: see `RssmShape`.
+    """
+
+    def __init__(self, shape: RssmShape) -> None:
+        super().__init__()
+        self.shape = shape
+        dim, state, rec, width = shape.dim, shape.state_dim, shape.rec_dim, shape.width
+        self.encoder = StateEncoder(dim, state, width)
+        self.whitening = StateWhitening(state)
+        self.posterior = DiagonalGaussian(dim + state, rec, width)
+        self.prior = DiagonalGaussian(state, rec, width)
+        # p(x | z_dyn, z_rec) is never sharper than the noise floor of x.
+        self.reconstructor = DiagonalGaussian(state + rec, dim, width, floor=NOISE_FLOOR)
+        self.dynamics = StateDynamics(state, width, shape.head, shape.components)
+
+    def states(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
+        """(clips, updates, state_dim) whitened states without noise, one every `state_stride`.
+
+        Args:
+            frames: (clips, time, dim).
+            valid: (clips, time) bool, frames that count in training's whitening; None for all.
+        """
+        return self.whitening(self.encoder(frames), valid)[:, :: self.shape.state_stride]
+
+    def hold(self, states: Tensor, time: int) -> Tensor:
+        """(clips, time, state_dim) the newest update at every frame."""
+        return states.repeat_interleave(self.shape.state_stride, 1)[:, :time]
+
+    def factors(self, frames: Tensor, state: Tensor) -> Factors:
+        """Innovations of frames of (clips, time, dim), given the held states of all of them."""
+        return Factors(state, self.posterior(torch.cat([frames, state], -1)), self.prior(state))
+
+    def reconstruct(self, state: Tensor, innovation: Tensor) -> Independent:
+        """p(x | z_dyn, z_rec), for any leading dimensions."""
+        return self.reconstructor(torch.cat([state, innovation], -1))
+
+    def generate(self, state: Tensor) -> Tensor:
+        """One x for every state, by z_rec from the prior; gradients pass through the draw."""
+        return self.reconstruct(state, self.prior(state).rsample()).rsample()
+
+
+class RssmTraining(nn.Module):
+    """A model with its objective, as the training loop wants it: batch to losses of its frames.
+
+    In training the loss is
+
+        −log p(x | z_dyn, z_rec) + β KL(q ‖ p) + λ (−log p(z_dyn,t | z_dyn,<t)) + rollouts
+
+    with β by dual ascent on KL ≤ budget; on a `prior_share` of the frames the first term is the
+    energy score of two x from z_rec of the prior. In evaluation β is replaced by what overspending
+    costs and no frame is drawn from the prior, so that losses of different epochs can be compared.
+
+    Args:
+        model: to be trained.
+        objective: see `Objective`.
+    """
+
+    def __init__(self, model: Rssm, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+        self.budget = Budget(objective.budget)
+        self.course = Course()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(scored,) losses in nats per frame, of the frames whose successors are scored."""
+        if self.training:
+            return self._losses(batch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(EVALUATION_SEED)
+            return self._losses(batch)
+
+    def _losses(self, batch: Batch) -> Tensor:
+        model, objective = self.model, self.objective
+        updates = model.states(batch.context, batch.scored)
+        updates = updates + NOISE_FLOOR * torch.randn_like(updates)
+        held = model.hold(updates, batch.context.shape[1])
+        frames, scored = batch.context[batch.scored], batch.scored
+        factors = model.factors(frames, held[scored])
+
+        innovation = factors.posterior.rsample()
+        loss = -model.reconstruct(factors.state, innovation).log_prob(frames)
+        information = kl_divergence(factors.posterior, factors.prior)
+        if self.training:
+            drawn = torch.rand(len(loss)) < objective.prior_share
+            pair = [model.generate(factors.state[drawn]) for _ in range(2)]
+            loss = loss.masked_scatter(drawn, energy_of_pair(*pair, frames[drawn]))
+            loss = loss + self.budget.multiplier * information
+            self.budget.ascend(information.mean().item())
+            self.course.note(information.mean().item(), self.budget.multiplier)
+        else:
+            overspent = functional.relu(information.mean() - objective.budget)
+            loss = loss + OVERSPENT_WEIGHT * overspent
+        surprise = self._at_updates(model.dynamics.nll(updates), held)
+        loss = loss + objective.dynamics_weight * surprise[scored]
+        return loss + objective.rollout_weight * self._rollout(updates, batch)[scored]
+
+    def _at_updates(self, values: Tensor, held: Tensor) -> Tensor:
+        """(clips, time) values of (clips, updates) at the frames of the updates, 0 in between."""
+        frames = held.new_zeros(held.shape[:2])
+        frames[:, :: self.model.shape.state_stride] = values
+        return frames
+
+    def _rollout(self, updates: Tensor, batch: Batch) -> Tensor:
+        """(clips, time) energy score of x decoded from states rolled out to there; 0 elsewhere."""
+        frames = batch.context.new_zeros(batch.scored.shape)
+        ahead = self._rollout_length()
+        stride = self.model.shape.state_stride
+        if updates.shape[1] <= ahead:
+            return frames
+        rolled = [self.model.dynamics.roll(updates, ahead)[:, :-ahead] for _ in range(2)]
+        target = batch.context[:, ::stride][:, ahead:]
+        pair = [self.model.generate(state) for state in rolled]
+        frames[:, ahead * stride :: stride] = energy_of_pair(*pair, target)
+        return frames
+
+    def _rollout_length(self) -> int:
+        """By the curriculum, from 1 update in training; the full length in evaluation."""
+        longest = self.objective.rollout_updates
+        if not self.training:
+            return longest
+        progress = len(self.course.multiplier) / (CURRICULUM_SHARE * self.objective.steps)
+        return min(longest, 1 + int(progress * longest))
+
+
+@dataclass
+class Course:
+    """How the budget was met, step by step.
+
+    Attributes:
+        kl: nats per frame.
+        multiplier: β.
+    """
+
+    kl: list[float] = field(default_factory=list)
+    multiplier: list[float] = field(default_factory=list)
+
+    def note(self, kl: float, multiplier: float) -> None:
+        """Add one step."""
+        self.kl.append(kl)
+        self.multiplier.append(multiplier)

@@ -1,0 +1,102 @@
+"""How much of the gain with the full past a state alone keeps."""
+
+import copy
+import zlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
+from mimi_dynamics.density.predictor import Predictor
+from mimi_dynamics.density.training import TrainingParams, fit, losses, mean_loss
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.evidence.gains import Scored
+from mimi_dynamics.latents.sequences import Batch, make_batches
+from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
+from mimi_dynamics.studies.rssm.measures import Measure, Measured
+
+
+@dataclass(frozen=True)
+class Sufficiency:
+    """What z_dyn,t alone tells of x so many frames ahead.
+
+    Attributes:
+        state: the candidate; only its newest row is known.
+        raw: x in the same role: its densities are the yardstick.
+        marginal: p(x_{t+k}), which the density given the state starts from.
+    """
+
+    state: Measure
+    raw: Measure
+    marginal: Predictor
+
+
+def fit_from_state(job: Sufficiency) -> FittedDensity:
+    """p(x_{t+k} | z_dyn,t) by the head, the training and the targets of p(x_{t+k} | x_≤t).
+
+    Where the state does not help on validation, it is the marginal.
+    """
+    seed = zlib.crc32(f"{job.state.seed} sufficiency {job.state.candidate.name}".encode())
+    torch.manual_seed(seed)
+    params, target = job.raw.params, job.raw.candidate.updates
+    known = job.state.candidate.updates
+    batches = {
+        split: make_batches(
+            known.select(split),
+            job.raw.horizon,
+            params.warmup_frames,
+            params.batch_frames,
+            target.select(split).frames,
+        )
+        for split in ("train", "validation", *evaluated_splits(known))
+    }
+    predictor = copy.deepcopy(job.marginal)
+    predictor.trunk = NewestState(known.dim, job.marginal.trunk.width, params.dropout)
+    repeats = max(1, -(-params.min_steps // (params.epochs * len(batches["train"]))))
+    training = TrainingParams(params.lr, repeats * params.epochs)
+    generator = torch.Generator().manual_seed(seed)
+    fit(predictor, batches["train"], batches["validation"], training, generator)
+    nll = {s: losses(predictor, of).numpy() for s, of in batches.items() if s in EVALUATED_SPLITS}
+    return FittedDensity(predictor, mean_loss(predictor, batches["validation"]), nll)
+
+
+class NewestState(nn.Module):
+    """A trunk that knows the newest row and nothing before it.
+
+    Args:
+        dim: coordinates of a row.
+        features: of the context that the head expects; at least as many as `dim`.
+        dropout: share of hidden features dropped in training.
+    """
+
+    def __init__(self, dim: int, features: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Linear(dim, features), nn.SiLU(), nn.Linear(features, features - dim), nn.SiLU()
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.gate = nn.Parameter(torch.zeros(features))  # it starts as the marginal
+
+    def features(self, batch: Batch) -> Tensor:
+        """(scored, features) of what is known when each scored target is predicted."""
+        rows = batch.context[batch.scored]
+        return torch.cat([self.dropout(self.hidden(rows)), rows], -1) * self.gate
+
+
+def sufficiency(
+    job: Sufficiency, raw: Measured, fitted: FittedDensity, split: str, bootstrap: ClipBootstrap
+) -> Estimate:
+    """Share of the full-context gain on x_{t+k} that the newest state keeps."""
+    clip = Scored.of(job.raw.fit, split).clip
+    marginal = raw.densities["marginal"].nll[split]
+    kept = bootstrap.mean(marginal - fitted.nll[split], clip)
+    return kept / bootstrap.mean(marginal - raw.densities["conditional"].nll[split], clip)
+
+
+def validation_sufficiency(raw: Measured, fitted: FittedDensity) -> float:
+    """The same on validation, for choices."""
+    marginal, conditional = (
+        raw.densities[name].validation_nll for name in ("marginal", "conditional")
+    )
+    return (marginal - fitted.validation_nll) / max(marginal - conditional, 1e-9)

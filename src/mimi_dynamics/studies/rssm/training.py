@@ -1,0 +1,136 @@
+"""Training one `Rssm` for one budget, and its states of every clip."""
+
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mimi_dynamics.density.training import TrainingParams, fit
+from mimi_dynamics.latents.sequences import Sequences, make_batches
+from mimi_dynamics.latents.states import update_index
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import RssmParams
+from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
+from mimi_dynamics.studies.rssm.model import Course, Objective, Rssm, RssmShape, RssmTraining
+
+CLIP_BATCH = 8192  # padded frames encoded together
+
+
+@dataclass(frozen=True)
+class RssmJob:
+    """One model of the sweep.
+
+    Attributes:
+        data: the frames x of every split.
+        state_dim: coordinates of z_dyn.
+        budget: nats per frame of z_rec.
+        params: the section `rssm`.
+        min_steps: epochs are multiplied to get there.
+        seed: of weights, order of batches and draws.
+    """
+
+    data: Sequences
+    state_dim: int
+    budget: float
+    params: RssmParams
+    min_steps: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As in metrics."""
+        return f"dim{self.state_dim}_budget{self.budget:g}".replace(".", "p")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and how its budget was met, step by step."""
+
+    model: Rssm
+    course: Course
+
+
+def train_rssm(job: RssmJob) -> Trained:
+    """Train on train, keep what validation likes best.
+
+    Raises:
+        InputError: if the state has more coordinates than the frames.
+    """
+    params = job.params
+    if job.state_dim > job.data.dim:
+        raise InputError(
+            f"rssm.state_dims has {job.state_dim}: must be at most latents.dim = {job.data.dim}"
+        )
+    seed = zlib.crc32(f"{job.seed} {job.name}".encode())
+    torch.manual_seed(seed)
+    train, validation = (
+        make_batches(job.data.select(split), 1, 0, params.batch_frames)
+        for split in ("train", "validation")
+    )
+    epochs = params.epochs * max(1, -(-job.min_steps // (params.epochs * len(train))))
+    shape = RssmShape(
+        dim=job.data.dim,
+        state_dim=job.state_dim,
+        state_stride=params.state_stride,
+        rec_dim=params.rec_dim,
+        width=params.width,
+        head=params.head,
+        components=params.components,
+    )
+    objective = Objective(
+        budget=job.budget,
+        dynamics_weight=params.dynamics_weight,
+        prior_share=params.prior_share,
+        rollout_weight=params.rollout_weight,
+        rollout_updates=params.rollout_updates,
+        steps=epochs * len(train),
+    )
+    training = RssmTraining(Rssm(shape), objective)
+    generator = torch.Generator().manual_seed(seed)
+    fit(training, train, validation, TrainingParams(params.lr, epochs), generator)
+    settle(training.model, job.data)
+    return Trained(training.model, training.course)
+
+
+@torch.no_grad()
+def settle(model: Rssm, data: Sequences) -> None:
+    """Let the whitening be that of all updates of train, and the model be ready for use."""
+    train = data.select("train")
+    encoded = each_clip(model.encoder, train)
+    updates, _ = update_index(train.lengths, model.shape.state_stride)
+    model.whitening.settle(encoded[torch.from_numpy(updates)])
+    model.eval()
+
+
+@torch.no_grad()
+def encode_states(model: Rssm, data: Sequences) -> Tensor:
+    """(frames, state_dim) whitened state at every frame, not held, without the noise floor."""
+    encoded = each_clip(model.encoder, data)
+    return model.whitening(encoded[None], None)[0]
+
+
+def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
+    """(frames, features) of a causal module applied to every clip from its start."""
+    every = replace(data, splits=np.full(len(data.lengths), "all"))
+    pieces, order = [], []
+    for batch in make_batches(every, 0, 0, CLIP_BATCH):
+        pieces.append(module(batch.context)[batch.scored])
+        order.append(batch.frame)
+    values = torch.cat(pieces)
+    return torch.empty_like(values).index_copy_(0, torch.cat(order), values)
+
+
+def save_rssm(model: Rssm, path: Path) -> None:
+    """Write weights, and what is needed to build the model again."""
+    write_tensors(path, model.state_dict(), vars(model.shape))
+
+
+def load_rssm(path: Path) -> Rssm:
+    """Read what `save_rssm` wrote, ready to encode and to generate."""
+    tensors, info = read_tensors(path)
+    model = Rssm(RssmShape(**info))
+    model.load_state_dict(tensors)
+    return model.eval()

@@ -1,0 +1,1 @@
+"""What stage `structure` alone needs."""

@@ -1,0 +1,196 @@
+"""The codec is causal, the same by batch, alone or streamed, and loads nothing it should not."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from moshi.models.loaders import get_mimi
+from safetensors.torch import save_file
+
+import mimi_dynamics.codec.mimi
+from mimi_dynamics.codec.mimi import FRAME_SIZE, Codec, build_mini, load_codec, save_mini
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import CodecParams, MimiParams, load_params
+from tests.harness.tiny_codec import TINY, load_tiny, noise, tiny_params, trained_tiny
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    """A tiny codec."""
+    return load_tiny(tmp_path_factory.mktemp("codec"))
+
+
+@pytest.fixture(scope="module")
+def audio() -> torch.Tensor:
+    """Two different sounds (2, samples) of 12 frames."""
+    return torch.from_numpy(np.stack([noise(0.96, seed) for seed in (1, 2)]))
+
+
+def mimi_params(weights: str) -> CodecParams:
+    """Settings that name Kyutai's codec."""
+    mimi = MimiParams(weights=weights, codebooks=4)
+    return CodecParams(name="mimi", mimi=mimi, mini=TINY)
+
+
+def test_shapes(codec: Codec, audio: torch.Tensor) -> None:
+    """Of latents, codes and audio, for a clip that ends within a frame."""
+    latents = codec.encode(audio[:, :-100])
+    codes = codec.quantize(latents)
+    assert latents.shape == (2, 12, codec.dim)
+    assert latents.dtype == torch.float32
+    assert codes.shape == (2, 12, codec.codebooks)
+    assert codec.decode(latents).shape == codec.decode_codes(codes).shape == audio.shape
+
+
+def test_future_does_not_reach_the_past(codec: Codec, audio: torch.Tensor) -> None:
+    """Other audio from frame 7 on: the same latents before it, others after."""
+    changed = audio.clone()
+    changed[:, 7 * FRAME_SIZE :] = audio.flip(0)[:, 7 * FRAME_SIZE :]
+    before, after = codec.encode(audio), codec.encode(changed)
+    torch.testing.assert_close(before[:, :7], after[:, :7])
+    assert (before[:, 7:] - after[:, 7:]).abs().amax((0, 2)).min() > 1e-4
+
+
+def test_batch_equals_single(codec: Codec, audio: torch.Tensor) -> None:
+    """Also for the shorter of two clips, which is padded."""
+    short = audio[1, : 5 * FRAME_SIZE - 300]
+    padded = torch.zeros_like(audio)
+    padded[0], padded[1, : len(short)] = audio[0], short
+    together = codec.encode(padded)
+    torch.testing.assert_close(together[:1], codec.encode(audio[:1]), rtol=1e-4, atol=1e-6)
+    alone = codec.encode(short[None])
+    torch.testing.assert_close(together[1:, :5], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_streaming_equals_batch(codec: Codec, audio: torch.Tensor, frames: int) -> None:
+    """Both ways, also where the transformers no longer see the beginning (4 frames)."""
+    latents = codec.encode(audio)
+    with codec.streaming(2, frames):
+        parts = [codec.encode(part) for part in audio.split(frames * FRAME_SIZE, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, 1), latents, rtol=1e-4, atol=1e-6)
+    with codec.streaming(2, frames):
+        sounds = [codec.decode(part) for part in latents.split(frames, dim=1)]
+    torch.testing.assert_close(torch.cat(sounds, 1), codec.decode(latents), rtol=1e-4, atol=1e-6)
+
+
+def test_decode_of_a_lattice_point_is_decode_of_its_codes(
+    codec: Codec, audio: torch.Tensor
+) -> None:
+    """Where projecting down gives exactly the code vectors, both ways of decoding agree."""
+    quantizer = codec.model.quantizer
+    codes = codec.quantize(codec.encode(audio))
+    branches = ((quantizer.rvq_first, codes[..., :1]), (quantizer.rvq_rest, codes[..., 1:]))
+    vectors = torch.cat([branch.vq.decode(c.permute(2, 0, 1)) for branch, c in branches], 1)
+    down = torch.cat([branch.input_proj.weight[..., 0] for branch, _ in branches])
+    latents = torch.linalg.solve(down, vectors).transpose(1, 2)
+    torch.testing.assert_close(codec.decode(latents), codec.decode_codes(codes), atol=1e-4, rtol=0)
+
+
+def test_gradients_flow_through_but_not_into_the_codec(codec: Codec, audio: torch.Tensor) -> None:
+    """A later model may train on decoded sound."""
+    latents = codec.encode(audio).requires_grad_()
+    codec.decode(latents).square().mean().backward()
+    assert latents.grad is not None
+    assert latents.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in codec.model.parameters())
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    """And the sum that the codec names."""
+    model = trained_tiny().model
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_mini(model, TINY, first)
+    save_mini(model, TINY, second)
+    assert first.read_bytes() == second.read_bytes()
+    names = {load_codec(tiny_params(), path).weights_sha256 for path in (first, second)}
+    assert len(names) == 1
+
+
+def test_other_settings_than_trained_with(tmp_path: Path) -> None:
+    """Are refused, naming the setting and both values."""
+    path = tmp_path / "mini.safetensors"
+    save_mini(build_mini(TINY), TINY, path)
+    with pytest.raises(InputError, match=r"codec\.mini\.steps = 8, not 9"):
+        load_codec(tiny_params(TINY.model_copy(update={"steps": 9})), path)
+
+
+def test_committed_weights_fit_params() -> None:
+    """The weights in the repository were trained with the settings in the repository."""
+    root = Path(__file__).parents[1]
+    params = load_params(root / "params.yaml").codec.model_copy(update={"name": "mimi-mini"})
+    codec = load_codec(params, root / "models/mimi-mini.safetensors")
+    assert codec.dim == params.mini.dim
+    assert codec.codebooks == params.mini.codebooks
+
+
+@pytest.mark.parametrize("name", ["mimi-mini", "mimi"])
+def test_missing_weights(name: str, tmp_path: Path) -> None:
+    """End in a line with their path."""
+    path = tmp_path / "none.safetensors"
+    params = mimi_params(str(path)).model_copy(update={"name": name})
+    with pytest.raises(InputError, match=r"none\.safetensors"):
+        load_codec(params, path)
+
+
+class Bomb:
+    """Goes off when unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        """Raise on the reader's side."""
+        return (pytest.fail, ("unpickled",))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ""])
+def test_pickles_are_not_loaded(suffix: str, tmp_path: Path) -> None:
+    """Whatever their name."""
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(InputError, match="safetensors"):
+        load_codec(mimi_params(str(path)))
+
+
+def test_weights_of_another_shape(tmp_path: Path) -> None:
+    """End in one line that names a tensor."""
+    path = tmp_path / "mini.safetensors"
+    save_file(build_mini(TINY).state_dict(), path)
+    with pytest.raises(InputError, match=r"does not fit mimi: .*[a-z]") as caught:
+        load_codec(mimi_params(str(path)))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_network_and_nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends in a line that says what to do."""
+
+    def refuse(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(mimi_dynamics.codec, "hf_hub_download", refuse)
+    with pytest.raises(InputError, match=r"set codec\.mimi\.weights"):
+        load_codec(mimi_params(""))
+
+
+def test_download_with_another_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is refused before it is read."""
+    path = tmp_path / "mimi.safetensors"
+    path.write_bytes(b"not what Kyutai published")
+    monkeypatch.setattr(mimi_dynamics.codec, "hf_hub_download", lambda *_, **__: str(path))
+    with pytest.raises(InputError, match="sha256 is"):
+        load_codec(mimi_params(""))
+
+
+@pytest.mark.slow
+def test_checkpoint_of_mimis_size(tmp_path: Path) -> None:
+    """Random weights in Mimi's own shape pass through the same code: 385 MB."""
+    path = tmp_path / "mimi.safetensors"
+    torch.manual_seed(0)
+    save_file(get_mimi(None).state_dict(), path)
+    codec = load_codec(mimi_params(str(path)))
+    latents = codec.encode(torch.from_numpy(noise(0.3))[None])
+    codes = codec.quantize(latents)
+    assert latents.shape == (1, 4, 512)
+    assert codes.shape == (1, 4, 4)
+    assert codec.decode(latents).shape == codec.decode_codes(codes).shape == (1, 4 * FRAME_SIZE)

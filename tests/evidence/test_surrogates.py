@@ -1,0 +1,71 @@
+"""Each surrogate loses what it should lose, and keeps the rest."""
+
+import numpy as np
+import pytest
+import torch
+
+from mimi_dynamics.evidence.surrogates import keep_loudness, make_surrogates, permute, shuffle
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.studies.controls.processes import RHO
+from tests.harness.simulation import simulate
+
+
+def labelled() -> Sequences:
+    """Ten clips of different lengths whose frames know their clip, some of them voiced."""
+    lengths = np.arange(4, 14)
+    clip = np.repeat(np.arange(10), lengths)
+    frames = torch.stack([torch.from_numpy(clip).float(), torch.arange(len(clip)).float()], 1)
+    splits = np.array(["train"] * 6 + ["validation"] * 2 + ["test"] * 2)
+    return Sequences(frames, torch.arange(len(clip)) % 3 == 0, lengths, splits)
+
+
+def test_shuffle_stays_within_clips() -> None:
+    """The same frames in every clip, in another order; `voiced` travels with its frame."""
+    real, generator = labelled(), torch.Generator().manual_seed(0)
+    shuffled = shuffle(real, generator)
+    assert torch.equal(shuffled.frames[:, 0], real.frames[:, 0])
+    assert torch.equal(shuffled.frames[:, 1].sort().values, real.frames[:, 1])
+    assert not torch.equal(shuffled.frames, real.frames)
+    assert torch.equal(shuffled.voiced, shuffled.frames[:, 1] % 3 == 0)
+
+
+def test_permute_stays_within_splits() -> None:
+    """The same frames in every split, clips mixed."""
+    real, generator = labelled(), torch.Generator().manual_seed(0)
+    permuted = permute(real, generator)
+    for split in ("train", "validation", "test"):
+        before, after = real.select(split).frames, permuted.select(split).frames
+        assert torch.equal(after[:, 1].sort().values, before[:, 1])
+    assert not torch.equal(permuted.frames[:, 0], real.frames[:, 0])
+    assert torch.equal(permuted.voiced, permuted.frames[:, 1] % 3 == 0)
+
+
+def test_linear_keeps_the_linear_dynamics_only() -> None:
+    """Variance and one-step correlation are those of the data; the frames are others."""
+    real = simulate("linear", 40_000, 3)
+    linear = make_surrogates(real, linear_order=2, seed=0)["linear"].frames.view(-1, 50, 3)
+    assert linear.var().item() == pytest.approx(1, abs=0.06)
+    lagged = (linear[:, 1:] * linear[:, :-1]).mean().item()
+    assert lagged == pytest.approx(RHO, abs=0.06)
+
+
+def test_same_seed_same_surrogates() -> None:
+    """And another seed, others."""
+    real = simulate("linear", 2000, 2)
+    first, again, other = (make_surrogates(real, 2, seed) for seed in (0, 0, 1))
+    for name in first:
+        assert torch.equal(first[name].frames, again[name].frames)
+        assert not torch.equal(first[name].frames, other[name].frames)
+
+
+def test_loudness_stays_and_nothing_else() -> None:
+    """Every frame comes from one as loud, of the same split but hardly ever of the same place."""
+    real = simulate("white_noise", 20_000, 2)
+    loudness = 20 * real.frames[:, 0].numpy()
+    found = keep_loudness(real, loudness, torch.Generator().manual_seed(0))
+    after = 20 * found.frames[:, 0].numpy()
+    assert np.corrcoef(loudness, after)[0, 1] > 0.99
+    assert abs(np.corrcoef(real.frames[:, 1], found.frames[:, 1])[0, 1]) < 0.05
+    for split in np.unique(real.splits):
+        before, kept = (data.select(split).frames.sort(0).values for data in (real, found))
+        assert torch.equal(before, kept)

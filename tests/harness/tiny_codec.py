@@ -1,0 +1,51 @@
+"""A codec of Mimi's layout small enough to build, train and run within a test."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mimi_dynamics.codec.mimi import Codec, load_codec, save_mini
+from mimi_dynamics.pipeline.params import CodecParams, MimiParams, MiniParams
+from mimi_dynamics.studies.codec.training import CodecTraining
+
+TINY = MiniParams(
+    seed=0,
+    corpora=["asterisk"],
+    filters=2,
+    dim=32,
+    layers=1,
+    codebooks=3,
+    bins=8,
+    steps=8,
+    batch_clips=3,
+    clip_frames=4,
+    lr=0.001,
+)
+
+
+def tiny_params(mini: MiniParams = TINY) -> CodecParams:
+    """Settings that name the tiny codec."""
+    return CodecParams(name="mimi-mini", mimi=MimiParams(weights="", codebooks=8), mini=mini)
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Float32 audio (samples,) that changes its level as speech does."""
+    generator = np.random.default_rng(seed)
+    samples = round(seconds * 24000)
+    level = 0.2 * np.sin(np.arange(samples) / 3000) ** 2
+    return (level * generator.standard_normal(samples)).astype(np.float32)
+
+
+def trained_tiny() -> CodecTraining:
+    """Four steps in: all three codebooks are filled."""
+    training = CodecTraining(TINY, (noise(20) * 32767).astype(np.int16))
+    for _ in range(4):
+        training.step()
+    return training
+
+
+def load_tiny(folder: Path) -> Codec:
+    """A tiny codec, by way of its file."""
+    path = folder / "tiny.safetensors"
+    save_mini(trained_tiny().model, TINY, path)
+    return load_codec(tiny_params(), path)

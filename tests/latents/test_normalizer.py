@@ -1,0 +1,79 @@
+"""Whitened coordinates are white where they were fitted, and can be undone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mimi_dynamics.latents.normalizer import (
+    fit_normalizer,
+    load_normalizer,
+    normalized_sequences,
+    voiced_frames,
+)
+from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.errors import InputError
+
+
+def correlated(frames: int = 4000, dim: int = 6) -> np.ndarray:
+    """Frames with unequal, mixed variances and a mean."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(dim, dim)) * np.geomspace(1, 0.05, dim)
+    return (rng.normal(size=(frames, dim)) @ mixing.T + 3).astype(np.float32)
+
+
+def test_coordinates_are_white() -> None:
+    """Mean 0, covariance I, on the frames of the fit."""
+    values = correlated()
+    coordinates = fit_normalizer(values, 4).normalize(values)
+    np.testing.assert_allclose(coordinates.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(coordinates.T), np.eye(4), atol=2e-3)
+
+
+def test_all_components_keep_everything() -> None:
+    """The round trip is exact, and fewer components lose what `variance_kept` says."""
+    values = correlated()
+    whole = fit_normalizer(values, 6)
+    np.testing.assert_allclose(whole.restore(whole.normalize(values)), values, atol=1e-4)
+    assert whole.variance_kept(values) == pytest.approx(1)
+    variances = whole.scale**2
+    assert fit_normalizer(values, 2).variance_kept(values) == pytest.approx(
+        variances[:2].sum() / variances.sum(), abs=1e-4
+    )
+
+
+def test_file_survives_a_round_trip_with_the_same_bytes(tmp_path: Path) -> None:
+    """And gives the same coordinates."""
+    values, normalizer = correlated(), fit_normalizer(correlated(), 3)
+    for name in ("a", "b"):
+        normalizer.save(tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    loaded = load_normalizer(tmp_path / "a.safetensors")
+    assert np.array_equal(loaded.normalize(values), normalizer.normalize(values))
+
+
+@pytest.mark.parametrize(("frames", "dim"), [(100, 7), (3, 4)])
+def test_impossible_dimensions_are_named(frames: int, dim: int) -> None:
+    """More than the codec has, or than there are frames."""
+    with pytest.raises(InputError, match=f"latents.dim = {dim}"):
+        fit_normalizer(correlated()[:frames], dim)
+
+
+def test_voiced_is_relative_to_each_clip() -> None:
+    """A quiet recording has as much speech as a loud one."""
+    levels = np.array([-20, -30, -70, -50, -60, -100], np.float32)
+    latents = Latents(
+        values=correlated(6, 2),
+        rms_db=levels,
+        codes=np.zeros((6, 1), np.int16),
+        lengths=np.array([3, 3]),
+        clip_ids=np.array(["a", "b"]),
+        voices=np.array(["v", "v"]),
+        splits=np.array(["train", "test"]),
+        info={},
+    )
+    assert voiced_frames(latents, 35).tolist() == [True, True, False, True, True, False]
+    normalizer = fit_normalizer(correlated(100, 2), 2)
+    sequences = normalized_sequences(latents, normalizer, 35)
+    assert sequences.select("test").voiced.tolist() == [True, True, False]
+    assert sequences.select("train").frames.shape == (3, 2)

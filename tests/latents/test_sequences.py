@@ -1,0 +1,76 @@
+"""Batches hold the right target for every context, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from mimi_dynamics.latents.sequences import (
+    Sequences,
+    difference_targets,
+    make_batches,
+    scored_frames,
+)
+from mimi_dynamics.pipeline.errors import InputError
+
+LENGTHS = np.array([5, 12, 3, 30, 12])
+
+
+def counted() -> Sequences:
+    """Frames that know where they are: (clip, index)."""
+    frames = torch.tensor([[c, i] for c, n in enumerate(LENGTHS) for i in range(n)]).float()
+    splits = np.array(["train", "train", "test", "train", "test"])
+    return Sequences(frames, torch.ones(len(frames), dtype=torch.bool), LENGTHS, splits)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 8])
+@pytest.mark.parametrize("batch_frames", [1, 40, 1000])
+def test_targets_lie_horizon_ahead(horizon: int, batch_frames: int) -> None:
+    """Same clip, index plus horizon, never below the warm-up; `frame` says which."""
+    sequences, warmup, found = counted(), 4, []
+    for batch in make_batches(sequences, horizon, warmup, batch_frames):
+        now, target = batch.context[batch.scored], batch.target[batch.scored]
+        assert torch.equal(now + torch.tensor([0.0, horizon]), target)
+        assert torch.equal(sequences.frames[batch.frame], target)
+        assert (target[:, 1] >= max(horizon, warmup)).all()
+        found.append(batch.frame)
+    expected = sum(max(0, n - max(horizon, warmup)) for n in LENGTHS)
+    assert len(torch.cat(found).unique()) == expected
+
+
+def test_all_horizons_within_warmup_score_the_same_frames() -> None:
+    """So that gain(k) is about the same speech for every k."""
+    frames = [
+        torch.cat([b.frame for b in make_batches(counted(), k, 8, 100)]).sort().values
+        for k in (1, 2, 4, 8)
+    ]
+    assert all(torch.equal(frames[0], other) for other in frames[1:])
+
+
+def test_padding_is_zero_and_not_scored() -> None:
+    """Past the end of a clip there is nothing."""
+    (batch,) = make_batches(counted(), 1, 0, 10_000)
+    assert scored_frames([batch]) == sum(LENGTHS - 1)
+    assert batch.target[~batch.scored].abs().sum() == 0
+
+
+def test_too_long_a_horizon_is_named() -> None:
+    """The message says what was asked and what is possible."""
+    with pytest.raises(InputError, match=r"horizon = 30 .*below the longest clip.*30 frames"):
+        make_batches(counted(), 30, 0, 100)
+
+
+def test_differences_stay_within_clips() -> None:
+    """Δx is (0, horizon) everywhere but at the start of a clip, where it is zero."""
+    delta = difference_targets(counted(), 2)
+    index = np.concatenate([np.arange(n) for n in LENGTHS])
+    assert torch.equal(
+        delta[index >= 2], torch.tensor([0.0, 2.0]).expand(int((index >= 2).sum()), 2)
+    )
+    assert delta[index < 2].abs().sum() == 0
+
+
+def test_select_keeps_whole_clips_in_order() -> None:
+    """Only the clips of the split, frame by frame."""
+    test = counted().select("test")
+    assert test.lengths.tolist() == [3, 12]
+    assert test.frames[:, 0].unique().tolist() == [2, 4]

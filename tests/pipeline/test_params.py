@@ -1,0 +1,138 @@
+"""Every wrong setting ends in one line that names the key, its value and what is allowed."""
+
+import copy
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import load_params
+from tests.harness import ROOT
+
+
+def write_params(folder: Path, key: str, value: Any) -> Path:  # noqa: ANN401
+    """The repository's own settings with one of them changed, or removed if `value` is `...`."""
+    settings = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+    *path, last = key.split(".")
+    section = settings
+    for part in path:
+        section = section[part]
+    if value is ...:
+        del section[last]
+    else:
+        section[last] = value
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return file
+
+
+def test_repository_settings_are_valid() -> None:
+    """The committed params.yaml loads."""
+    assert load_params(ROOT / "params.yaml").horizon >= 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("horizon", 0, "horizon = 0: input should be greater than or equal to 1"),
+        ("horizon", -3, "horizon = -3"),
+        ("horizon", 1.5, "horizon = 1.5: input should be a valid integer"),
+        ("horizon", "8", "horizon = '8': input should be a valid integer"),
+        ("horizon", True, "horizon = True"),
+        ("horizon", None, "horizon = None"),
+        ("horizon", ..., "horizon: missing"),
+        ("horizn", 8, "horizn: unknown setting"),
+        ("predict.lrr", 0.1, "predict.lrr: unknown setting"),
+        ("predict.lr", "fast", "predict.lr = 'fast': input should be a valid number"),
+        ("predict.lr", float("nan"), "predict.lr = nan"),
+        ("predict.lr", float("inf"), "predict.lr = inf"),
+        ("predict.dropout", 1.0, "predict.dropout = 1.0: input should be less than 1"),
+        ("predict.heads", [], "predict.heads = []"),
+        ("predict.heads", ["mnd"], "'gaussian', 'mdn', 'autoregressive' or 'flow'"),
+        ("codec.name", "encodec", "codec.name = 'encodec': input should be 'mimi-mini' or 'mimi'"),
+        ("ingest.corpora", ["asterix"], "ingest.corpora.0 = 'asterix'"),
+        ("ingest.corpora", ["folder"], "folder.path = '': must name a directory"),
+        ("ingest.splits.train", 0.9, "train + validation + test = 1.1: must sum to 1"),
+        ("ingest.splits.test", -0.1, "ingest.splits.test = -0.1"),
+        ("ingest.engine", "dask", "ingest.engine = 'dask': input should be 'local' or 'ray'"),
+        ("ingest.min_seconds", 500.0, "min_seconds = 500: must be below max_seconds"),
+        ("latents.dim", 0, "latents.dim = 0"),
+        ("calm.head", "flow_matching", "sampling_steps = 1: must be 2 or more"),
+        ("predict", [1], "predict = [1]"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any, problem: str) -> None:  # noqa: ANN401
+    """In one line."""
+    with pytest.raises(InputError) as caught:
+        load_params(write_params(tmp_path, key, value))
+    message = str(caught.value)
+    assert problem in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("stage", ["ingest", "encode"])
+def test_a_stage_depends_on_all_of_its_settings_but_where_it_runs(stage: str) -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage]
+    own = {name for name in stages[stage]["params"] if name.startswith(stage)}
+    assert own == {f"{stage}.{key}" for key in settings} - {f"{stage}.engine"}
+
+
+@pytest.mark.parametrize("number", ["1e-05", "1E-5", "1.0e-5", "0.00001", ".00001"])
+def test_exponents_are_numbers(tmp_path: Path, number: str) -> None:
+    """DVC writes 1e-05 where a user sets 0.00001."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "params.yaml"
+    changed = re.sub(r"(\npredict:.*?\n  lr:) \S+", rf"\1 {number}", text, flags=re.DOTALL)
+    assert changed != text
+    file.write_text(changed, encoding="utf-8")
+    assert load_params(file).predict.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"horizon: [1", "not readable as YAML"),
+        (b"", "must hold settings by name"),
+        (b"- 1\n", "must hold settings by name"),
+        (b"\xff\xfe\x00", "not readable as YAML"),
+    ],
+)
+def test_broken_files_are_named(tmp_path: Path, content: bytes, problem: str) -> None:
+    """In one line, whatever the bytes."""
+    file = tmp_path / "params.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=problem) as caught:
+        load_params(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    """A stage started in the wrong folder."""
+    with pytest.raises(InputError, match="run from the repository's top folder"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_lists_can_be_set_and_emptied_by_experiments(tmp_path: Path) -> None:
+    """DVC's writer breaks the file where a list is emptied that has a comment beside its key."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    for voices in ([], ["ann", "bob"], []):
+        apply_overrides(path, [f"ingest.test_voices=[{','.join(voices)}]"])
+        assert load_params(path).ingest.test_voices == voices
+
+
+def test_voices_called_by_number_are_names(tmp_path: Path) -> None:
+    """As README has it for LibriSpeech; true and 1.5 are no voices."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, ["ingest.test_voices=[84,june]"])
+    assert load_params(path).ingest.test_voices == ["84", "june"]
+    apply_overrides(path, ["ingest.test_voices=[true]"])
+    with pytest.raises(InputError, match=r"ingest\.test_voices\.0 = True"):
+        load_params(path)

@@ -1,0 +1,282 @@
+"""The page: its numbers are those of the metrics, it needs no network, and it holds its tongue."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.report.bets import check_controls, judge
+from mimi_dynamics.report.formatting import decimal, listed, number, side
+from mimi_dynamics.report.media import read_figure, read_sounds
+from mimi_dynamics.report.metrics_file import measured
+from mimi_dynamics.report.models import calm_section, engram_section, rssm_section
+from mimi_dynamics.report.page import ALTS, SPECTROGRAMS, build_page
+from mimi_dynamics.report.parts import render
+from mimi_dynamics.report.scoreboard import caveats
+from tests.harness import ROOT
+from tests.report.test_bets import BETS, RULES, interval
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WIDTHS = (360, 1280)  # of a phone and of a desk, in CSS pixels
+PROBE = """<script>addEventListener("load", () => console.log("probe " + JSON.stringify({
+width: innerWidth, overflow: document.documentElement.scrollWidth - innerWidth,
+sounds: document.querySelectorAll("audio").length,
+playing: [...document.querySelectorAll("audio")].filter(a => !a.paused).length,
+broken: [...document.images].filter(i => !i.naturalWidth).length})))</script>"""
+
+
+def engram_metrics(over_width: float, over_shuffled: float) -> dict[str, Any]:
+    """Metrics of the stage engram, the help on z_dyn as given, ± 0.1."""
+    keys = {
+        "help_nats_per_frame": over_width,
+        "help_over_shuffled_keys_nats_per_frame": over_shuffled,
+    }
+    rows = [interval(key, value - 0.1, value + 0.1) for key, value in keys.items()]
+    z_dyn = rows[0] | rows[1] | {"seen_ngram_share": 0.31, "shuffled_seen_ngram_share": 0.12}
+    buckets = {
+        "seen_16_and_more": rows[0] | rows[1] | {"frame_share": 0.2},
+        "seen_0": rows[0] | rows[1] | {"frame_share": 0.8},
+    }
+    return {"z_dyn": z_dyn | {"by_train_count": buckets}, "raw": z_dyn}
+
+
+def calm_metrics(score: float, cost: float) -> dict[str, Any]:
+    """Metrics of the stage calm, ratios as given, ± 0.1."""
+    ratios = interval("energy_score", score - 0.1, score + 0.1)
+    ratios |= interval("train_flops_to_equal_energy_score", cost - 0.1, cost + 0.1)
+    spent = {"params": 1e6, "train_flops": 3e13, "network_evaluations_per_frame": 2}
+    model = {"energy_score": {"k1": 3.1, "k64": 3.9}} | spent
+    return {"calm": model, "ours": model, "ratio": ratios}
+
+
+def all_metrics() -> dict[str, Any]:
+    """Those in git, and made up ones of the stages that have none there."""
+    stages = ("ingest", "codec", *(name for name in ALTS if name != "calibration"))
+    made_up = {"engram": engram_metrics(0.5, 0.6), "calm": calm_metrics(0.9, 0.8)}
+    paths = {stage: ROOT / "metrics" / f"{stage}.json" for stage in stages}
+    return made_up | {
+        stage: json.loads(path.read_text(encoding="utf-8"))
+        for stage, path in paths.items()
+        if path.exists()
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small figures and sounds where the page looks for them."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "plots").mkdir()
+    for stage in SPECTROGRAMS:
+        (folder / "data" / stage).mkdir(parents=True)
+    paths = [folder / "plots" / f"{name}.png" for name in ALTS]
+    paths += [folder / f"data/{stage}/spectrograms.png" for stage in SPECTROGRAMS]
+    for path in paths:
+        Image.new("RGB", (60, 40), "white").save(path)
+    tone = np.sin(np.arange(4800) * 0.1).astype(np.float32)
+    for kind in ("recorded", "sample-1"):
+        soundfile.write(folder / f"data/rollout/a<b-clip.{kind}.wav", tone, 24000)
+    for kind in ("recorded", "calm-1", "ours-1"):
+        soundfile.write(folder / f"data/calm/clip.{kind}.wav", tone, 24000)
+    return folder
+
+
+def built(folder: Path, metrics: dict[str, Any], limits: float = 0.9) -> str:
+    """The page, with controls failing or not by the share of a known gain that they ask for."""
+    rules = RULES.controls.model_copy(update={"least_recovered": limits})
+    check = check_controls(metrics["controls"], rules)
+    found = [judge(bet, metrics, check.failed) for bet in BETS]
+    return render(build_page(found, check, rules, metrics, folder))
+
+
+@pytest.fixture(scope="module")
+def html(folder: Path) -> str:
+    """The page with everything on it."""
+    return built(folder, all_metrics())
+
+
+class Tags(HTMLParser):
+    """Every start tag with its attributes, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember it."""
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_same_page_has_the_same_bytes(folder: Path, html: str) -> None:
+    assert built(folder, all_metrics()) == html
+
+
+def test_everything_shown_is_inside_the_file(html: str) -> None:
+    """No scripts, nothing from elsewhere, nothing that plays by itself."""
+    tags = Tags(html).found
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in tags}
+    assert all(a["src"].startswith("data:") for _, a in tags if "src" in a)
+    assert "url(" not in html
+    assert "@import" not in html
+    sounds = [a for tag, a in tags if tag == "audio"]
+    assert [a["aria-label"] for a in sounds] == [
+        *("a<b-clip, recorded", "a<b-clip, sample 1"),
+        *("clip, recorded", "clip, calm 1", "clip, ours 1"),
+    ]
+    assert all("autoplay" not in a and a["preload"] == "none" for a in sounds)
+    assert all(a["alt"] for tag, a in tags if tag == "img")
+
+
+def test_links_lead_somewhere(html: str) -> None:
+    """Sections of the page, or files of the repository beside it."""
+    tags = Tags(html).found
+    anchors = {a["id"] for _, a in tags if "id" in a}
+    links = {a["href"] for tag, a in tags if tag == "a"}
+    made_up = {"../metrics/engram.json", "../metrics/calm.json"}
+    for link in links - made_up:
+        if link.startswith("#"):
+            assert link[1:] in anchors
+        else:
+            assert (ROOT / "report" / link).resolve().is_file() or link == "../metrics/bets.json"
+
+
+def test_every_number_is_that_of_the_metrics_file_it_links_to(html: str) -> None:
+    metrics = all_metrics()
+    pattern = re.compile(
+        r'<a href="\.\./metrics/(\w+)\.json" title="(\S+) in metrics/\1\.json, '
+        r'made by dvc repro \1"><b>(.*?)</b>'
+    )
+    found = pattern.findall(html)
+    assert len(found) == html.count('<div class="number">') > 30
+    for stage, key, text in found:
+        value = measured(metrics[stage], key).value
+        shown = float(re.match(r"−?[\d.]+", text)[0].replace("−", "-"))
+        scale = {"%": 100, "M": 1e-6}.get(text[-1], 1)
+        assert shown == pytest.approx(value * scale, abs=0.51 if text.endswith("ms") else 0.051)
+
+
+def test_a_stage_that_has_not_run_has_no_section(folder: Path, html: str) -> None:
+    few = {stage: all_metrics()[stage] for stage in ("controls", "predict", "horizons")}
+    short = built(folder, few)
+    assert set(re.findall(r'<section id="(\w+)">', short)) == {
+        *("bets", "controls", "predict", "calibration", "horizons")
+    }
+    assert short.count("Bet 3: not measured") == short.count("Bet 4: not measured") == 1
+    sections = set(re.findall(r'<section id="(\w+)">', html))
+    assert {"structure", "rollout", "recurrence", "engram", "calm", "codec"} <= sections
+
+
+def test_controls_that_failed_stand_above_everything(folder: Path, html: str) -> None:
+    """And in the place of every verdict; no belief moves."""
+    assert "Controls failed" not in html
+    failed = built(folder, all_metrics(), limits=1.0)
+    assert failed.index("Controls failed") < failed.index("<section")
+    for number_, bet in enumerate(BETS, 1):
+        assert f"Bet {number_}: controls failed" in failed
+        assert f"now <b>{100 * bet.prior:.0f} %</b>" in failed
+    assert "Its rules alone would say: supported." in failed
+
+
+@pytest.mark.parametrize(
+    ("over_width", "over_shuffled", "words"),
+    [
+        (0.5, 0.5, ("helps more than as many", "and more than the same tables")),
+        (0.05, -0.5, ("helps not surely more than as many", "and less than the same tables")),
+    ],
+)
+def test_words_on_memory_follow_its_numbers(
+    over_width: float, over_shuffled: float, words: tuple[str, str]
+) -> None:
+    section = engram_section(engram_metrics(over_width, over_shuffled))
+    assert all(part in section.sentence for part in words)
+    by_count = section.tables[-1].rows
+    assert [row[:2] for row in by_count] == [("0", "80.0 %"), ("16 and more", "20.0 %")]
+
+
+@pytest.mark.parametrize(
+    ("score", "cost", "words"),
+    [
+        (0.8, 0.5, ("are better than", "takes less computation")),
+        (1.0, 1.05, ("are not surely different from", "takes not surely more or less")),
+        (1.3, 2.0, ("are worse than", "takes more computation")),
+    ],
+)
+def test_words_on_the_rival_follow_its_numbers(
+    score: float, cost: float, words: tuple[str, str]
+) -> None:
+    sentence = calm_section(calm_metrics(score, cost), ()).sentence
+    assert all(part in sentence for part in words)
+
+
+def test_words_on_the_state_tell_of_collapse() -> None:
+    found = interval("ease_above_frontier", 0.1, 0.2) | {"fidelity_r2": 0.5, "collapsed": 1}
+    found |= {"innovation_bits_per_s": 12, "ease": 0.3, "raw_ease": 0.2, "sufficiency": 0.6}
+    assert "above the frontier" in rssm_section(found).sentence
+    assert "signs of collapse" in rssm_section(found).sentence
+    assert "signs of collapse" not in rssm_section(found | {"collapsed": 0}).sentence
+
+
+@pytest.mark.parametrize(("ends", "told"), [((0.01, 0.02), 0), ((-0.01, 0.02), 1), ((-2, -1), 1)])
+def test_ease_that_is_the_encoders_own_doing_is_told_beside_the_verdict(
+    ends: tuple[float, float], told: int
+) -> None:
+    assert len(caveats(2, {"rssm": interval("dynamic_ease_over_raw", *ends)})) == told
+    assert caveats(1, {"rssm": interval("dynamic_ease_over_raw", *ends)}) == []
+    assert caveats(2, {}) == []
+
+
+def test_names_of_clips_are_escaped(html: str) -> None:
+    assert "<h3>a&lt;b-clip</h3>" in html
+
+
+def test_numbers_as_texts() -> None:
+    assert decimal(-0.0004) == "0.000"
+    assert decimal(-1.5) == "−1.500"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert number({"x": 0.25}, "x", "a share", "share").value == "25.0 %"
+    assert [side(measured(interval("x", *ends), "x")) for ends in ((1, 2), (-1, 1), (-2, -1))] == [
+        *(1, 0, -1)
+    ]
+
+
+def test_files_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
+    """In one line."""
+    (tmp_path / "a.recorded.wav").write_bytes(b"no sound")
+    with pytest.raises(InputError, match=r"a\.recorded\.wav: cannot be read as audio"):
+        read_sounds(tmp_path)
+    with pytest.raises(InputError, match=r"b\.png: cannot be read as a picture"):
+        read_figure(tmp_path / "b.png", "nothing")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_browser_finds_nothing_to_complain_of(html: str, tmp_path: Path) -> None:
+    """On a phone and on a desk: no console message, broken picture, sound or sideways scroll."""
+    (tmp_path / "page.html").write_text(html.replace("</body>", PROBE + "</body>"), "utf-8")
+    frames = "".join(f'<iframe src="page.html" width="{w}" height="800"></iframe>' for w in WIDTHS)
+    (tmp_path / "frames.html").write_text(f"<!DOCTYPE html>{frames}", encoding="utf-8")
+    result = subprocess.run(
+        [
+            *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
+            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--dump-dom", (tmp_path / "frames.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    said = re.findall(r'CONSOLE:\d+\] "(.*)", source', result.stderr)
+    probes = [json.loads(text.removeprefix("probe ")) for text in said]  # anything else is an error
+    assert sorted(probe["width"] for probe in probes) == sorted(WIDTHS)
+    for probe in probes:
+        assert (probe["sounds"], probe["playing"], probe["broken"]) == (5, 0, 0)
+        assert probe["overflow"] <= 0

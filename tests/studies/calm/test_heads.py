@@ -1,0 +1,259 @@
+"""Heads draw what they were shown: both modes, in proportion, and not the mean of them."""
+
+import math
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mimi_dynamics.studies.calm.adaln_mlp import AdaLnMlp, Dual
+from mimi_dynamics.studies.calm.head_base import END, CalmHead, HeadShape
+from mimi_dynamics.studies.calm.heads import CALM_HEADS
+
+MODES, SPREAD, SHARES = (-1.0, 1.0), 0.15, (0.2, 0.7)  # share of the right mode, by condition
+MEAN, DEVIATION = 0.4, 0.6
+ROWS = 256
+
+
+def shape(kind: str, **changes: object) -> HeadShape:
+    """One coordinate, all stabilisers on."""
+    settings = {"kind": kind, "dim": 1, "context_dim": 1, "width": 32, "depth": 2, "batch": 4}
+    settings |= {"steps": 16 if kind == "flow_matching" else 1, "adaptive_weight": True}
+    settings |= {"tangent_normalisation": False, "tangent_warmup": 0.25, "time_proposal": True}
+    return HeadShape(**settings | changes)
+
+
+def two_modes(rows: int) -> tuple[Tensor, Tensor]:
+    """Conditions, and frames of one of two modes, one of them likelier by condition."""
+    condition = torch.rand(rows, 1).round()
+    right = torch.rand(rows, 1) < SHARES[0] + (SHARES[1] - SHARES[0]) * condition
+    return condition, torch.where(right, MODES[1], MODES[0]) + SPREAD * torch.randn(rows, 1)
+
+
+def gaussian(rows: int) -> tuple[Tensor, Tensor]:
+    """A Gaussian, whatever the condition."""
+    return torch.zeros(rows, 1), MEAN + DEVIATION * torch.randn(rows, 1)
+
+
+@cache
+def trained(kind: str, data: str, steps: int) -> CalmHead:
+    """Adam with a cosine."""
+    torch.manual_seed(0)
+    draw = {"two_modes": two_modes, "gaussian": gaussian}[data]
+    head = CALM_HEADS[kind](shape(kind))
+    optimizer = torch.optim.Adam(head.parameters(), 4e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for step in range(steps):
+        loss = head.losses(*draw(ROWS), step / steps)
+        optimizer.zero_grad()
+        loss.weighted.mean().backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return head.eval()
+
+
+def modes_of(head: CalmHead, condition: float) -> tuple[float, float]:
+    """Share of samples near a mode, and of those near one, how many are right."""
+    torch.manual_seed(1)
+    drawn = head(torch.full((1, 1), condition)).sample((4000,))[:, 0, 0]
+    near = (drawn.abs() - 1).abs() < 3 * SPREAD
+    return near.float().mean().item(), (drawn[near] > 0).float().mean().item()
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        ("consistency", 700),
+        ("energy", 300),
+        ("flow_matching", 400),
+        pytest.param("lsd", 4000, marks=pytest.mark.slow),
+    ],
+)
+def test_both_modes_in_proportion(kind: str, steps: int) -> None:
+    """A regression to the mean would put all between the modes."""
+    head = trained(kind, "two_modes", steps)
+    for condition, share in zip((0.0, 1.0), SHARES, strict=True):
+        near, right = modes_of(head, condition)
+        assert near > 0.8, (kind, condition)
+        assert right == pytest.approx(share, abs=0.1), (kind, condition)
+
+
+def test_the_velocity_alone_does_not_give_both_modes_in_one_step() -> None:
+    """What one step of flow matching gives is the mean: the test above can fail."""
+    head = trained("flow_matching", "two_modes", 400)
+    one_step = CALM_HEADS["flow_matching"](shape("flow_matching", steps=1))
+    one_step.load_state_dict(head.state_dict())
+    near, _ = modes_of(one_step, 1.0)
+    assert near < 0.5
+
+
+def known_f(noisy: Tensor, time: Tensor) -> Tensor:
+    """Where the probability flow of N(MEAN, DEVIATION²) leads from (noisy, time), in closed form.
+
+    At time t the law is N(cos t · MEAN, cos² t · DEVIATION² + sin² t), and the flow of Gaussians
+    keeps the number of standard deviations.
+    """
+    deviation = (time.cos().square() * DEVIATION**2 + time.sin().square()).sqrt()
+    return MEAN + DEVIATION * (noisy - time.cos() * MEAN) / deviation
+
+
+def test_consistency_finds_the_known_map() -> None:
+    """Of a Gaussian, at every time, by a head trained on samples alone."""
+    head = trained("consistency", "gaussian", 500)
+    for at in (0.3, 0.8, 1.3, END):
+        time = torch.full((101, 1), at)
+        deviation = math.sqrt(math.cos(at) ** 2 * DEVIATION**2 + math.sin(at) ** 2)
+        noisy = math.cos(at) * MEAN + deviation * torch.linspace(-1.5, 1.5, 101)[:, None]
+        with torch.no_grad():
+            said = head.network(noisy, [time], torch.zeros(101, 1))
+        found = time.cos() * noisy - time.sin() * said
+        assert (found - known_f(noisy, time)).abs().mean() < 0.15, at
+
+
+def exact_network(sign: float) -> SimpleNamespace:
+    """F of the known map, f = cos t · x − sin t · F; with the wrong sign for −1."""
+
+    def value(noisy: Tensor, time: Tensor) -> Tensor:
+        return sign * (time.cos() * noisy - known_f(noisy, time)) / time.sin()
+
+    def dual(inputs: Dual, times: list[Dual], _: Tensor) -> Dual:
+        primals, tangents = (inputs.value, times[0].value), (inputs.tangent, times[0].tangent)
+        return Dual(*torch.func.jvp(value, primals, tangents))
+
+    return SimpleNamespace(dual=dual)
+
+
+@pytest.mark.parametrize(("sign", "rests"), [(1.0, True), (-1.0, False)])
+def test_known_map_is_where_training_rests(sign: float, rests: bool) -> None:
+    """There the tangent has mean 0 whatever was seen; with a sign or the time reversed it has not.
+
+    The tangent is that of single pairs, whose mean given (x_t, t) is the flow's: it is averaged
+    against functions of both.
+    """
+    torch.manual_seed(0)
+    head = CALM_HEADS["consistency"](shape("consistency"))
+    head._modules.pop("network")
+    head.network = exact_network(sign)
+    _, target = gaussian(200_000)
+    noise, time = torch.randn_like(target), 0.1 + 1.4 * torch.rand(len(target), 1)
+    noisy = time.cos() * target + time.sin() * noise
+    velocity = time.cos() * noise - time.sin() * target
+    _, stable, unstable = head.tangent(noisy, velocity, time, target)
+    probes = torch.cat([torch.ones_like(time), noisy, time, noisy * time], -1)
+    moments = (probes * (stable + unstable)).mean(0)
+    assert (moments.abs().max() < 0.01) == rests
+    backwards = head.tangent(noisy, -velocity, time, target)
+    assert (probes * (backwards[1] + backwards[2])).mean(0).abs().max() > 0.05
+
+
+def any_network(times: int) -> AdaLnMlp:
+    """Away from its starting point, in float64."""
+    torch.manual_seed(0)
+    network = AdaLnMlp(3, 2, 4, 8, 2, times).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return network
+
+
+@pytest.mark.parametrize("moving", ["input and times", "one time", "input"])
+def test_tangent_is_the_derivative(moving: str) -> None:
+    """Against central differences, whatever moves and whatever rests."""
+    network = any_network(2)
+    torch.manual_seed(1)
+    noisy, context = torch.randn(5, 3).double(), torch.randn(5, 4).double()
+    times = [torch.rand(5, 1).double() for _ in range(2)]
+    move = torch.randn_like(noisy) if "input" in moving else torch.zeros_like(noisy)
+    speeds = [torch.randn(5, 1).double() if "time" in moving else torch.zeros(5, 1).double()] * 2
+    if moving == "one time":
+        speeds = [torch.zeros(5, 1).double(), speeds[1]]
+
+    def at(step: float) -> Tensor:
+        later = [time + step * speed for time, speed in zip(times, speeds, strict=True)]
+        return network(noisy + step * move, later, context)
+
+    def unless_zero(value: Tensor) -> Tensor | None:
+        return value if value.any() else None
+
+    duals = [Dual(t, unless_zero(s)) for t, s in zip(times, speeds, strict=True)]
+    found = network.dual(Dual(noisy, unless_zero(move)), duals, context)
+    torch.testing.assert_close(found.value, at(0.0))
+    difference = (at(1e-5) - at(-1e-5)) / 2e-5
+    torch.testing.assert_close(found.tangent, difference, atol=1e-7, rtol=1e-6)
+
+
+def test_gradients_pass_through_the_tangent() -> None:
+    """As LSD needs: the gradient of the derivative, against differences of the weights."""
+    network = any_network(1)
+    torch.manual_seed(1)
+    noisy, context = torch.randn(5, 3).double(), torch.randn(5, 4).double()
+    time = Dual(torch.rand(5, 1).double(), torch.ones(5, 1).double())
+    weight = network.blocks[0].modulation.weight
+
+    def energy() -> Tensor:
+        return network.dual(Dual(noisy), [time], context).tangent.square().sum()
+
+    (gradient,) = torch.autograd.grad(energy(), weight)
+    change = torch.randn_like(weight)
+    with torch.no_grad():
+        weight += 1e-6 * change
+        after = energy()
+        weight -= 2e-6 * change
+        before = energy()
+    assert (gradient * change).sum().item() == pytest.approx((after - before).item() / 2e-6, 1e-5)
+
+
+def test_distilled_samples_are_others_every_time() -> None:
+    """With one draw of noise a frame, none is left without flow matching; losses keep their row."""
+    head = CALM_HEADS["lsd"](shape("lsd", batch=1, adaptive_weight=False))
+    condition, target = torch.zeros(400, 1), torch.arange(400.0)[:, None]
+    torch.manual_seed(0)
+    # F is 0 at the start: the distilled have no error, the others about that of their target.
+    error = torch.stack([head.losses(condition, target, 0.0).error for _ in range(40)])
+    distilled = error == 0
+    assert (distilled.sum(1) == 100).all()
+    assert distilled.float().mean(0).max() < 0.7
+    matched = ~distilled
+    expected = target[:, 0].expand_as(error)
+    assert ((error.sqrt() - expected).abs()[matched] < 6).all()
+
+
+def test_a_new_head_gives_noise_back() -> None:
+    """F is 0 at the start: f(x, t) = cos t · x, and what is drawn in one step is 0."""
+    head = CALM_HEADS["consistency"](shape("consistency", dim=2))
+    assert head(torch.ones(3, 1)).sample((2,)).abs().max() < 1e-6
+    drawn = CALM_HEADS["flow_matching"](shape("flow_matching", dim=2))(torch.ones(1, 1))
+    assert drawn.sample((5000,)).std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_temperature_is_the_variance_of_the_noise() -> None:
+    """At 1 and below."""
+    for temperature in (1.0, 0.5):
+        torch.manual_seed(0)
+        head = CALM_HEADS["flow_matching"](shape("flow_matching", dim=2))
+        head.temperature = temperature
+        drawn = head(torch.ones(1, 1)).sample((20_000,))
+        assert drawn.var().item() == pytest.approx(temperature, rel=0.03)
+
+
+def test_adaptive_weight_settles_at_the_error_of_its_time() -> None:
+    """e^w · error − w is least where e^−w is the error; without it the loss is the error."""
+    torch.manual_seed(0)
+    head = CALM_HEADS["flow_matching"](shape("flow_matching"))
+    optimizer = torch.optim.Adam(head.weight.parameters(), 0.02)
+    for _ in range(300):
+        time = torch.rand(4096, 1)
+        gap = (1 + time) * torch.randn(4096, 1)
+        optimizer.zero_grad()
+        head.weighted(gap, gap, time, time).weighted.mean().backward()
+        optimizer.step()
+    time = torch.tensor([[0.1], [0.9]])
+    with torch.no_grad():
+        found = (-head.weight(torch.cat([time, time], -1))).exp()
+    torch.testing.assert_close(found, (1 + time[:, 0]).square(), rtol=0.3, atol=0)
+    plain = CALM_HEADS["flow_matching"](shape("flow_matching", adaptive_weight=False))
+    loss = plain.losses(*gaussian(16), 0.5)
+    assert torch.equal(loss.weighted.detach(), loss.error)

@@ -1,0 +1,61 @@
+"""Measures of decoded speech have the values that their definitions give."""
+
+import numpy as np
+import pytest
+
+from mimi_dynamics.studies.reconstruct.reconstruction import OPUS_BITS_PER_S, through_opus
+from mimi_dynamics.studies.reconstruct.speech_quality import (
+    extended_stoi,
+    si_sdr,
+    speech_quality,
+    word_errors,
+)
+from tests.harness.speechlike import speechlike
+
+CLIP = speechlike(2.0, 0)
+
+
+@pytest.mark.parametrize("decibels", [-10.0, 0.0, 20.0])
+def test_si_sdr_of_noise_that_is_orthogonal(decibels: float) -> None:
+    noise = np.random.default_rng(0).standard_normal(len(CLIP))
+    noise -= CLIP * (noise @ CLIP) / (CLIP @ CLIP)
+    noise *= np.linalg.norm(CLIP) / np.linalg.norm(noise) * 10 ** (-decibels / 20)
+    assert si_sdr(3 * (CLIP + noise), CLIP) == pytest.approx(decibels, abs=1e-3)
+
+
+def test_nothing_lost_is_perfect() -> None:
+    quality = speech_quality(CLIP, CLIP)
+    assert quality["log_mel"] == 0
+    assert quality["estoi"] == pytest.approx(1)
+    assert quality["si_sdr_db"] > 80
+    assert quality["pitch_voicing_agreement"] == 1
+
+
+def test_more_noise_is_worse() -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(len(CLIP)).astype(np.float32)
+    some, more = (speech_quality(CLIP + level * noise, CLIP) for level in (0.1, 1))
+    assert some["estoi"] > more["estoi"]
+    assert some["log_mel"] < more["log_mel"]
+    assert some["si_sdr_db"] == pytest.approx(more["si_sdr_db"] + 20, abs=0.5)
+
+
+def test_too_short_to_tell() -> None:
+    assert np.isnan(extended_stoi(CLIP[:2000], CLIP[:2000]))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "errors"),
+    [("a b c", "a b c", 0), ("", "a b c", 3), ("a x c d", "a b c", 2), ("a b", "", 2), ("", "", 0)],
+)
+def test_word_errors(found: str, wanted: str, errors: int) -> None:
+    assert word_errors(found, wanted) == errors
+
+
+def test_opus_is_aligned_and_as_long() -> None:
+    found = through_opus(CLIP)
+    assert len(found) >= len(CLIP)
+    lags = range(-200, 201)
+    middle = CLIP[1000:-1000]
+    match = [middle @ found[1000 + lag : 1000 + lag + len(middle)] for lag in lags]
+    assert abs(lags[int(np.argmax(match))]) <= 2
+    assert OPUS_BITS_PER_S == 6000

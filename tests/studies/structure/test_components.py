@@ -1,0 +1,75 @@
+"""The gain by component sums to the whole, and lies where it is known to."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mimi_dynamics.density.fit import FitSpec, fit_densities
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.latents.normalizer import fit_normalizer
+from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.studies.structure.components import (
+    component_effects,
+    component_gains,
+    effect_metrics,
+)
+from tests.density.test_fit import SMALL
+from tests.harness.simulation import simulate
+
+
+def test_gain_is_where_the_dynamics_are() -> None:
+    """A coordinate without dynamics gains nothing; all of them sum to the gain of the frame."""
+    data = simulate("linear", 40_000, 3)
+    frames = data.frames.clone()
+    frames[:, 1] = simulate("white_noise", 40_000, 1).frames[:, 0]
+    job = FitSpec("real", replace(data, frames=frames), "autoregressive", 1, SMALL, 0)
+    fitted = fit_densities(job)
+    fits = {(job.row, job.head, density): of for density, of in fitted.items()}
+    gains = component_gains(job, fits, "test")
+    whole = fitted["marginal"].nll["test"] - fitted["conditional"].nll["test"]
+    np.testing.assert_allclose(gains.sum(1), whole, atol=1e-3)
+    assert gains.mean(0) == pytest.approx([0.511, 0, 0.511], abs=0.04)
+
+
+def test_weights_say_what_counts() -> None:
+    """A component that the ear cannot hear does not count; equal weights are the plain mean."""
+    gains, clip = np.array([[1.0, 3.0]] * 20), np.repeat(np.arange(4), 5)
+    bootstrap = ClipBootstrap(4, 50, 0)
+    deaf = effect_metrics(gains, np.array([0.2, 0.0]), clip, bootstrap)["by_effect_on_sound"]
+    even = effect_metrics(gains, np.array([0.2, 0.2]), clip, bootstrap)["by_effect_on_sound"]
+    assert deaf["weighted_gain_nats_per_dim"] == pytest.approx(1)
+    assert even["weighted_gain_nats_per_dim"] == pytest.approx(2)
+    assert deaf["plain_gain_nats_per_dim"] == pytest.approx(2)
+    assert deaf["least_heard_half"]["gain_share"] == pytest.approx(3 / 4)
+    assert deaf["least_heard_half"]["effect_share"] == 0
+
+
+class LoudnessCodec:
+    """Turns the first coordinate of a latent into the loudness of a tone, and ignores the other."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(clips, samples) of (clips, frames, 2)."""
+        level = latents[..., 0].repeat_interleave(1920, -1).exp()
+        return 0.01 * level * torch.sin(torch.arange(level.shape[-1]) * 0.2)
+
+
+def test_only_what_is_heard_has_an_effect() -> None:
+    """Of two components, only the one that the decoder turns into sound has an effect."""
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(60, 2)) * [1.0, 0.2]).astype(np.float32)
+    latents = Latents(
+        clip_ids=np.array(["a", "b"]),
+        voices=np.array(["v", "v"]),
+        splits=np.array(["test", "test"]),
+        lengths=np.array([30, 30]),
+        values=values,
+        rms_db=np.zeros(60, np.float32),
+        codes=np.zeros((60, 1), np.int16),
+        info={},
+    )
+    normalizer = fit_normalizer(values, 2)
+    effects = component_effects(LoudnessCodec(), normalizer, latents, 2, 0)
+    assert effects.shape == (2,)
+    assert effects[0] > 3 * effects[1]

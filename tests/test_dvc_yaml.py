@@ -1,0 +1,101 @@
+"""What `dvc.yaml` says each stage depends on is what its code imports: no more and no less."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.harness import ROOT
+
+SRC = ROOT / "src"
+PACKAGE = SRC / "mimi_dynamics"
+STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+# It starts stages and moves their results but makes none of them; otherwise one new setting in
+# `params.py` would run all of them again.
+NEVER_A_DEPENDENCY = "src/mimi_dynamics/pipeline"
+
+
+def imported_files(file: Path) -> set[Path]:
+    """Files of the package that a file imports, at its top or within a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    paths = [SRC.joinpath(*n.split(".")) for n in names if n.startswith(PACKAGE.name)]
+    files = {file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")}
+    return {file for file in files if file.exists()}
+
+
+def reached_files(script: Path) -> set[Path]:
+    """Files of the package that a script imports, directly or by way of others."""
+    reached: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        new = imported_files(waiting.pop()) - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
+def room(file: Path) -> str:
+    """The folder that `dvc.yaml` names for a file: a concern, or the study of one stage."""
+    parts = file.relative_to(PACKAGE).parts[:-1]
+    depth = 2 if parts[:1] == ("studies",) else 1
+    return PACKAGE.joinpath(*parts[:depth]).relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_dependencies_are_those_of_the_imports(stage: str) -> None:
+    rooms = {room(file) for file in reached_files(SRC / f"{stage}.py")}
+    listed = [dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")]
+    expected = rooms - {NEVER_A_DEPENDENCY, "src/mimi_dynamics"} | {f"src/{stage}.py"}
+    assert sorted(listed) == sorted(expected)
+
+
+def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) -> None:
+    """Otherwise the test above would pass by seeing nothing."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from mimi_dynamics.density import heads\n\n\ndef later():\n"
+        "    import mimi_dynamics.latents.store\n"
+    )
+    rooms = {room(file) for file in reached_files(script)}
+    assert {"src/mimi_dynamics/density", "src/mimi_dynamics/latents"} <= rooms
+    assert "src/mimi_dynamics/studies/calm" not in rooms
+
+
+def test_only_calm_imports_another_study() -> None:
+    """A study is of one stage; what two of them need has a room of its own."""
+    studies = PACKAGE / "studies"
+    across = {
+        (room(file), room(other))
+        for file in studies.rglob("*.py")
+        for other in imported_files(file)
+        if other.is_relative_to(studies) and room(other) != room(file)
+    }
+    assert {(of.rsplit("/", 1)[1], other.rsplit("/", 1)[1]) for of, other in across} <= {
+        ("calm", "rssm")
+    }
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [
+        ("latents", "density"),
+        ("density", "evidence"),
+        ("evidence", "generation"),
+        ("speech", "codec"),
+        ("codec", "encoding"),
+        ("report", "studies"),
+        ("figures", "studies"),
+        ("generation", "studies"),
+    ],
+)
+def test_no_room_imports_one_above_it(below: str, above: str) -> None:
+    """Arrows between rooms go one way."""
+    for file in (PACKAGE / below).rglob("*.py"):
+        for other in imported_files(file):
+            assert not other.is_relative_to(PACKAGE / above), f"{file} imports {other}"

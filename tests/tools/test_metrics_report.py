@@ -1,0 +1,162 @@
+"""What a pull request shows of its numbers: changes made up, and two commits of this repository."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import metrics_report
+from metrics_report import Row, bets_table, better, metrics_table, rows_of
+from tests.harness import ROOT
+
+BEFORE, AFTER = "768f41e", "d715e0f"  # commits of results: another estimator, new stages
+
+
+def changed(old: float, new: float, key: str = "gain") -> dict[str, dict[str, float]]:
+    """What DVC says of a metric with an interval of ± 0.1."""
+    ends = {"_ci_low": -0.1, "": 0.0, "_ci_high": 0.1}
+    return {key + end: {"old": old + by, "new": new + by} for end, by in ends.items()}
+
+
+@pytest.mark.parametrize(
+    ("key", "direction"),
+    [
+        ("gain_nats_per_dim", 1),
+        ("delta.dnll_nats_per_dim", -1),
+        ("heads.flow.nll_nats_per_dim", -1),
+        ("k4.energy_score.rollout", -1),
+        ("k4.skill.rollout", 1),
+        ("surrogates.shuffled.gain_nats_per_dim", 0),
+        ("released", 0),
+    ],
+)
+def test_names_tell_which_way_is_better(key: str, direction: int) -> None:
+    assert better(key) == direction
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reading"),
+    [
+        (1.0, 1.0005, ""),
+        (1.0, 1.05, ""),
+        (1.0, 1.2, "better"),
+        (1.0, 0.8, "worse"),
+    ],
+)
+def test_a_number_moves_when_it_leaves_its_interval(old: float, new: float, reading: str) -> None:
+    (row,) = rows_of({"metrics/predict.json": changed(old, new)})
+    assert row.reading(1e-3) == reading
+    assert row.old_ends == pytest.approx((old - 0.1, old + 0.1))
+
+
+def test_without_an_interval_the_tolerance_decides() -> None:
+    assert Row("f", "skill", 1.0, 1.0005).reading(1e-3) == ""
+    assert Row("f", "skill", 1.0, 1.0005).reading(1e-4) == "better"
+    assert Row("f", "frames", 10, 20).reading(1e-3) == "changed"
+    assert Row("f", "frames", None, 20).reading(1e-3) == "new"
+    assert Row("f", "frames", 10, None).reading(1e-3) == "gone"
+    assert Row("f", "best", "mdn", "flow").reading(1e-3) == "changed"
+
+
+def test_what_has_not_moved_is_folded_away() -> None:
+    names = changed(1.0, 1.05) | changed(1.0, 1.3, "skill") | changed(2.0, 2.0, "r2")
+    table = metrics_table(rows_of({"metrics/predict.json": names}), 1e-3)
+    above, folded = table.split("<details>")
+    assert above.startswith("**metrics/predict.json**\n\n| |")
+    assert "| skill | 1.00 [0.90,\xa01.10] | 1.30 [1.20,\xa01.40] | +0.3 | better |" in above
+    assert "gain" not in above
+    assert "1 changed by less than" in folded
+    assert "| gain | 1.00 [0.90,\xa01.10] |" in folded
+    assert "r2" not in table
+
+
+def test_a_line_of_a_table_names_no_file_but_its_table_does() -> None:
+    rows = [Row(path, "skill", 1.0, 2.0) for path in ("a.json", "a.json", "b.json")]
+    table = metrics_table(rows, 1e-3)
+    assert [table.count(f"**{path}**") for path in ("a.json", "b.json")] == [1, 1]
+    assert table.index("**b.json**") > table.rindex("**a.json**")
+
+
+def test_long_tables_end_before_a_comment_does() -> None:
+    """With the longest of names, intervals and readings."""
+    rows = []
+    for k in range(500):
+        name = f"test_voice.context.c{k:03d}.{'x' * 50}.skill"
+        ends = (-0.0012345678, -0.00012345678)
+        rows += [
+            Row("f", name, -0.00087654321, -0.000123456789 + 1, ends, ends),
+            Row("f", name, None, -0.00087654321, None, ends),
+            Row("f", name, -0.00087654321, -0.00087654322, ends, ends),
+        ]
+    table = metrics_table(rows, 1e-3)
+    assert table.count("| better |") == metrics_report.MOST_ROWS
+    assert table.count("and 380 more") == 3
+    assert len(table) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "text"),
+    [
+        (-0.00283603, (-0.005037, -0.0005744), "−0.0028 [−0.0050,\xa0−0.0006]"),
+        (4.03431, (3.909, 4.174), "4.03 [3.91,\xa04.17]"),
+        (0.5, (0.5, 0.5), "0.5 [0.5,\xa00.5]"),
+        (1.23456e12, (1e12, 2e12), "1.235e+12 [1e+12,\xa02e+12]"),
+        (0.123456, None, "0.1235"),
+        (1687, None, "1687"),
+        ("flow", None, "flow"),
+        (None, None, "–"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_interval_allows(
+    value: object, ends: tuple[float, float] | None, text: str
+) -> None:
+    assert Row("f", "x", value, None, ends).markdown("gone") == f"| x | {text} | – | – | gone |"
+
+
+def test_bets_that_flip_are_marked() -> None:
+    def bet(number: int, old: tuple, new: tuple) -> dict[str, dict[str, float]]:
+        names = ("supported", "posterior", "measured", "controls_failed")
+        pairs = zip(names, old, new, strict=True)
+        return {f"bet{number}.{name}": {"old": o, "new": n} for name, o, n in pairs}
+
+    lines = bets_table(
+        bet(1, (1, 0.96, 1, 0), (0, 0.1, 1, 0))
+        | bet(2, (1, 0.94, 1, 0), (1, 0.94, 1, 0))
+        | bet(3, (0.5, 0.45, 0, 0), (0.5, 0.45, 1, 0))
+        | bet(4, (None,) * 4, (0.5, 0.25, 1, 1))
+    ).splitlines()
+    assert lines[2:] == [
+        "| bet1 | supported (96%) | contradicted (10%) | **flips** |",
+        "| bet2 | supported (94%) | supported (94%) |  |",
+        "| bet3 | not measured (45%) | inconclusive (45%) | **flips** |",
+        "| bet4 | – | controls failed (25%) | new or gone |",
+    ]
+
+
+def test_two_commits_of_this_repository(tmp_path: Path) -> None:
+    """The same text twice; what is known of that change is in it."""
+    if subprocess.run(["git", "cat-file", "-e", AFTER], cwd=ROOT, check=False).returncode:
+        pytest.skip("a clone without history")
+    subprocess.run(["git", "clone", "-qs", ROOT, tmp_path / "clone"], check=True)
+    subprocess.run(["git", "checkout", "-q", AFTER], cwd=tmp_path / "clone", check=True)
+    script = ROOT / "tools/metrics_report.py"
+    texts = [
+        subprocess.run(
+            [sys.executable, script, BEFORE],
+            cwd=tmp_path / "clone",
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for seed in ("1", "2")
+    ]
+    assert texts[0].stdout == texts[1].stdout
+    assert f"### Metrics against {BEFORE}" in texts[0].stdout
+    assert "| gain_nats_per_dim | 0.4" in texts[0].stdout
+    moved, *folded = texts[0].stdout.split("<details>")
+    assert "| params.yaml | predict.width | 256 | 192 |" in moved
+    assert "new or gone" in folded[0]
+    assert folded[0].index("| k2.gain_nats_per_dim |") < folded[0].index("| k16.gain_nats_per_dim")
