@@ -3,16 +3,16 @@
     python src/bets.py           (or: dvc repro bets)
 
 Reads metrics/, plots/, data/reconstruct/ and data/rollout/.
-Writes metrics/bets.json and report/index.html.
+Writes its metrics and report/index.html.
 """
 
 from pathlib import Path
 
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge, weakest_link
-from mimi_dynamics.report.metrics_file import Metrics, read_metrics
 from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
 
@@ -31,8 +31,8 @@ def bets(params: Params) -> None:
     judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}
     found = list(judgements.values())
     floor = rules.controls.most_null_nats_per_dim
-    write_metrics(
-        Path("metrics/bets.json"),
+    write_stage_metrics(
+        "bets",
         {name: judgement.metrics() for name, judgement in judgements.items()}
         | {
             "controls_failed": int(check.failed),
@@ -46,11 +46,10 @@ def bets(params: Params) -> None:
 
 def read_all() -> dict[str, Metrics]:
     """Metrics by stage, of the stages that have run."""
-    paths = {stage: Path(f"metrics/{stage}.json") for stage in STAGES}
     return {
-        stage: read_metrics(path)
-        for stage, path in paths.items()
-        if path.exists() or stage in NEEDED
+        stage: read_metrics(detail_path(stage))
+        for stage in STAGES
+        if detail_path(stage).exists() or stage in NEEDED
     }
 
 

@@ -6,26 +6,22 @@ scores free-running continuations of both beside the plain predictor, a linear m
     python src/calm.py           (or: dvc repro calm)
 
 Reads data/latents/, models/normalizer.safetensors, models/horizons/, models/rssm.safetensors,
-metrics/rssm.json and the codec.
-Writes metrics/calm.json, models/calm.safetensors, plots/calm.png, plots/calm.csv,
-plots/calm_cost.csv, plots/calm_training.csv, plots/calm_study.csv, and data/calm/: continuations to
-listen to, and their spectrograms.
+metrics/detail/rssm.json and the codec.
+Writes its metrics, models/calm.safetensors, plots/calm.csv, plots/calm_cost.csv,
+plots/calm_windows.csv, plots/calm_training.csv, plots/calm_study.csv, and data/calm/: continuations
+to listen to, and their spectrograms.
 """
 
-import json
 from pathlib import Path
 
-import pandas as pd
-
 from mimi_dynamics.codec.mimi import load_codec
-from mimi_dynamics.figures.calm import calm_figure
 from mimi_dynamics.generation.sounds import make_decoder, write_sounds
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import detail_path, read_metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation, compare, cost_curves
 from mimi_dynamics.studies.calm.cost import CostCurve
@@ -56,9 +52,9 @@ def calm(params: Params) -> None:
     decode = make_decoder(load_codec(params.codec), normalizer)
     heard = decode_contenders(comparison, drawn["test"], decode)
     metrics = calm_metrics(comparison, drawn, curves, heard) | study_metrics(study)
-    write_metrics(Path("metrics/calm.json"), metrics)
+    write_stage_metrics("calm", metrics)
     write_plots(comparison, drawn, curves, metrics)
-    write_table(study, Path("plots/calm_study.csv"))
+    write_table(Path("plots/calm_study.csv"), study)
     chosen = comparison.trained["calm"][0]
     save_calm(chosen.generator.step, chosen.shape, Path("models/calm.safetensors"))
     names = latents.clip_ids[latents.splits == "test"]
@@ -71,14 +67,13 @@ def read_factorisation() -> Factorisation:
     Raises:
         InputError: it is not there, or its state is not updated at every frame.
     """
-    path = Path("metrics/rssm.json")
-    if not RSSM.exists() or not path.exists():
-        raise InputError(f"{RSSM} and {path}: not both there; run the stage rssm")
+    if not RSSM.exists():
+        raise InputError(f"{RSSM}: not there; run the stage rssm")
     model = load_rssm(RSSM)
     stride = model.shape.state_stride
     if stride != 1:
         raise InputError(f"rssm.state_stride = {stride}: must be 1 for the stage calm")
-    return Factorisation(model, json.loads(path.read_text())["budget_nats_per_frame"])
+    return Factorisation(model, read_metrics(detail_path("rssm"))["budget_nats_per_frame"])
 
 
 def write_plots(
@@ -87,18 +82,11 @@ def write_plots(
     curves: dict[str, CostCurve],
     metrics: dict[str, object],
 ) -> None:
-    """Skill, cost and the course of training as CSV, and the figure."""
-    skill, cost = skill_table(drawn), cost_table(curves, comparison)
-    write_table(skill, Path("plots/calm.csv"))
-    write_table(cost, Path("plots/calm_cost.csv"))
-    write_table(course_table(comparison), Path("plots/calm_training.csv"))
-    figure = calm_figure(skill[skill["split"] == "test"], cost, window_table(metrics))
-    save_figure(figure, Path("plots/calm.png"))
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """As CSV."""
-    write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    """Skill, cost, distances of windows and the course of training, as CSV."""
+    write_table(Path("plots/calm.csv"), skill_table(drawn))
+    write_table(Path("plots/calm_cost.csv"), cost_table(curves, comparison))
+    write_table(Path("plots/calm_windows.csv"), window_table(metrics))
+    write_table(Path("plots/calm_training.csv"), course_table(comparison))
 
 
 if __name__ == "__main__":

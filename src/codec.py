@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from mimi_dynamics.codec.mimi import MINI_WEIGHTS, load_codec, save_mini
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.codec.evaluation import evaluate_codec
@@ -20,12 +21,11 @@ def codec(params: Params) -> None:
     train = join_speech(speech[speech["split"] == "train"])
     training = train_codec(params.codec.mini, train, SCRATCH)
     save_mini(training.model, params.codec.mini)
-    log = pd.DataFrame(training.log).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(Path("plots/codec_training.csv"), log)
+    write_table(Path("plots/codec_training.csv"), pd.DataFrame(training.log))
     mini = load_codec(params.codec.model_copy(update={"name": "mimi-mini"}))
     metrics = evaluate_codec(mini, speech, params.codec.mini.bins)
     metrics["weights_bytes"] = MINI_WEIGHTS.stat().st_size
-    write_metrics(Path("metrics/codec.json"), metrics)
+    write_stage_metrics("codec", metrics)
 
 
 if __name__ == "__main__":

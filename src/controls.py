@@ -4,7 +4,7 @@ Runs the estimator of `predict` on processes whose true gain is known.
 
     python src/controls.py       (or: dvc repro controls)
 
-Reads nothing. Writes metrics/controls.json, plots/controls.csv and plots/controls.png.
+Reads nothing. Writes its metrics and plots/controls.csv.
 """
 
 from dataclasses import replace
@@ -14,10 +14,9 @@ import pandas as pd
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
-from mimi_dynamics.figures.gains import controls_figure
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.controls.processes import PROCESSES
 
@@ -40,10 +39,21 @@ def controls(params: Params) -> None:
     bootstrap = clip_bootstrap(any_row, "test", params.predict.bootstrap_samples, params.seed)
     gains = Gains(template, rows, fit_many(jobs), "test", bootstrap)
     metrics = {name: process_metrics(gains, name, params.head) for name in rows}
-    write_metrics(Path("metrics/controls.json"), metrics)
+    write_stage_metrics("controls", metrics | worst(metrics))
     table = pd.DataFrame.from_dict(metrics, orient="index").rename_axis("process").reset_index()
-    write_text(Path("plots/controls.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(controls_figure(table), Path("plots/controls.png"))
+    write_table(Path("plots/controls.csv"), table)
+
+
+def worst(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Give the least share recovered, and the gain farthest from zero where there is none."""
+    recovered = [found["recovered"] for found in metrics.values() if "recovered" in found]
+    nulls = [
+        found["estimated_nats_per_dim"] for found in metrics.values() if "recovered" not in found
+    ]
+    return {
+        "worst_recovered": min(recovered),
+        "worst_null_nats_per_dim": max(nulls, key=abs),
+    }
 
 
 def process_metrics(gains: Gains, name: str, head: str) -> dict[str, float]:

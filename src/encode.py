@@ -1,6 +1,6 @@
 """Encode all clips into the codec's pre-quantiser latents, 12.5 a second.
 
-Reads data/manifest.parquet and data/audio/. Writes data/latents/ and metrics/encode.json.
+Reads data/manifest.parquet and data/audio/. Writes data/latents/ and its metrics.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 from mimi_dynamics.codec.mimi import load_codec
 from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 
@@ -26,7 +26,7 @@ def encode(params: Params) -> None:
     metrics = encode_corpus(
         codec, manifest, Path("data/latents"), params.encode, Path("runs/encode")
     )
-    write_metrics(Path("metrics/encode.json"), metrics)
+    write_stage_metrics("encode", metrics)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ those of an untrained encoder of the same shape, and for log-mel frames that sha
     python src/encoders.py       (or: dvc repro encoders)
 
 Reads data/manifest.parquet, data/audio/ and data/latents/.
-Writes metrics/encoders.json, plots/encoders.csv and plots/encoders.png.
+Writes its metrics and plots/encoders.csv.
 """
 
 from dataclasses import replace
@@ -21,11 +21,10 @@ from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.log_mel import log_mel_frames
 from mimi_dynamics.codec.mimi import untrained_codec
 from mimi_dynamics.encoding.corpus import encode_corpus
-from mimi_dynamics.figures.encoders import encoder_figure
 from mimi_dynamics.latents.store import Latents, read_latents
-from mimi_dynamics.pipeline.files import remove, write_metrics, write_text
+from mimi_dynamics.pipeline.files import remove, write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.encoders.study import measures, predictability, whitened
 
@@ -48,7 +47,7 @@ def encoders(params: Params) -> None:
     for split, gains in predictability(data, params).items():
         for name, found in gains.items():
             metrics[name] |= found if split == "test" else {split: found}
-    write_metrics(Path("metrics/encoders.json"), metrics)
+    write_stage_metrics("encoders", metrics)
     write_plots(metrics)
 
 
@@ -70,7 +69,7 @@ def log_mel_latents(latents: Latents, manifest: pd.DataFrame) -> Latents:
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:
-    """All curves as CSV and as a figure."""
+    """All curves as CSV."""
     rows = []
     for source, found in metrics.items():
         kept = found["variance_kept"]
@@ -81,8 +80,7 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
             ends = (found[what + end] for end in ("", "_ci_low", "_ci_high"))
             rows.append((source, what, 0, *ends))
     table = pd.DataFrame(rows, columns=["source", "what", "at", "value", "low", "high"])
-    write_text(Path("plots/encoders.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(encoder_figure(table), Path("plots/encoders.png"))
+    write_table(Path("plots/encoders.csv"), table)
 
 
 if __name__ == "__main__":

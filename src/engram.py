@@ -7,20 +7,19 @@ same tables badly addressed, the gate without anything to look up.
     python src/engram.py         (or: dvc repro engram)
 
 Reads data/latents/, data/states/ and models/normalizer.safetensors.
-Writes metrics/engram.json, plots/engram.csv and plots/engram.png.
+Writes its metrics and plots/engram.csv.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.figures.engram import engram_figure
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.store import read_latents
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.engram.metrics import (
     CONTROLS,
@@ -62,14 +61,14 @@ def engram(params: Params) -> None:
     if extra:
         trained = [results[len(jobs) + number] for number in range(len(extra))]
         metrics[subjects[-1].name] |= {"by_table_share": by_share(extra, trained, params)}
-    write_metrics(Path("metrics/engram.json"), metrics)
+    write_stage_metrics("engram", metrics)
     write_plots(metrics)
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:
     """Help against every control, by count of keys, and by how nearly train has the passage.
 
-    As CSV and as a figure.
+    As CSV.
     """
     rows = []
     for subject, found in metrics.items():
@@ -86,8 +85,7 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
             value = ends(values, "help_nats_per_frame")
             rows.append({"subject": subject, "what": "passage", "of": of, **value, **told})
     table = pd.DataFrame(rows)
-    write_text(Path("plots/engram.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(engram_figure(table), Path("plots/engram.png"))
+    write_table(Path("plots/engram.csv"), table)
 
 
 def ends(metrics: dict[str, float], key: str) -> dict[str, float]:

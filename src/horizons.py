@@ -3,7 +3,7 @@
     python src/horizons.py       (or: dvc repro horizons)
 
 Reads data/latents/, models/normalizer.safetensors and data/horizons/.
-Writes metrics/horizons.json, plots/horizons.csv and plots/horizons.png.
+Writes its metrics and plots/horizons.csv.
 """
 
 from pathlib import Path
@@ -14,13 +14,12 @@ import torch
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, evaluated_splits
 from mimi_dynamics.evidence.gains import Fits, Gains, clip_bootstrap
 from mimi_dynamics.evidence.surrogates import reorderings
-from mimi_dynamics.figures.gains import horizons_figure
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.tensors import read_tensors
 from mimi_dynamics.studies.horizons.metrics import summarise
@@ -42,7 +41,7 @@ def horizons(params: Params) -> None:
         }
         for split in bootstraps
     }
-    write_metrics(Path("metrics/horizons.json"), summarise(params, gains))
+    write_stage_metrics("horizons", summarise(params, gains))
     write_plots(params, gains["test"])
 
 
@@ -62,7 +61,7 @@ def read_fits(k: int) -> Fits:
 
 
 def write_plots(params: Params, gains: dict[int, Gains]) -> None:
-    """The curves as CSV and as a figure."""
+    """The curves as CSV."""
     curves = {
         "real": ("real", params.head, False),
         "shuffled": ("shuffled", params.head, False),
@@ -79,8 +78,7 @@ def write_plots(params: Params, gains: dict[int, Gains]) -> None:
         }
         for k in sorted(gains)
     )
-    write_text(Path("plots/horizons.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(horizons_figure(table), Path("plots/horizons.png"))
+    write_table(Path("plots/horizons.csv"), table)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Decode the speech corpora named in `ingest.corpora` into 24 kHz clips, and split them.
 
-Writes data/audio/, data/manifest.parquet, data/rejected.csv and metrics/ingest.json.
+Writes data/audio/, data/manifest.parquet, data/rejected.csv,
+plots/voices.csv and its metrics.
 """
 
 from pathlib import Path
 
-from mimi_dynamics.pipeline.files import remove_leftovers, write_metrics, write_text
+from mimi_dynamics.pipeline.files import remove_leftovers, write_table, write_text
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.speech.ingestion import ingest_corpora, summarise, write_manifest
+from mimi_dynamics.speech.ingestion import ingest_corpora, summarise, voice_table, write_manifest
 
 AUDIO_DIR = Path("data/audio")
 
@@ -19,7 +21,8 @@ def ingest(params: Params) -> None:
     manifest, rejected = ingest_corpora(params.ingest, AUDIO_DIR)
     write_manifest(manifest, Path("data/manifest.parquet"))
     write_text(Path("data/rejected.csv"), rejected.to_csv(index=False, lineterminator="\n"))
-    write_metrics(Path("metrics/ingest.json"), summarise(manifest, rejected))
+    write_table(Path("plots/voices.csv"), voice_table(manifest))
+    write_stage_metrics("ingest", summarise(manifest, rejected))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python src/normalize.py        (or: dvc repro normalize)
 
 Reads data/manifest.parquet, data/audio/ and data/latents/.
-Writes models/normalizer.safetensors and metrics/normalize.json.
+Writes models/normalizer.safetensors and its metrics.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from mimi_dynamics.latents.normalizer import (
     voiced_frames,
 )
 from mimi_dynamics.latents.store import Latents, read_latents
-from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 
@@ -38,8 +38,8 @@ def normalize(params: Params) -> None:
     normalizer = fit_normalizer(latents.values[train & voiced], params.latents.dim)
     normalizer.save(Path("models/normalizer.safetensors"))
     manifest = pd.read_parquet("data/manifest.parquet").set_index("clip_id")
-    write_metrics(
-        Path("metrics/normalize.json"),
+    write_stage_metrics(
+        "normalize",
         {
             "latent_dim": latents.values.shape[1],
             "dim": params.latents.dim,

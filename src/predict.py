@@ -6,8 +6,7 @@ every surrogate, and scores them on held-out clips.
     python src/predict.py        (or: dvc repro predict)
 
 Reads data/latents/ and models/normalizer.safetensors.
-Writes models/predictor.safetensors, metrics/predict.json, and in plots/ predict.csv and .png,
-calibration.csv and .png.
+Writes models/predictor.safetensors, its metrics, plots/predict.csv and plots/calibration.csv.
 """
 
 from pathlib import Path
@@ -19,13 +18,11 @@ from mimi_dynamics.density.predictor import Predictor, save_predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_all
 from mimi_dynamics.evidence.surrogates import make_surrogates
-from mimi_dynamics.figures.gains import calibration_figure, gains_figure
 from mimi_dynamics.latents.loading import read_data
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.distributed import is_main_process
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.predict.calibration import LEVELS, Ranks
 from mimi_dynamics.studies.predict.metrics import calibrate, summarise
@@ -50,14 +47,14 @@ def predict(params: Params) -> None:
     }
     ranks = calibrate(template, fits)
     metrics = summarise(template, rows, fits, best, gains, ranks)
-    write_metrics(Path("metrics/predict.json"), metrics)
-    write_plots(gains["test"], best, list(rows), params.horizon)
+    write_stage_metrics("predict", metrics)
+    write_plots(gains["test"], best, list(rows))
     write_calibration(ranks, gains["test"].bootstrap)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
 
 
-def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:
-    """The table of gains as CSV and as a figure."""
+def write_plots(gains: Gains, head: str, rows: list[str]) -> None:
+    """Gains of real data and of every surrogate, as CSV."""
     table = {
         row: {
             key.replace("_ci", ""): value
@@ -67,13 +64,11 @@ def write_plots(gains: Gains, head: str, rows: list[str], horizon: int) -> None:
         for row in rows
     }
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row").reset_index()
-    write_text(Path("plots/predict.csv"), frame.to_csv(index=False, float_format="%.6g"))
-    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
-    save_figure(gains_figure(table, title), Path("plots/predict.png"))
+    write_table(Path("plots/predict.csv"), frame)
 
 
 def write_calibration(ranks: dict[str, Ranks], bootstrap: ClipBootstrap) -> None:
-    """Coverage by level as CSV and as a figure."""
+    """Coverage by level as CSV."""
     rows = [
         {"head": head, "kind": kind, "level": level, **coverage.metrics("coverage")}
         for head, of in ranks.items()
@@ -84,8 +79,7 @@ def write_calibration(ranks: dict[str, Ranks], bootstrap: ClipBootstrap) -> None
         for level, coverage in ((level, cover(level, bootstrap)) for level in levels)
     ]
     table = pd.DataFrame(rows)
-    write_text(Path("plots/calibration.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(calibration_figure(table), Path("plots/calibration.png"))
+    write_table(Path("plots/calibration.csv"), table)
 
 
 def write_predictor(predictor: Predictor, head: str, params: Params) -> None:

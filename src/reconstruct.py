@@ -7,7 +7,7 @@ rate; measures each against the recording, and lets an English recogniser listen
     python src/reconstruct.py    (or: dvc repro reconstruct)
 
 Reads data/manifest.parquet, data/audio/ and the codec.
-Writes metrics/reconstruct.json, plots/reconstruct.csv, plots/reconstruct.png, and
+Writes its metrics, plots/reconstruct.csv, and
 data/reconstruct/: sounds and their spectrograms.
 """
 
@@ -19,13 +19,12 @@ from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.mimi import load_codec
-from mimi_dynamics.figures.reconstruct import reconstruct_figure
 from mimi_dynamics.generation.sounds import Listening, write_sounds
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.reconstruct.metrics import rates, recognised, summarise
 from mimi_dynamics.studies.reconstruct.reconstruction import (
@@ -55,7 +54,7 @@ def reconstruct(params: Params) -> None:
         paths = choose(held_out.assign(split="english"), "english", settings.english_clips)
         table = measure_clips(params.codec, spectral, paths, english=True)
         metrics["english"] = recognised(table, params)
-    write_metrics(Path("metrics/reconstruct.json"), metrics)
+    write_stage_metrics("reconstruct", metrics)
     write_plots(metrics)
 
     sounds = []
@@ -75,7 +74,7 @@ def choose(manifest: pd.DataFrame, split: str, clips: int) -> list[Path]:
 
 
 def write_plots(metrics: dict[str, object]) -> None:
-    """Every measure by way of decoding as CSV and as a figure."""
+    """Every measure by way of decoding as CSV."""
     rows = [
         {"split": split, "way": way, **values}
         for split, by_way in metrics.items()
@@ -84,8 +83,7 @@ def write_plots(metrics: dict[str, object]) -> None:
         if way in WAYS
     ]
     table = pd.DataFrame(rows).replace({None: np.nan})
-    write_text(Path("plots/reconstruct.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(reconstruct_figure(table), Path("plots/reconstruct.png"))
+    write_table(Path("plots/reconstruct.csv"), table)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ alike, and take what came `horizon` frames after those as the forecast.
     python src/recurrence.py     (or: dvc repro recurrence)
 
 Reads data/latents/, models/normalizer.safetensors and models/predictor.safetensors.
-Writes metrics/recurrence.json, plots/recurrence.csv and plots/recurrence.png.
+Writes its metrics and plots/recurrence.csv.
 """
 
 from pathlib import Path
@@ -16,13 +16,12 @@ import torch
 
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
-from mimi_dynamics.figures.recurrence import recurrence_figure
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.recurrence.keys import KeyData
 from mimi_dynamics.studies.recurrence.study import best_lookup, curves, look_up_all, split_metrics
@@ -49,10 +48,9 @@ def recurrence(params: Params) -> None:
         **tables.pop("test"),
         **tables,
     }
-    write_metrics(Path("metrics/recurrence.json"), metrics)
+    write_stage_metrics("recurrence", metrics)
     table = curves(lookups, yardstick["test"], bootstraps["test"])
-    write_text(Path("plots/recurrence.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(recurrence_figure(table, best, params.horizon), Path("plots/recurrence.png"))
+    write_table(Path("plots/recurrence.csv"), table)
 
 
 def read_key_data(params: Params) -> KeyData:

@@ -6,7 +6,7 @@ came, beside the predictors that jump to each lead at once, a linear model, and 
     python src/rollout.py        (or: dvc repro rollout)
 
 Reads data/latents/, models/normalizer.safetensors, models/horizons/ and the codec.
-Writes metrics/rollout.json, plots/rollout.csv, plots/rollout.png, and data/rollout/: continuations
+Writes its metrics, plots/rollout.csv, and data/rollout/: continuations
 to listen to, and their spectrograms.
 """
 
@@ -17,7 +17,6 @@ import pandas as pd
 from mimi_dynamics.codec.mimi import load_codec
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.density.var import Var, fit_var
-from mimi_dynamics.figures.rollout import rollout_figure
 from mimi_dynamics.generation.forecasts import ForecastScores, score_splits
 from mimi_dynamics.generation.rollouts import choose_starts
 from mimi_dynamics.generation.sounds import listen, make_decoder, write_sounds
@@ -26,9 +25,9 @@ from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.rollout.metrics import FORECASTS, Scores, curves, summarise
 
@@ -53,7 +52,7 @@ def rollout(params: Params) -> None:
         split: {k: ForecastScores(rows, draws, params.seed) for k, rows in table.groupby("lead")}
         for split, table in tables.items()
     }
-    write_metrics(Path("metrics/rollout.json"), summarise(scores))
+    write_stage_metrics("rollout", summarise(scores))
     write_plots(scores)
 
     names = latents.clip_ids[latents.splits == "test"]
@@ -87,7 +86,7 @@ def fit_linear(real: Sequences, params: Params) -> Var:
 
 
 def write_plots(scores: Scores) -> None:
-    """The curves as CSV and as a figure."""
+    """The curves as CSV."""
     rows = [
         {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row)}
         for split, by_lead in scores.items()
@@ -95,8 +94,7 @@ def write_plots(scores: Scores) -> None:
         for row in (*FORECASTS, "truth")
     ]
     table = pd.DataFrame(rows)
-    write_text(Path("plots/rollout.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(rollout_figure(table[table["split"] == "test"]), Path("plots/rollout.png"))
+    write_table(Path("plots/rollout.csv"), table)
 
 
 if __name__ == "__main__":

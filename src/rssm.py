@@ -6,22 +6,20 @@ budget, and sets ease of the state against what is left in it, beside cheap riva
     python src/rssm.py           (or: dvc repro rssm)
 
 Reads data/latents/, models/normalizer.safetensors and the codec.
-Writes models/rssm.safetensors, data/states/, metrics/rssm.json, plots/rssm.csv, plots/rssm.png and
+Writes models/rssm.safetensors, data/states/, its metrics, plots/rssm.csv and
 plots/rssm_training.csv.
 """
 
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from mimi_dynamics.figures.rssm import rssm_figure
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.states import write_states
 from mimi_dynamics.latents.store import Latents, read_latents
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.rssm.generation import score_generation
 from mimi_dynamics.studies.rssm.metrics import (
@@ -48,23 +46,15 @@ def rssm(params: Params) -> None:
         "generation": generation_metrics(table, draws, params.seed),
         "log_mel_distance": decode(params, sweep, chosen, normalizer),
     }
-    write_metrics(Path("metrics/rssm.json"), metrics)
+    write_stage_metrics("rssm", metrics)
     write_plots(sweep, chosen)
     write_model(sweep, chosen, latents)
 
 
 def write_plots(sweep: Sweep, chosen: str) -> None:
-    """The frontier and the course of every budget, as CSV and as a figure."""
-    points, course = frontier_table(sweep, chosen), course_table(sweep)
-    write_table(points, Path("plots/rssm.csv"))
-    write_table(course, Path("plots/rssm_training.csv"))
-    title = "Is there a state that is easier to predict than x, at what it keeps of x?"
-    save_figure(rssm_figure(points, course, title), Path("plots/rssm.png"))
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """As CSV."""
-    write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    """The frontier and the course of every budget, as CSV."""
+    write_table(Path("plots/rssm.csv"), frontier_table(sweep, chosen))
+    write_table(Path("plots/rssm_training.csv"), course_table(sweep))
 
 
 def write_model(sweep: Sweep, chosen: str, latents: Latents) -> None:

@@ -7,7 +7,7 @@ gain of each component by what it does to the decoded sound.
     python src/structure.py      (or: dvc repro structure)
 
 Reads data/latents/, models/normalizer.safetensors and the codec.
-Writes metrics/structure.json, plots/structure.csv and plots/structure.png.
+Writes its metrics and plots/structure.csv.
 """
 
 from pathlib import Path
@@ -17,12 +17,11 @@ import pandas as pd
 from mimi_dynamics.codec.mimi import load_codec
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
-from mimi_dynamics.figures.structure import structure_figure
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.store import read_latents
-from mimi_dynamics.pipeline.files import write_metrics, write_text
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.structure.components import (
     component_effects,
@@ -56,12 +55,12 @@ def structure(params: Params) -> None:
         found = summarise(gains, params)
         found |= effect_metrics(by_component, effects, clip, bootstrap)
         metrics |= found if split == "test" else {split: found}
-    write_metrics(Path("metrics/structure.json"), metrics)
+    write_stage_metrics("structure", metrics)
     write_plots(metrics)
 
 
 def write_plots(metrics: dict[str, object]) -> None:
-    """Every gain of the test split as CSV and as a figure."""
+    """Every gain of the test split as CSV."""
     rows = [
         {"what": what, "of": of, **values}
         for what in ("context", "width", "component")
@@ -72,8 +71,7 @@ def write_plots(metrics: dict[str, object]) -> None:
         for of in ("voiced", "silent", "loudness_only", "beyond_loudness")
     ]
     table = pd.DataFrame(rows)
-    write_text(Path("plots/structure.csv"), table.to_csv(index=False, float_format="%.6g"))
-    save_figure(structure_figure(table), Path("plots/structure.png"))
+    write_table(Path("plots/structure.csv"), table)
 
 
 if __name__ == "__main__":

@@ -84,16 +84,18 @@ def test_a_second_trainer_does_not_start_beside_the_child_of_a_killed_dvc(clone:
 
 
 def test_ctrl_c_ends_in_one_line_of_advice_and_keeps_what_is_committed(clone: Path) -> None:
-    before = (clone / "metrics/encode.json").read_bytes()
+    before = (clone / "metrics/detail/encode.json").read_bytes()
     process = start(clone, "encode")
-    assert not (clone / "metrics/encode.json").exists()  # DVC removes what a stage will write
+    assert not (
+        clone / "metrics/detail/encode.json"
+    ).exists()  # DVC removes what a stage will write
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate()[0]
     print(output)
     assert process.returncode != 0
     assert "encode: interrupted; `dvc repro` starts this stage again, `git checkout" in output
     assert "Traceback" not in output
-    assert (clone / "metrics/encode.json").read_bytes() == before
+    assert (clone / "metrics/detail/encode.json").read_bytes() == before
     assert not run(clone, "git", "status", "--porcelain").stdout
     run(clone, "dvc", "checkout", "encode")  # the later stages never ran here
     assert unharmed(clone)

@@ -5,9 +5,10 @@
 Compares the working tree with its merge base with the given revision. Needs no data and runs no
 stage. Exits with 1, and says so first, if dvc.lock is stale or a metrics file missing or broken.
 
-A number has moved if it changed by more than the tolerance and, where it has 95 % intervals, lies
-outside that of before or has that of before outside its own. What moved is listed, with whether it
-is for the better where its name tells; what changed without having moved is folded away.
+Of the headline, metrics/<stage>.json, every change is listed; of metrics/detail/<stage>.json, what
+moved. A number has moved if it changed by more than the tolerance and, where it has 95 % intervals,
+lies outside that of before or has that of before outside its own. It is said whether that is for
+the better where its name tells; what changed without having moved is folded away.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,10 @@ FRESH = "Data and pipelines are up to date."
 DVC = [sys.executable, "-m", "dvc"]
 TOLERANCE = 1e-3  # of the larger value: another processor moves the fourth digit, not the third
 MOST_ROWS = 120  # of each of three tables: a comment on GitHub ends at 65,536 characters
-BETS = "metrics/bets.json"
+DETAIL = "metrics/detail/"
+BETS = f"{DETAIL}bets.json"
+Files = dict[str, dict]  # metrics files by path
+Changes = dict[str, dict[str, dict]]  # by path and key, `old` and `new`
 MOVED = ("better", "worse", "changed")
 
 # Direction of better, by the words of a metric's name: the first line that knows one of them.
@@ -89,14 +94,19 @@ def main() -> int:
     if problems:
         print("### This pull request is not ready\n")
         print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
-    metrics = difference("metrics", commit)
+    old = files_of(commit)
+    new = {path: found for path, found in files_here().items() if path not in unusable_files}
+    metrics = changes(old, new)
     bets = metrics.pop(BETS, {})
     readable = {path: names for path, names in metrics.items() if path not in unusable_files}
+    detail = {path: names for path, names in readable.items() if path.startswith(DETAIL)}
+    headline = {path: names for path, names in readable.items() if path not in detail}
     left_out = "Without the files named above.\n\n" if unusable_files else ""
     for title, text in (
         ("Bets", bets_table(bets)),
-        ("Parameters", params_table(difference("params", commit))),
-        ("Metrics", left_out + metrics_table(rows_of(readable), arguments.tolerance)),
+        ("Headline", left_out + headline_table(rows_of(headline), arguments.tolerance)),
+        ("Parameters", params_table(difference(commit))),
+        ("All metrics", left_out + metrics_table(rows_of(detail), arguments.tolerance)),
     ):
         print(f"### {title} against {commit[:7]}\n\n{text}\n")
     return 1 if problems else 0
@@ -120,7 +130,11 @@ def metrics_problems() -> dict[str, list[str]]:
     """What is wrong with each metrics file of dvc.yaml that is missing or not to be compared."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     files = [
-        name for stage in stages.values() for entry in stage.get("metrics", []) for name in entry
+        name
+        for stage in stages.values()
+        for entry in stage.get("metrics", []) + stage.get("outs", [])
+        for name in ([entry] if isinstance(entry, str) else entry)
+        if name.startswith("metrics/")
     ]
     problems = {}
     for name in files:
@@ -146,17 +160,60 @@ def unusable(value: object, key: str = "") -> list[str]:
     return [key or "the file"]
 
 
-def difference(kind: str, base: str) -> dict[str, dict[str, dict]]:
-    """What DVC finds of old and new, by file and key, unchanged metrics too."""
-    everything = ("--all",) if kind == "metrics" else ()
-    found = run(*DVC, kind, "diff", base, "--json", *everything)
+def difference(base: str) -> Changes:
+    """What DVC finds of settings that changed."""
+    found = run(*DVC, "params", "diff", base, "--json")
     if found.returncode:
-        sys.exit(f"metrics_report: `dvc {kind} diff` failed: {found.stderr.strip()}")
+        sys.exit(f"metrics_report: `dvc params diff` failed: {found.stderr.strip()}")
     return json.loads(found.stdout or "{}")
 
 
-def rows_of(changes: dict[str, dict[str, dict]]) -> list[Row]:
-    """One row for each metric, with its interval, in an order that stays (DVC's own is random)."""
+def files_here() -> Files:
+    """Metrics files of the working tree; what cannot be read is told by `metrics_problems`."""
+    found = {}
+    for path in sorted(Path("metrics").rglob("*.json")):
+        try:
+            found[path.as_posix()] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+    return with_detail(found)
+
+
+def files_of(commit: str) -> Files:
+    """Metrics files of a commit."""
+    paths = run("git", "ls-tree", "-r", "--name-only", commit, "metrics/").stdout.splitlines()
+    found = {path: json.loads(run("git", "show", f"{commit}:{path}").stdout) for path in paths}
+    return with_detail(found)
+
+
+def with_detail(files: Files) -> Files:
+    """Before there was metrics/detail/, metrics/ held all that a stage found."""
+    if any(path.startswith(DETAIL) for path in files):
+        return files
+    return files | {DETAIL + path.removeprefix("metrics/"): of for path, of in files.items()}
+
+
+def changes(old: Files, new: Files) -> Changes:
+    """Every number before and now; of the headline of before, only what is headline now."""
+    found: Changes = {}
+    for path in sorted(old.keys() | new.keys()):
+        before, now = (dict(flat(files.get(path, {}))) for files in (old, new))
+        keys = before | now if path.startswith(DETAIL) else now
+        found[path] = {key: {"old": before.get(key), "new": now.get(key)} for key in keys}
+    return found
+
+
+def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, float | str]]:
+    """Numbers of nested dicts by their dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        elif key != "schema_version":
+            yield prefix + key, value
+
+
+def rows_of(changes: Changes) -> list[Row]:
+    """One row for each metric, with its interval, in an order that stays."""
     rows = []
     for path, names in sorted(changes.items()):
         for key, change in sorted(names.items(), key=_by_number):
@@ -183,6 +240,12 @@ def better(key: str) -> int:
     """1 if more of a metric is better, −1 if less is, 0 if its name does not tell."""
     words = set(re.split(r"[._]", key))
     return next((sign for sign, known in DIRECTIONS if words & set(known.split())), 0)
+
+
+def headline_table(rows: list[Row], tolerance: float) -> str:
+    """Every number of the headline that is not the same, with what that means."""
+    read = [(row, row.reading(tolerance) or "within noise") for row in rows if row.old != row.new]
+    return _tables(read) if read else "Nothing changed."
 
 
 def metrics_table(rows: list[Row], tolerance: float) -> str:
@@ -216,7 +279,7 @@ def _tables(read: list[tuple[Row, str]]) -> str:
     return "\n\n".join(tables)
 
 
-def params_table(changes: dict[str, dict[str, dict]]) -> str:
+def params_table(changes: Changes) -> str:
     """Settings before and now."""
     rows = [
         f"| {path} | {name} | {_shown(change.get('old'))} | {_shown(change.get('new'))} |"

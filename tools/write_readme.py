@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 
 TEMPLATE, README = Path("README.md.j2"), Path("README.md")
+METRICS = Path("metrics/detail")
 
 
 def number(value: float, digits: int) -> str:
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     try:
-        text = render(TEMPLATE.read_text(), Path("metrics"))
+        text = render(TEMPLATE.read_text(), METRICS)
     except (OSError, KeyError, jinja2.TemplateError) as error:
         sys.exit(f"write_readme: error: {error}; metrics are made by `dvc repro`")
     if not options.check:

@@ -218,7 +218,7 @@ def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
     found = []
     for processes in (1, 2):
         torchrun(str(ROOT / "src/predict.py"), processes=processes, folder=tmp_path)
-        found.append(json.loads((tmp_path / "metrics/predict.json").read_text()))
+        found.append(json.loads((tmp_path / "metrics/detail/predict.json").read_text()))
     alone, shared = found
     assert alone["gain_nats_per_dim"] > 0.2
     for key in ("gain_nats_per_dim", "dynamic_gain_nats_per_dim"):

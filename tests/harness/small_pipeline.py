@@ -60,8 +60,12 @@ def make_clone(folder: Path) -> None:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "plots/", "metrics/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    for name in ("metrics/codec.json", "plots/codec_training.csv"):  # outputs of a frozen stage
-        (folder / name).parent.mkdir(exist_ok=True)
+    for name in (
+        "metrics/codec.json",
+        "metrics/detail/codec.json",
+        "plots/codec_training.csv",
+    ):  # outputs of a frozen stage
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     write_corpus(folder / "runs" / "my-audio")
     yaml = YAML()

@@ -162,7 +162,7 @@ def test_metrics_without_what_a_rule_reads_are_named(metrics: dict, problem: str
     """In one line."""
     with pytest.raises(InputError, match=problem) as caught:
         judge(RULES.bet1, {"predict": metrics}, False)
-    assert str(caught.value).startswith("metrics/predict.json: ")
+    assert str(caught.value).startswith("metrics/detail/predict.json: ")
 
 
 def test_controls_have_limits() -> None:
@@ -228,11 +228,12 @@ def test_priors_are_those_of_the_start() -> None:
 
 
 def test_the_stage_depends_on_what_it_may_read() -> None:
-    """Metrics of a stage that the page tells of, and every figure in git."""
+    """All that a stage found that the page tells of, and every figure in git."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     found = set(stages.pop("bets")["deps"])
     outs = [stage.get("metrics", []) + stage.get("outs", []) for stage in stages.values()]
     names = {name for entries in outs for out in entries if isinstance(out, dict) for name in out}
-    silent = {"metrics/encode.json", "metrics/normalize.json"}
-    wanted = {name for name in names if name.endswith((".json", ".png"))} - silent
-    assert wanted == {name for name in found if name.startswith(("metrics/", "plots/"))}
+    silent = {"metrics/detail/encode.json", "metrics/detail/normalize.json"}
+    wanted = {name for name in names if name.startswith("metrics/detail/")} - silent
+    assert wanted == {name for name in found if name.startswith("metrics/")}
+    assert "plots" in found

@@ -14,6 +14,7 @@ import soundfile
 from PIL import Image
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.report.bets import check_controls, judge
 from mimi_dynamics.report.formatting import decimal, listed, number, side
 from mimi_dynamics.report.media import read_figure, read_sounds
@@ -62,12 +63,8 @@ def all_metrics() -> dict[str, Any]:
     """Those in git, and made up ones of the stages that have none there."""
     stages = ("ingest", "codec", *(name for name in ALTS if name != "calibration"))
     made_up = {"engram": engram_metrics(0.5, 0.6), "calm": calm_metrics(0.9, 0.8)}
-    paths = {stage: ROOT / "metrics" / f"{stage}.json" for stage in stages}
-    return made_up | {
-        stage: json.loads(path.read_text(encoding="utf-8"))
-        for stage, path in paths.items()
-        if path.exists()
-    }
+    paths = {stage: ROOT / "metrics/detail" / f"{stage}.json" for stage in stages}
+    return made_up | {stage: read_metrics(path) for stage, path in paths.items() if path.exists()}
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +138,20 @@ def test_links_lead_somewhere(html: str) -> None:
     tags = Tags(html).found
     anchors = {a["id"] for _, a in tags if "id" in a}
     links = {a["href"] for tag, a in tags if tag == "a"}
-    made_up = {"../metrics/engram.json", "../metrics/calm.json"}
+    made_up = {"../metrics/detail/engram.json", "../metrics/detail/calm.json"}
     for link in links - made_up:
         if link.startswith("#"):
             assert link[1:] in anchors
         else:
-            assert (ROOT / "report" / link).resolve().is_file() or link == "../metrics/bets.json"
+            assert (
+                ROOT / "report" / link
+            ).resolve().is_file() or link == "../metrics/detail/bets.json"
 
 
 def test_every_number_is_that_of_the_metrics_file_it_links_to(html: str) -> None:
     metrics = all_metrics()
     pattern = re.compile(
-        r'<a href="\.\./metrics/(\w+)\.json" title="(\S+) in metrics/\1\.json, '
+        r'<a href="\.\./metrics/detail/(\w+)\.json" title="(\S+) in metrics/detail/\1\.json, '
         r'made by dvc repro \1"><b>(.*?)</b>'
     )
     found = pattern.findall(html)

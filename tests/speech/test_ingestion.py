@@ -246,10 +246,10 @@ def test_the_stage_writes_the_same_bytes_twice(workplace: Path) -> None:
     shutil.rmtree("data")
     ingest(params)
     assert tree(Path()) == first
-    assert len(first) == 120 + 4  # params.yaml, manifest, rejected, metrics
+    assert len(first) == 120 + 6  # params.yaml, manifest, rejected, voices, metrics on two levels
     assert pq.read_schema("data/manifest.parquet").equals(MANIFEST_SCHEMA, check_metadata=True)
     assert Path("data/rejected.csv").read_text() == "name,reason\n"
-    metrics = json.loads(Path("metrics/ingest.json").read_text())
+    metrics = json.loads(Path("metrics/detail/ingest.json").read_text())
     assert metrics["splits"]["test_voice"]["clips"] == 60
     assert metrics["hours"] == pytest.approx(120 * 0.3 / 3600, rel=1e-3)
 

@@ -154,7 +154,7 @@ def test_two_commits_of_this_repository(tmp_path: Path) -> None:
         for seed in ("1", "2")
     ]
     assert texts[0].stdout == texts[1].stdout
-    assert f"### Metrics against {BEFORE}" in texts[0].stdout
+    assert f"### All metrics against {BEFORE}" in texts[0].stdout
     assert "| gain_nats_per_dim | 0.4" in texts[0].stdout
     moved, *folded = texts[0].stdout.split("<details>")
     assert "| params.yaml | predict.width | 256 | 192 |" in moved

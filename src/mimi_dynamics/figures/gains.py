@@ -1,6 +1,5 @@
 """Figures of gains: beside their surrogates, against lead time, and against known answers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -9,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.plotting import STYLE
 
 ROW_COLOURS = {
@@ -32,20 +32,23 @@ HEAD_COLOURS = {
 HALF_LN_2 = 0.34657359
 
 
-def gains_figure(table: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+def gains_figure(table: pd.DataFrame, horizon: int, head: str) -> Figure:
     """Gains of real data beside those of every surrogate, on x and on Δx.
 
     Args:
-        table: by row, `gain`, `gain_low`, `gain_high` on x and the same with `delta_` on Δx, in
-            nats per dimension.
-        title: what was predicted, from what.
+        table: a line for each `row`: `gain`, `gain_low`, `gain_high` on x and the same with
+            `delta_` on Δx, in nats per dimension.
+        horizon: frames from what is known to what is predicted.
+        head: of the density.
     """
+    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
+    rows = table.set_index("row")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 4.6), layout="constrained")
         figure.suptitle(title, fontsize=12)
         left, right = figure.subplots(1, 2, sharey=True)
-        _bars(left, table, "gain", "the next latent x: shuffling takes the gain away")
-        _bars(right, table, "delta_gain", "its change Δx: noise seems predictable too")
+        _bars(left, rows, "gain", "the next latent x: shuffling takes the gain away")
+        _bars(right, rows, "delta_gain", "its change Δx: noise seems predictable too")
         label = "½ ln 2: what Gaussian noise gives for free"
         right.axhline(HALF_LN_2, color="#b03030", lw=1.2, ls="--", label=label)
         right.legend(loc="upper right", frameon=False, labelcolor="#b03030")
@@ -54,8 +57,8 @@ def gains_figure(table: Mapping[str, Mapping[str, float]], title: str) -> Figure
     return figure
 
 
-def _bars(axes: Axes, table: Mapping[str, Mapping[str, float]], name: str, title: str) -> None:
-    for position, (row, values) in enumerate(table.items()):
+def _bars(axes: Axes, table: pd.DataFrame, name: str, title: str) -> None:
+    for position, (row, values) in enumerate(table.iterrows()):
         height = values[name]
         errors: Any = [[height - values[f"{name}_low"]], [values[f"{name}_high"] - height]]
         axes.bar(position, height, color=ROW_COLOURS[row], width=0.65)
@@ -65,7 +68,7 @@ def _bars(axes: Axes, table: Mapping[str, Mapping[str, float]], name: str, title
             f"{height:.3f}", (position, top), (0, 3), textcoords="offset points", ha="center"
         )
     axes.axhline(0, color="#222222", lw=0.8)
-    axes.set_xticks(range(len(table)), [ROW_MEANINGS[row] for row in table], fontsize=9)
+    axes.set_xticks(range(len(table)), [ROW_MEANINGS[row] for row in table.index], fontsize=9)
     axes.set_title(title, fontsize=10, loc="left")
 
 

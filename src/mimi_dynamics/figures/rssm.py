@@ -21,21 +21,21 @@ RIVAL_LABELS = {
     "vae": "VAE",
 }
 BELOW = ("vae", "pca")  # labels that would lie on others above their points
+TITLE = "Is there a state that is easier to predict than x, at what it keeps of x?"
 SHUFFLED_LABEL = "of that, on shuffled frames: what the encoder alone makes easy"
 
 
-def rssm_figure(points: pd.DataFrame, course: pd.DataFrame, title: str) -> Figure:
+def rssm_figure(points: pd.DataFrame, course: pd.DataFrame) -> Figure:
     """Frontier on the left, KL and multiplier against training steps on the right.
 
     Args:
         points: `metrics.frontier_table`.
         course: `metrics.course_table`.
-        title: over all.
     """
     with mpl.rc_context(STYLE):
         dims = points["state_dim"].unique()
         figure = Figure(figsize=(5 + 7 * len(dims), 5.6), layout="constrained")
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(TITLE, fontsize=12)
         left, right = figure.subfigures(1, 2, width_ratios=[3 * len(dims), 2])
         panels = left.subplots(1, len(dims), sharey=True, squeeze=False)[0]
         for axes, dim in zip(panels, dims, strict=True):

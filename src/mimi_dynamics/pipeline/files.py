@@ -7,7 +7,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIGNIFICANT_DIGITS = 6
 
@@ -49,6 +52,12 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically, with the line ends as given on every platform."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode())
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV with 6 significant digits, atomically."""
+    csv = table.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g", lineterminator="\n")
+    write_text(path, csv)
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.metrics import Metrics, detail_path
 from mimi_dynamics.pipeline.params import BetParams, ControlLimits, RuleParams
-from mimi_dynamics.report.metrics_file import Measured, Metrics, has, measured
+from mimi_dynamics.report.metrics_file import Measured, has, measured
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not_measured", "controls_failed"]
 SCORES = {"supported": 1, "contradicted": 0}  # of a verdict in metrics; any other is 0.5
@@ -128,7 +129,7 @@ def read_evidence(rule: RuleParams, metrics: Metrics) -> Evidence:
             raise InputError(f"metric {rule.key}_ci_low is missing")
         return Evidence(rule, measured(metrics, rule.key))
     except InputError as error:
-        raise InputError(f"metrics/{rule.metrics}.json: {error}; a rule of bets reads it") from None
+        raise InputError(f"{detail_path(rule.metrics)}: {error}; a rule of bets reads it") from None
 
 
 def combine(verdicts: list[Verdict], needs: Literal["all", "any"]) -> Verdict:
@@ -153,7 +154,7 @@ def posterior(bet: BetParams, verdict: Verdict) -> float:
 def check_controls(controls: Metrics, limits: ControlLimits) -> ControlCheck:
     """Compare what the estimator found on processes with known answers with the limits."""
     short, false = {}, {}
-    for process in sorted(controls):
+    for process in sorted(name for name in controls if isinstance(controls[name], Mapping)):
         if has(controls, f"{process}.recovered"):
             recovered = measured(controls, f"{process}.recovered").value
             if recovered < limits.least_recovered:

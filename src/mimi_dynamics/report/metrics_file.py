@@ -1,16 +1,12 @@
-"""Numbers of metrics files, with their intervals, found by the name of their key."""
+"""Numbers of a metrics file with their intervals, found by the name of their key."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mimi_dynamics.pipeline.errors import InputError
-
-Metrics = Mapping[str, Any]  # of one file: nested dicts of numbers and strings
-METRICS_FOLDER = Path("metrics")
+from mimi_dynamics.pipeline.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -25,23 +21,6 @@ class Measured:
     def has_interval(self) -> bool:
         """Whether the interval is more than the number itself."""
         return (self.low, self.high) != (self.value, self.value)
-
-
-def read_metrics(path: Path) -> Metrics:
-    """Read one metrics file.
-
-    Raises:
-        InputError: it is not there, or not a JSON object.
-    """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: not there; run the stage {path.stem}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
-    if not isinstance(metrics, dict):
-        raise InputError(f"{path}: must hold numbers by name, not {type(metrics).__name__}")
-    return metrics
 
 
 def measured(metrics: Metrics, key: str) -> Measured:

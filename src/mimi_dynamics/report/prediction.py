@@ -25,7 +25,8 @@ MOSTLY_FREE = 1 / 3  # share of a measure that shuffled frames give too, above w
 def controls_section(metrics: Metrics, check: ControlCheck, limits: ControlLimits) -> Section:
     """Known answers."""
     known = [name for name in sorted(metrics) if has(metrics, f"{name}.recovered")]
-    nulls = [name for name in sorted(metrics) if name not in known]
+    processes = [n for n in sorted(metrics) if has(metrics, f"{n}.estimated_nats_per_dim")]
+    nulls = [name for name in processes if name not in known]
     shares = {name: measured(metrics, f"{name}.recovered").value for name in known}
     worst = min(known, key=lambda name: shares[name])
     false = {name: measured(metrics, f"{name}.estimated_nats_per_dim").value for name in nulls}

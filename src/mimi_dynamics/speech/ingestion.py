@@ -280,9 +280,6 @@ def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
             str(corpus): {"hours": _hours(clips)} for corpus, clips in manifest.groupby("corpus")
         },
         "splits": {split: _size(manifest[manifest["split"] == split]) for split in SPLITS},
-        "voice_hours": {
-            _key(str(voice)): _hours(clips) for voice, clips in manifest.groupby("voice")
-        },
         "rejected": {
             "total": len(rejected),
             **{reason: int((rejected["reason"] == reason).sum()) for reason in REASONS},
@@ -298,6 +295,7 @@ def _hours(clips: pd.DataFrame) -> float:
     return float(clips["seconds"].sum()) / 3600
 
 
-def _key(voice: str) -> str:
-    """A voice as a metric's name: a dot would read as one more level."""
-    return voice.replace(".", "_")
+def voice_table(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Give clips and hours of each voice; a table, since a corpus may have thousands of voices."""
+    rows = [{"voice": str(v), **_size(clips)} for v, clips in manifest.groupby("voice")]
+    return pd.DataFrame(rows, columns=["voice", "clips", "hours"])

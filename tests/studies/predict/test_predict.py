@@ -63,7 +63,7 @@ def run_predict(
     write_inputs(process, folder)
     monkeypatch.chdir(folder)
     predict(params)
-    return json.loads(Path("metrics/predict.json").read_text())
+    return json.loads(Path("metrics/detail/predict.json").read_text())
 
 
 def test_white_noise_gains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,96 @@
+"""Draw every table of plots/ as a picture: a new colour runs this stage alone.
+
+    python src/figures.py        (or: dvc repro figures)
+
+Reads plots/*.csv, and from metrics/detail/ what the titles of two pictures say.
+Writes plots/*.png. A table that is not there, since its stage has not run, has no picture.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mimi_dynamics.figures.calm import calm_figure
+from mimi_dynamics.figures.encoders import encoder_figure
+from mimi_dynamics.figures.engram import engram_figure
+from mimi_dynamics.figures.gains import (
+    calibration_figure,
+    controls_figure,
+    gains_figure,
+    horizons_figure,
+)
+from mimi_dynamics.figures.reconstruct import reconstruct_figure
+from mimi_dynamics.figures.recurrence import recurrence_figure
+from mimi_dynamics.figures.rollout import rollout_figure
+from mimi_dynamics.figures.rssm import rssm_figure
+from mimi_dynamics.figures.structure import structure_figure
+from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+
+PLOTS = Path("plots")
+
+
+def figures(_: Params) -> None:
+    """Run the stage."""
+    for name, draw in FIGURES.items():
+        if (PLOTS / f"{name}.csv").exists():
+            save_figure(draw(), PLOTS / f"{name}.png")
+
+
+def table(name: str) -> pd.DataFrame:
+    """Read the table of a picture, as its stage wrote it."""
+    return pd.read_csv(PLOTS / f"{name}.csv", dtype={"neighbours": "Int64"})
+
+
+def draw_predict() -> Figure:
+    """Draw gains beside those of every surrogate."""
+    metrics = read_metrics(detail_path("predict"))
+    return gains_figure(table("predict"), metrics["horizon_frames"], metrics["best_head"])
+
+
+def draw_rollout() -> Figure:
+    """Draw the skill of free-running forecasts of the test split."""
+    return rollout_figure(table("rollout").query("split == 'test'"))
+
+
+def draw_recurrence() -> Figure:
+    """Draw what every key and metric explains."""
+    metrics = read_metrics(detail_path("recurrence"))
+    best = metrics["best"]["key"], metrics["best"]["metric"]
+    lookups = table("recurrence").fillna({"metric": ""})
+    return recurrence_figure(lookups, best, metrics["horizon_frames"])
+
+
+def draw_rssm() -> Figure:
+    """Draw ease against fidelity, and how the budgets were met."""
+    return rssm_figure(table("rssm"), table("rssm_training"))
+
+
+def draw_calm() -> Figure:
+    """Draw skill of the test split, cost, and distances of windows."""
+    skill = table("calm").query("split == 'test'")
+    return calm_figure(skill, table("calm_cost"), table("calm_windows"))
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {  # by name of the table and of the picture
+    "predict": draw_predict,
+    "calibration": lambda: calibration_figure(table("calibration")),
+    "controls": lambda: controls_figure(table("controls")),
+    "horizons": lambda: horizons_figure(table("horizons")),
+    "structure": lambda: structure_figure(table("structure")),
+    "encoders": lambda: encoder_figure(table("encoders")),
+    "reconstruct": lambda: reconstruct_figure(table("reconstruct")),
+    "rollout": draw_rollout,
+    "recurrence": draw_recurrence,
+    "rssm": draw_rssm,
+    "engram": lambda: engram_figure(table("engram")),
+    "calm": draw_calm,
+}
+
+
+if __name__ == "__main__":
+    run_stage(figures)

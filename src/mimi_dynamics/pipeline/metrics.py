@@ -1,0 +1,138 @@
+"""What a stage found, on two levels: all of it, and the few numbers that people watch.
+
+`metrics/detail/<stage>.json` holds every number of a stage, so that whoever wants one opens one
+file. `metrics/<stage>.json` repeats the headline, which is all that `dvc metrics diff` and
+`dvc exp show` print. A stage without a headline has the first file only.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_metrics
+
+Metrics = Mapping[str, Any]  # of one file: nested dicts of numbers and strings
+HEADLINE_FOLDER = Path("metrics")
+DETAIL_FOLDER = HEADLINE_FOLDER / "detail"
+SCHEMA_VERSION = 1  # of the keys of a detail file; a key that changes its meaning raises it
+
+
+class Headline(NamedTuple):
+    """Dotted keys of a detail file; those that a bet or the README judges bring their interval."""
+
+    numbers: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+
+
+HEADLINES = {
+    "ingest": Headline(("clips", "hours", "voices", "rejected.total")),
+    "codec": Headline(("test.log_mel_quantized",)),
+    "reconstruct": Headline(("test.codec.log_mel", "english.codec.word_error_rate")),
+    "controls": Headline(("worst_recovered", "worst_null_nats_per_dim")),
+    "predict": Headline(
+        (
+            "delta.dnll_nats_per_dim",
+            "gain_nats_per_dim",
+            "horizon_frames",
+            "test_voice.dynamic_gain_nats_per_dim",
+        ),
+        ("dynamic_gain_nats_per_dim",),
+    ),
+    "horizons": Headline(tuple(f"k{k}.dynamic_gain_nats_per_dim" for k in (1, 2, 4, 8))),
+    "encoders": Headline(
+        tuple(f"{of}.dynamic_gain_nats_per_dim" for of in ("trained", "untrained", "log_mel"))
+    ),
+    "rollout": Headline(("k1.skill.rollout", "k2.skill.rollout", "k2.gap")),
+    "rssm": Headline(
+        (
+            "collapsed",
+            "dynamic_ease",
+            "dynamic_ease_over_raw",
+            "fidelity_r2",
+            "innovation_bits_per_s",
+            "sufficiency",
+        ),
+        ("ease_above_frontier",),
+    ),
+    "engram": Headline(
+        judged=(
+            "z_dyn.help_nats_per_frame",
+            "z_dyn.help_over_shuffled_keys_nats_per_frame",
+        )
+    ),
+    "calm": Headline(judged=("ratio.energy_score", "ratio.train_flops_to_equal_energy_score")),
+    "bets": Headline(
+        tuple(
+            f"bet{number}.{key}"
+            for number in (1, 2, 3, 4)
+            for key in ("posterior", "supported", "measured")
+        )
+    ),
+}
+
+
+def write_stage_metrics(stage: str, metrics: Metrics) -> None:
+    """Write all that a stage found, and its headline where it has one.
+
+    A headline key that this run does not have, such as the gain of a held-out voice where there is
+    none, is left out.
+
+    Raises:
+        ValueError: a value is neither a finite number nor a string.
+    """
+    write_metrics(detail_path(stage), {"schema_version": SCHEMA_VERSION, **metrics})
+    if stage in HEADLINES:
+        write_metrics(HEADLINE_FOLDER / f"{stage}.json", headline(stage, metrics))
+
+
+def headline(stage: str, metrics: Metrics) -> dict[str, Any]:
+    """Give the headline of a stage, nested as `metrics` are."""
+    found: dict[str, Any] = {}
+    for key in headline_keys(stage):
+        *path, last = key.split(".")
+        source, target = metrics, found
+        for part in path:
+            source = source.get(part, {})
+        if last in source:
+            for part in path:
+                target = target.setdefault(part, {})
+            target[last] = source[last]
+    return found
+
+
+def headline_keys(stage: str) -> Iterator[str]:
+    """Give the dotted keys of a stage's headline, ends of intervals included."""
+    numbers, judged = HEADLINES[stage]
+    yield from numbers
+    for key in judged:
+        yield from (key, f"{key}_ci_low", f"{key}_ci_high")
+
+
+def detail_path(stage: str) -> Path:
+    """Give the file that holds every number of a stage."""
+    return DETAIL_FOLDER / f"{stage}.json"
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read one metrics file, without its `schema_version`.
+
+    Raises:
+        InputError: it is not there, not a JSON object, or its keys are of another version.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: not there; run the stage {path.stem}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(metrics, dict):
+        raise InputError(f"{path}: must hold numbers by name, not {type(metrics).__name__}")
+    version = metrics.pop("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version = {version}, must be {SCHEMA_VERSION}; "
+            f"run the stage {path.stem}"
+        )
+    return metrics
