@@ -27,7 +27,7 @@ from calm_study import LABELS, study_figure, study_lines
 from mimi_dynamics.density.predictor import load_predictor
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
-from mimi_dynamics.latents.normalizer import read_sequences
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import Params, load_params
@@ -93,7 +93,7 @@ def run(generator: Generator, past: Past, steps: np.ndarray) -> None:
 
 def train_all(params: Params, factorisation: Factorisation) -> dict[str, tuple[Trained, float]]:
     """CALM, and ours with its factorisation, which is trained here only to be timed."""
-    data = read_sequences(params.latents.voiced_range_db)
+    data = load(params).sequences
     params = params.model_copy(update={"calm": params.calm.model_copy(update={"seeds": 1})})
     calm, ours = training_jobs(params, data, factorisation)
     found = {"calm": cpu_seconds(calm)}

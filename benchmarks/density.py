@@ -35,7 +35,7 @@ from tqdm import tqdm
 from mimi_dynamics.density.fit import Density, FitSpec, FittedDensity, fit_densities
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.gains import Scored, clip_bootstrap
-from mimi_dynamics.latents.normalizer import read_sequences
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import Params, load_params
@@ -224,7 +224,7 @@ def read_job(params: Params) -> FitSpec:
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise InputError(f"{package}: not installed; benchmarks/density.py says how at its top")
-    sequences = read_sequences(params.latents.voiced_range_db)
+    sequences = load(params).sequences
     settings = params.predict.model_copy(update={"warmup_frames": CONTEXT, "var_order": CONTEXT})
     return FitSpec("real", sequences, HEADS[0], 1, settings, params.seed)
 

@@ -29,8 +29,8 @@ from mimi_dynamics.density import training
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.density.training import TrainingParams
 from mimi_dynamics.density.var import fit_var
-from mimi_dynamics.latents.loading import stream_data
-from mimi_dynamics.latents.normalizer import load_normalizer, read_sequences
+from mimi_dynamics.latents.loading import load, stream_data
+from mimi_dynamics.latents.normalizer import load_normalizer
 from mimi_dynamics.latents.row_groups import row_groups
 from mimi_dynamics.latents.sequences import Batch, Sequences, scored_frames
 from mimi_dynamics.latents.streaming import BatchStream
@@ -71,7 +71,7 @@ class Case:
 def read_case(params: Params) -> Case:
     """The conditional of stage `predict` before its training."""
     predict = params.predict
-    real = read_sequences(params.latents.voiced_range_db)
+    real = load(params).sequences
     groups = row_groups(Path("data/latents"))
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     on_disk = stream_data(groups, normalizer, params.latents.voiced_range_db, STREAM_GIB, 0)

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from mimi_dynamics.codec.mimi import load_codec
 from mimi_dynamics.generation.sounds import make_decoder, write_sounds
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics, write_stage_metrics
@@ -42,9 +41,7 @@ def calm(params: Params) -> None:
     factorisation = read_factorisation()
     if not PREDICTOR.exists():
         raise InputError(f"{PREDICTOR}: not there; run the stage horizon with 1 among horizons")
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    latents, normalizer, data = load(params)
     comparison = compare(params, data, factorisation, PREDICTOR)
     study = run_study(comparison, factorisation)
     drawn, curves = draw_splits(comparison), cost_curves(comparison)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.parallel import run_parallel
@@ -33,9 +32,7 @@ from mimi_dynamics.studies.engram.subjects import make_shape, make_subjects
 
 def engram(params: Params) -> None:
     """Run the stage."""
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    latents, _, data = load(params)
     subjects = make_subjects(params, latents, data)
     shapes = {subject.name: make_shape(subject, params) for subject in subjects}
     seeds = range(params.seed, params.seed + params.engram.seeds)

@@ -23,6 +23,7 @@ from mimi_dynamics.latents.normalizer import (
     voiced_frames,
 )
 from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -61,7 +62,7 @@ def truncation_cost(
     """Log-mel distances in nepers, on test clips, of what is decoded from whole and cut latents."""
     ends = np.cumsum(latents.lengths)
     clips = np.flatnonzero(latents.splits == "test")
-    clips = clips[np.unique(np.linspace(0, len(clips) - 1, LISTENED_CLIPS).astype(int))]
+    clips = clips[choose_evenly(len(clips), LISTENED_CLIPS)]
     distances = []
     for clip in tqdm(clips, desc="decode", unit="clip", disable=None):
         whole = latents.values[ends[clip] - latents.lengths[clip] : ends[clip]]

@@ -16,8 +16,7 @@ import torch
 
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
@@ -55,10 +54,9 @@ def recurrence(params: Params) -> None:
 
 def read_key_data(params: Params) -> KeyData:
     """What `encode` and `normalize` wrote, as keys need it."""
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    latents, normalizer, sequences = load(params)
     return KeyData(
-        sequences=normalized_sequences(latents, normalizer, params.latents.voiced_range_db),
+        sequences=sequences,
         codes=torch.from_numpy(latents.codes[:, 0].astype(np.int64)),
         scale=torch.from_numpy(normalizer.scale).float(),
         horizon=params.horizon,

@@ -20,9 +20,8 @@ from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.generation.forecasts import ForecastScores, score_splits
 from mimi_dynamics.generation.rollouts import choose_starts
 from mimi_dynamics.generation.sounds import listen, make_decoder, write_sounds
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
-from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_table
@@ -37,9 +36,7 @@ SOUNDS_TITLE = "Up to the line what was said; after it, what the predictor makes
 def rollout(params: Params) -> None:
     """Run the stage."""
     predictors = find_predictors(params.horizons)
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    latents, normalizer, real = load(params)
     settings, splits = params.rollout, evaluated_splits(real)
     grid = settings.prompt_frames, settings.stride_frames, settings.starts
     starts = {

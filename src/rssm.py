@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.states import write_states
-from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -35,9 +35,7 @@ from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 
 def rssm(params: Params) -> None:
     """Run the stage."""
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    latents, normalizer, data = load(params)
     sweep, chosen = run_sweep(params, data, torch.from_numpy(normalizer.scale).float())
 
     table = score_generation(generation(sweep, chosen))

@@ -17,8 +17,7 @@ import pandas as pd
 from mimi_dynamics.codec.mimi import load_codec
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
-from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -33,9 +32,7 @@ from mimi_dynamics.studies.structure.study import HEAD, summarise, variants, wit
 
 def structure(params: Params) -> None:
     """Run the stage."""
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    latents, normalizer, real = load(params)
     settings = params.predict, params.seed
     template = FitSpec("real", real, HEAD, params.horizon, *settings, compute=params.compute)
     check_horizon(template)

@@ -1,18 +1,20 @@
-"""Whether latents are read into memory, or train stays on disk: by what their footers say.
+"""The one way to what `encode` and `normalize` wrote: all in memory, or train from disk.
 
-Only `predict`, `horizon` and `horizons` can do without all of them in memory.
+Only `predict`, `horizon` and `horizons` can do without all latents in memory.
 """
 
 import math
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from mimi_dynamics.latents.normalizer import Normalizer, load_normalizer, read_sequences
+from mimi_dynamics.latents.normalizer import Normalizer, load_normalizer, normalized_sequences
 from mimi_dynamics.latents.row_groups import RowGroup, read_groups, row_groups
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.latents.streaming import StreamedSequences, TrainStream
 from mimi_dynamics.pipeline.distributed import is_main_process
 from mimi_dynamics.pipeline.errors import InputError
@@ -28,16 +30,39 @@ READERS = 2  # threads that read; what each once needed is not given back
 GIB = 2**30
 
 
+LATENTS = Path("data/latents")
+NORMALIZER = Path("models/normalizer.safetensors")
+
+
+class Loaded(NamedTuple):
+    """Latents as encoded, what whitens them, and the whitened sequences that models see."""
+
+    latents: Latents
+    normalizer: Normalizer
+    sequences: Sequences
+
+
+def load(params: Params) -> Loaded:
+    """Read all latents into memory.
+
+    Raises:
+        InputError: `encode` or `normalize` has not run.
+    """
+    latents, normalizer = read_latents(LATENTS), load_normalizer(NORMALIZER)
+    sequences = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    return Loaded(latents, normalizer, sequences)
+
+
 def read_data(params: Params) -> Sequences:
     """What `encode` and `normalize` wrote, as models see it; streamed if it is too much.
 
     Raises:
         InputError: `memory_gib` is too little even for that.
     """
-    groups = row_groups(Path("data/latents"))
+    groups = row_groups(LATENTS)
     if resident_bytes(groups, params.latents.dim) <= params.memory_gib * GIB:
-        return read_sequences(params.latents.voiced_range_db)
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+        return load(params).sequences
+    normalizer = load_normalizer(NORMALIZER)
     return stream_data(
         groups, normalizer, params.latents.voiced_range_db, params.memory_gib, params.seed
     )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
 
@@ -85,13 +85,6 @@ def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
 def frames_in_split(latents: Latents, split: str) -> np.ndarray:
     """(frames,) bool: frames of the clips of one split."""
     return np.repeat(latents.splits == split, latents.lengths)
-
-
-def read_sequences(voiced_range_db: float) -> Sequences:
-    """What `encode` and `normalize` wrote, as models see it: from data/latents/ and models/."""
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    return normalized_sequences(latents, normalizer, voiced_range_db)
 
 
 def normalized_sequences(

@@ -16,6 +16,7 @@ from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.evidence.gains import Fits
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.parallel import available_cores, run_parallel
 
 LISTENED_FRAMES = 100  # of a clip at most, 8 s: whole clips of a minute took two minutes
@@ -60,7 +61,7 @@ def component_effects(
         seed: of the shuffling.
     """
     of_test = np.flatnonzero(latents.splits == "test")
-    chosen = of_test[np.unique(np.linspace(0, len(of_test) - 1, clips).astype(int))]
+    chosen = of_test[choose_evenly(len(of_test), clips)]
     starts = np.cumsum(latents.lengths) - latents.lengths
     frames = [
         latents.values[starts[clip] : starts[clip] + min(latents.lengths[clip], LISTENED_FRAMES)]
