@@ -14,7 +14,7 @@ to listen to, and their spectrograms.
 
 from pathlib import Path
 
-from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.sounds import make_decoder, write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.errors import InputError

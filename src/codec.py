@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec.mimi import MINI_WEIGHTS, load_codec, save_mini
+from mimi_dynamics.codec.loading import load_codec
+from mimi_dynamics.codec.mimi_mini import MINI_WEIGHTS, save_mini
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import write_stage_metrics

@@ -18,8 +18,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.loading import untrained_codec
 from mimi_dynamics.codec.log_mel import log_mel_frames
-from mimi_dynamics.codec.mimi import untrained_codec
 from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.files import remove, write_table

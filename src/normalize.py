@@ -14,8 +14,9 @@ import soundfile
 import torch
 from tqdm import tqdm
 
+from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.codec.mimi import Codec, load_codec
 from mimi_dynamics.latents.normalizer import (
     Normalizer,
     fit_normalizer,

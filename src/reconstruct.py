@@ -18,7 +18,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.codec.clips import read_clip
-from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.sounds import Listening, write_sounds
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
 from mimi_dynamics.pipeline.files import write_table

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.generation.forecasts import ForecastScores, score_splits

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
 from mimi_dynamics.latents.loading import load

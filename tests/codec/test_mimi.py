@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +12,13 @@ from moshi.models.loaders import get_mimi
 from safetensors.torch import save_file
 
 import mimi_dynamics.codec.mimi
-from mimi_dynamics.codec.mimi import FRAME_SIZE, Codec, build_mini, load_codec, save_mini
+from mimi_dynamics.codec import mimi_mini
+from mimi_dynamics.codec.base import FRAME_SIZE, Codec
+from mimi_dynamics.codec.loading import CODECS, load_codec
+from mimi_dynamics.codec.mimi_mini import build_mini, save_mini
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import CodecParams, MimiParams, load_params
+from mimi_dynamics.pipeline.params import CodecName, CodecParams, MimiParams, load_params
+from tests.harness import ROOT
 from tests.harness.tiny_codec import TINY, load_tiny, noise, tiny_params, trained_tiny
 
 
@@ -106,7 +111,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     save_mini(model, TINY, first)
     save_mini(model, TINY, second)
     assert first.read_bytes() == second.read_bytes()
-    names = {load_codec(tiny_params(), path).weights_sha256 for path in (first, second)}
+    names = {mimi_mini.load(tiny_params(), path).weights_sha256 for path in (first, second)}
     assert len(names) == 1
 
 
@@ -115,25 +120,30 @@ def test_other_settings_than_trained_with(tmp_path: Path) -> None:
     path = tmp_path / "mini.safetensors"
     save_mini(build_mini(TINY), TINY, path)
     with pytest.raises(InputError, match=r"codec\.mini\.steps = 8, not 9"):
-        load_codec(tiny_params(TINY.model_copy(update={"steps": 9})), path)
+        mimi_mini.load(tiny_params(TINY.model_copy(update={"steps": 9})), path)
 
 
 def test_committed_weights_fit_params() -> None:
     """The weights in the repository were trained with the settings in the repository."""
-    root = Path(__file__).parents[1]
-    params = load_params(root / "params.yaml").codec.model_copy(update={"name": "mimi-mini"})
-    codec = load_codec(params, root / "models/mimi-mini.safetensors")
+    params = load_params(ROOT / "params.yaml").codec.model_copy(update={"name": "mimi-mini"})
+    codec = mimi_mini.load(params, ROOT / "models/mimi-mini.safetensors")
     assert codec.dim == params.mini.dim
     assert codec.codebooks == params.mini.codebooks
 
 
 @pytest.mark.parametrize("name", ["mimi-mini", "mimi"])
-def test_missing_weights(name: str, tmp_path: Path) -> None:
+def test_missing_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """End in a line with their path."""
     path = tmp_path / "none.safetensors"
     params = mimi_params(str(path)).model_copy(update={"name": name})
-    with pytest.raises(InputError, match=r"none\.safetensors"):
-        load_codec(params, path)
+    monkeypatch.chdir(tmp_path)
+    missing = r"none\.safetensors" if name == "mimi" else r"models/mimi-mini\.safetensors"
+    with pytest.raises(InputError, match=missing):
+        load_codec(params)
+
+
+def test_every_codec_that_settings_may_name_is_there() -> None:
+    assert set(get_args(CodecName)) == CODECS.keys()
 
 
 class Bomb:
@@ -168,7 +178,7 @@ def test_no_network_and_nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise LocalEntryNotFoundError("offline")
 
-    monkeypatch.setattr(mimi_dynamics.codec, "hf_hub_download", refuse)
+    monkeypatch.setattr(mimi_dynamics.codec.mimi, "hf_hub_download", refuse)
     with pytest.raises(InputError, match=r"set codec\.mimi\.weights"):
         load_codec(mimi_params(""))
 
@@ -177,7 +187,7 @@ def test_download_with_another_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Is refused before it is read."""
     path = tmp_path / "mimi.safetensors"
     path.write_bytes(b"not what Kyutai published")
-    monkeypatch.setattr(mimi_dynamics.codec, "hf_hub_download", lambda *_, **__: str(path))
+    monkeypatch.setattr(mimi_dynamics.codec.mimi, "hf_hub_download", lambda *_, **__: str(path))
     with pytest.raises(InputError, match="sha256 is"):
         load_codec(mimi_params(""))
 

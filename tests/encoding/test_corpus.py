@@ -12,8 +12,8 @@ import torch
 
 import mimi_dynamics.encoding.corpus
 import mimi_dynamics.encoding.shards
+from mimi_dynamics.codec.base import FRAME_SIZE, Codec
 from mimi_dynamics.codec.clips import read_clip
-from mimi_dynamics.codec.mimi import FRAME_SIZE, Codec
 from mimi_dynamics.encoding.corpus import (
     EncodedArrays,
     bucket_by_length,
@@ -53,7 +53,7 @@ def test_clips_keep_their_own_latents(
     codec: Codec, manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batched equals alone within 1e-4, in the order of splits, then of the manifest."""
-    monkeypatch.setattr(mimi_dynamics.shards, "CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(mimi_dynamics.encoding.shards, "CLIPS_PER_SHARD", 2)
     metrics = encode_corpus(codec, manifest, tmp_path / "latents", PARAMS, tmp_path / "work")
     write_metrics(tmp_path / "encode.json", metrics)
     found = read_latents(tmp_path / "latents")
@@ -98,7 +98,7 @@ def test_threads_cannot_have_moshi_compile_a_batch(
         allowed.append(not moshi.utils.compile._compile_disabled)
         return encoded
 
-    monkeypatch.setattr(mimi_dynamics.encoding, "encode_batch", watched)
+    monkeypatch.setattr(mimi_dynamics.encoding.corpus, "encode_batch", watched)
     mimi_dynamics.encoding.corpus.encode_group(codec, manifest, 1.0, 2)
     assert len(allowed) > 1
     assert not any(allowed)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mimi_dynamics.codec.mimi import FRAME_SIZE
+from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
 from tests.harness.tiny_codec import load_tiny, noise
 

@@ -22,7 +22,7 @@ PARTS = [f"part-{number:03d}.parquet" for number in range(4)]
 @pytest.fixture
 def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Shard]:
     """Seven shards, for four parts of two at most."""
-    monkeypatch.setattr(mimi_dynamics.latents, "GROUPS_PER_PART", 2)
+    monkeypatch.setattr(mimi_dynamics.latents.store, "GROUPS_PER_PART", 2)
     found = []
     for number, group in enumerate(GROUPS):
         path = tmp_path / "shards" / str(number)

@@ -11,7 +11,7 @@ import soundfile
 
 import mimi_dynamics.encoding.corpus
 import mimi_dynamics.encoding.shards
-from mimi_dynamics.codec.mimi import Codec
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.encoding.corpus import encode_corpus, encode_group
 from mimi_dynamics.encoding.shards import plan_shards
 from mimi_dynamics.latents.store import EncodedClip
@@ -31,7 +31,7 @@ def codec(tmp_path: Path) -> Codec:
 @pytest.fixture
 def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """Seven clips, to be encoded in five shards."""
-    monkeypatch.setattr(mimi_dynamics.shards, "CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(mimi_dynamics.encoding.shards, "CLIPS_PER_SHARD", 2)
     return write_clips(tmp_path)
 
 
@@ -57,7 +57,7 @@ def count_groups(monkeypatch: pytest.MonkeyPatch, stop_at: int = 0) -> list[list
             raise KeyboardInterrupt
         return encode_group(codec, group, *options)
 
-    monkeypatch.setattr(mimi_dynamics.encoding, "encode_group", counted)
+    monkeypatch.setattr(mimi_dynamics.encoding.corpus, "encode_group", counted)
     return seen
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mimi_dynamics.evidence.surrogates import keep_loudness, make_surrogates, permute, shuffle
+from mimi_dynamics.evidence.surrogates import (
+    SURROGATES,
+    keep_loudness,
+    make_surrogates,
+    permute,
+    shuffle,
+)
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.studies.controls.processes import RHO
 from tests.harness.simulation import simulate
@@ -69,3 +75,15 @@ def test_loudness_stays_and_nothing_else() -> None:
     for split in np.unique(real.splits):
         before, kept = (data.select(split).frames.sort(0).values for data in (real, found))
         assert torch.equal(before, kept)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_every_surrogate_has_the_shape_of_the_data(name: str) -> None:
+    """Clips, splits and marginal scale stay; so that it passes through the identical code."""
+    real = simulate("linear", 4000, 2)
+    made = SURROGATES[name](real, torch.Generator().manual_seed(0), 2)
+    assert (made.lengths == real.lengths).all()
+    assert (made.splits == real.splits).all()
+    assert made.frames.shape == real.frames.shape
+    assert made.frames.std(0) == pytest.approx(real.frames.std(0), rel=0.15)
+    assert not torch.equal(made.frames, real.frames)

@@ -8,9 +8,9 @@ import pytest
 import scoringrules
 import torch
 
+from mimi_dynamics.evidence import energy_score as energy
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
-from mimi_dynamics.generation import forecasts as energy
 from mimi_dynamics.generation.forecasts import ForecastScores, skill_horizon
 
 

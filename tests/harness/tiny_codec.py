@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mimi_dynamics.codec.mimi import Codec, load_codec, save_mini
+from mimi_dynamics.codec import mimi_mini
+from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.mimi_mini import save_mini
 from mimi_dynamics.pipeline.params import CodecParams, MimiParams, MiniParams
 from mimi_dynamics.studies.codec.training import CodecTraining
 
@@ -48,4 +50,4 @@ def load_tiny(folder: Path) -> Codec:
     """A tiny codec, by way of its file."""
     path = folder / "tiny.safetensors"
     save_mini(trained_tiny().model, TINY, path)
-    return load_codec(tiny_params(), path)
+    return mimi_mini.load(tiny_params(), path)

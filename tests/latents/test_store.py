@@ -54,7 +54,7 @@ def write(path: Path) -> Path:
 @pytest.mark.parametrize("groups_per_part", [32, 2])
 def test_round_trip(groups_per_part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one part or two."""
-    monkeypatch.setattr(mimi_dynamics.latents, "GROUPS_PER_PART", groups_per_part)
+    monkeypatch.setattr(mimi_dynamics.latents.store, "GROUPS_PER_PART", groups_per_part)
     path = write(tmp_path / "latents")
     parts = {32: ["part-000.parquet"], 2: ["part-000.parquet", "part-001.parquet"]}
     assert sorted(file.name for file in path.iterdir()) == parts[groups_per_part]

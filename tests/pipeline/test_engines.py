@@ -109,11 +109,11 @@ def _cluster() -> Iterator[None]:
 @pytest.mark.usefixtures("_cluster")
 def test_killed_workers_change_no_latent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One dies encoding, one gathering."""
-    monkeypatch.setattr(mimi_dynamics.shards, "CLIPS_PER_SHARD", 2)
-    monkeypatch.setattr(mimi_dynamics.latents, "GROUPS_PER_PART", 2)
+    monkeypatch.setattr(mimi_dynamics.encoding.shards, "CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(mimi_dynamics.latents.store, "GROUPS_PER_PART", 2)
     manifest, codec = write_clips(tmp_path), load_tiny(tmp_path)
     expected = encode_corpus(codec, manifest, tmp_path / "local", LOCAL, tmp_path / "work")
-    monkeypatch.setattr(mimi_dynamics.encoding, "ShardEncoder", MortalEncoder)
+    monkeypatch.setattr(mimi_dynamics.encoding.corpus, "ShardEncoder", MortalEncoder)
     monkeypatch.setattr(mimi_dynamics.encoding.shards, "PartWriter", MortalWriter)
     found = encode_corpus(codec, manifest, tmp_path / "ray", RAY, tmp_path / "work")
     assert found == expected
@@ -132,13 +132,13 @@ def test_killed_workers_change_no_latent(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_killed_worker_changes_no_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor its place, what is rejected or why; one of the same samples is in another task."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mimi_dynamics.ingestion, "RECORDINGS_PER_TASK", 3)
+    monkeypatch.setattr(mimi_dynamics.speech.ingestion, "RECORDINGS_PER_TASK", 3)
     write_voices(tmp_path / "speech", clips=10)
     write_sound(tmp_path / "speech" / "voice1" / "again.wav", tone(0.3, 200, 16_000), 16_000)
     write_sound(tmp_path / "speech" / "voice1" / "quiet.wav", np.zeros(24_000, np.float32))
     local = ingest_params(folder={"path": "speech"})
     expected = ingest_corpora(local, Path("local"))
-    monkeypatch.setattr(mimi_dynamics.ingestion, "Converter", MortalConverter)
+    monkeypatch.setattr(mimi_dynamics.speech.ingestion, "Converter", MortalConverter)
     found = ingest_corpora(local.model_copy(update={"engine": "ray"}), Path("ray"))
     manifest, rejected = expected
     manifest["path"] = manifest["path"].str.replace("local/", "ray/")
@@ -200,7 +200,7 @@ def test_without_ray_one_line_says_what_to_do(stage: str, monkeypatch: pytest.Mo
 
 def test_locally_one_worker_has_all_cores_and_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many go together on a cluster."""
-    monkeypatch.setattr("mimi_dynamics.engines.available_cores", lambda: 5)
+    monkeypatch.setattr("mimi_dynamics.pipeline.engines.available_cores", lambda: 5)
     made = []
 
     def make_worker(cores: int) -> Sleeper:

@@ -51,8 +51,8 @@ def test_jobs_in_this_process_do_not_move_its_randomness(monkeypatch: pytest.Mon
 STAGE = """
 import sys, time
 from pathlib import Path
-from mimi_dynamics import parallel
-from mimi_dynamics.stage import run_stage
+from mimi_dynamics.pipeline import parallel
+from mimi_dynamics.pipeline.stage import run_stage
 from tests.pipeline.test_parallel import nap
 
 def measure(params):

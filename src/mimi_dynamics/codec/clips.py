@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mimi_dynamics.codec.mimi import SAMPLE_RATE
+from mimi_dynamics.codec.base import SAMPLE_RATE
 from mimi_dynamics.pipeline.errors import InputError
 
 

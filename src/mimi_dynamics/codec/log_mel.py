@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from mimi_dynamics.codec.mimi import FRAME_SIZE, SAMPLE_RATE
+from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE
 
 # Window length in samples: mel bands. Bands stay wider than a bin, or the lowest would be empty.
 MEL_BANDS = {256: 20, 512: 40, 1024: 80, 2048: 160}

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mimi_dynamics.codec.mimi import SAMPLE_RATE
+from mimi_dynamics.codec.base import SAMPLE_RATE
 
 DECIMATION = 3  # to 8 kHz: the average of three samples is low-pass enough for a fundamental
 RATE = SAMPLE_RATE / DECIMATION

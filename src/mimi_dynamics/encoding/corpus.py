@@ -25,8 +25,8 @@ from moshi.modules.seanet import SEANetEncoder
 from moshi.utils.compile import no_compile
 from tqdm import tqdm
 
+from mimi_dynamics.codec.base import FRAME_SIZE, Codec
 from mimi_dynamics.codec.clips import read_clip
-from mimi_dynamics.codec.mimi import FRAME_SIZE, Codec
 from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
 from mimi_dynamics.encoding.shards import Shard, gather_shards, plan_shards, remove_others
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter

@@ -4,6 +4,7 @@ Theiler et al. 1992 ("Testing for nonlinearity in time series") describe the ide
 surrogate shows is not evidence for the structure that the surrogate has lost.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -118,12 +119,36 @@ def _simulate(var: Var, lengths: np.ndarray, generator: torch.Generator) -> Tens
     return path[kept]
 
 
+def linear(sequences: Sequences, generator: torch.Generator, order: int) -> Sequences:
+    """Simulate every clip from a VAR of that order, fitted on train; see `simulate_linear`."""
+    process = linear_process(sequences, order)
+    simulate = partial(simulate_linear, process=process, at_once=sequences.at_once)
+    return sequences.changed(simulate, generator)
+
+
+def shuffled(sequences: Sequences, generator: torch.Generator, *_: int) -> Sequences:
+    """Shuffle frames within each clip, of streamed clips too; see `shuffle`."""
+    return sequences.changed(shuffle, generator)
+
+
+def permuted(sequences: Sequences, generator: torch.Generator, *_: int) -> Sequences:
+    """Permute frames over the corpus, of streamed clips too; see `permute`."""
+    return sequences.changed(permute, generator)
+
+
+# A surrogate is a function of the data, of a generator and of the order of the VAR behind `linear`.
+# All draw from the generator in this order: a new one belongs at the end.
+SURROGATES: dict[str, Callable[[Sequences, torch.Generator, int], Sequences]] = {
+    "shuffled": shuffled,
+    "permuted": permuted,
+    "linear": linear,
+}
+REORDERINGS = ("shuffled", "permuted")  # frames of the data in another order
+
+
 def reorderings(real: Sequences, generator: torch.Generator) -> dict[str, Sequences]:
     """The surrogates that are frames of `real` in another order, by name."""
-    return {
-        "shuffled": real.changed(shuffle, generator),
-        "permuted": real.changed(permute, generator),
-    }
+    return {name: SURROGATES[name](real, generator, 0) for name in REORDERINGS}
 
 
 def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, Sequences]:
@@ -135,7 +160,4 @@ def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, 
         seed: of the permutations and the simulation.
     """
     generator = torch.Generator().manual_seed(seed)
-    reordered = reorderings(real, generator)
-    process = linear_process(real, linear_order)
-    linear = partial(simulate_linear, process=process, at_once=real.at_once)
-    return reordered | {"linear": real.changed(linear, generator)}
+    return {name: make(real, generator, linear_order) for name, make in SURROGATES.items()}

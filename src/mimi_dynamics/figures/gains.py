@@ -29,6 +29,7 @@ HEAD_COLOURS = {
     "autoregressive": "#4b9b69",
     "flow": "#1b6ca8",
 }
+OTHER = "#7a3b9a"  # of a surrogate or head without a colour of its own
 HALF_LN_2 = 0.34657359
 
 
@@ -61,14 +62,16 @@ def _bars(axes: Axes, table: pd.DataFrame, name: str, title: str) -> None:
     for position, (row, values) in enumerate(table.iterrows()):
         height = values[name]
         errors: Any = [[height - values[f"{name}_low"]], [values[f"{name}_high"] - height]]
-        axes.bar(position, height, color=ROW_COLOURS[row], width=0.65)
+        axes.bar(position, height, color=ROW_COLOURS.get(row, OTHER), width=0.65)
         axes.errorbar(position, height, errors, color="#222222", lw=1.2, capsize=3)
         top = max(values[f"{name}_high"], 0)
         axes.annotate(
             f"{height:.3f}", (position, top), (0, 3), textcoords="offset points", ha="center"
         )
     axes.axhline(0, color="#222222", lw=0.8)
-    axes.set_xticks(range(len(table)), [ROW_MEANINGS[row] for row in table.index], fontsize=9)
+    axes.set_xticks(
+        range(len(table)), [ROW_MEANINGS.get(row, row) for row in table.index], fontsize=9
+    )
     axes.set_title(title, fontsize=10, loc="left")
 
 
@@ -163,7 +166,7 @@ def calibration_figure(table: pd.DataFrame) -> Figure:
         ):
             axes.plot([0, 1], [0, 1], color="#222222", lw=0.8, ls=":", label="as it should be")
             for head, rows in table[table["kind"] == kind].groupby("head", sort=False):
-                colour, level = HEAD_COLOURS[head], rows["level"]
+                colour, level = HEAD_COLOURS.get(head, OTHER), rows["level"]
                 low, high = rows["coverage_ci_low"], rows["coverage_ci_high"]
                 axes.fill_between(level, low, high, color=colour, alpha=0.25)
                 axes.plot(level, rows["coverage"], color=colour, marker="o", ms=3, label=head)

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.log_mel import mel_spectrum
-from mimi_dynamics.codec.mimi import SAMPLE_RATE, Codec
 from mimi_dynamics.density.predictor import load_predictor
 from mimi_dynamics.generation.rollouts import listening_starts, read_past, roll_out, seeded
 from mimi_dynamics.latents.normalizer import Normalizer

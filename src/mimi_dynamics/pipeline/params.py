@@ -23,6 +23,7 @@ from mimi_dynamics.pipeline.errors import InputError
 LONGEST_SHOWN = 200  # characters of a wrong value
 PARAMS_FILE = Path("params.yaml")
 
+CodecName = Literal["mimi-mini", "mimi"]
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 Engine = Literal["local", "ray"]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
@@ -148,7 +149,7 @@ class MiniParams(Section):
 class CodecParams(Section):
     """Which codec turns speech into latents."""
 
-    name: Literal["mimi-mini", "mimi"]
+    name: CodecName
     mimi: MimiParams
     mini: MiniParams
 

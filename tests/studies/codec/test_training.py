@@ -8,7 +8,7 @@ import torch
 from moshi.quantization.core_vq import EuclideanCodebook
 
 import mimi_dynamics.studies.codec.training
-from mimi_dynamics.codec.mimi import FRAME_SIZE
+from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import SplitParams
 from mimi_dynamics.studies.codec.training import (

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.codec.log_mel import log_mel_distance, log_mel_frames
-from mimi_dynamics.codec.mimi import FRAME_SIZE
 from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
 from tests.harness.speechlike import speechlike
 

@@ -37,9 +37,7 @@ def make_head(
         components: mixture components, where the head is a mixture.
         own_features: how many of the context's features, at its end, speak of each coordinate
             alone, coordinate by coordinate; `autoregressive` and `flow` use them so.
+
+    A head takes all of these, and leaves alone what it has no use for.
     """
-    if name == "gaussian":
-        return GaussianHead(dim, context_dim)
-    if name == "mdn":
-        return MdnHead(dim, context_dim, width, components)
     return HEADS[name](dim, context_dim, width, components, own_features)

@@ -14,7 +14,7 @@ class GaussianHead(nn.Module):
         context_dim: features of the context vector.
     """
 
-    def __init__(self, dim: int, context_dim: int) -> None:
+    def __init__(self, dim: int, context_dim: int, *_: int) -> None:
         super().__init__()
         self.parameters_of = nn.Linear(context_dim, 2 * dim)
         # Not zero: a trunk that starts at zero would then never get a gradient.

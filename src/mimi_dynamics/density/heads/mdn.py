@@ -21,7 +21,7 @@ class MdnHead(nn.Module):
         components: number of mixture components.
     """
 
-    def __init__(self, dim: int, context_dim: int, width: int, components: int) -> None:
+    def __init__(self, dim: int, context_dim: int, width: int, components: int, *_: int) -> None:
         super().__init__()
         self.dim, self.components = dim, components
         self.hidden = nn.Sequential(nn.Linear(context_dim, width), nn.SiLU())

@@ -1,12 +1,25 @@
 """The corpora that `ingest.corpora` may name, one module each."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mimi_dynamics.pipeline.params import IngestParams
 from mimi_dynamics.speech.corpora import asterisk, folder, librispeech, rhasspy
 from mimi_dynamics.speech.corpora.recording import Recording
 
-__all__ = ["Recording", "list_recordings"]
+__all__ = ["CORPORA", "Recording", "list_recordings"]
+
+
+# By name: what lists the recordings of a corpus, given the settings and a folder for archives.
+CORPORA: dict[str, Callable[[IngestParams, Path], list[Recording]]] = {
+    "asterisk": lambda p, work: asterisk.list_recordings(p.asterisk.languages, p.mirror, work),
+    "librispeech": lambda p, work: librispeech.list_recordings(
+        p.librispeech.subsets, p.mirror, work
+    ),
+    "folder": lambda p, work: folder.list_recordings(p.folder.path, work),
+    "kathleen": lambda p, work: rhasspy.list_recordings("kathleen", p.mirror, work),
+    "kerstin": lambda p, work: rhasspy.list_recordings("kerstin", p.mirror, work),
+}
 
 
 def list_recordings(corpus: str, params: IngestParams, workspace: Path) -> list[Recording]:
@@ -20,10 +33,4 @@ def list_recordings(corpus: str, params: IngestParams, workspace: Path) -> list[
     Raises:
         InputError: the corpus cannot be had, or is not what it should be.
     """
-    if corpus == "asterisk":
-        return asterisk.list_recordings(params.asterisk.languages, params.mirror, workspace)
-    if corpus == "librispeech":
-        return librispeech.list_recordings(params.librispeech.subsets, params.mirror, workspace)
-    if corpus == "folder":
-        return folder.list_recordings(params.folder.path, workspace)
-    return rhasspy.list_recordings(corpus, params.mirror, workspace)
+    return CORPORA[corpus](params, workspace)

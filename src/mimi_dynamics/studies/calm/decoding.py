@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.codec.mimi import FRAME_SIZE
 from mimi_dynamics.generation.rollouts import listening_starts, seeded
 from mimi_dynamics.generation.scores import Grid
 from mimi_dynamics.generation.sounds import Decoder, Listening

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.log_mel import MEL_BANDS, log_mel_distance, mel_spectrum
-from mimi_dynamics.codec.mimi import Codec
 from mimi_dynamics.codec.pitch import compare_pitch
 from mimi_dynamics.pipeline.conventions import choose_evenly
 

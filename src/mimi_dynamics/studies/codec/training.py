@@ -18,8 +18,9 @@ from moshi.quantization.core_vq import EuclideanCodebook
 from torch import nn
 from tqdm import tqdm
 
+from mimi_dynamics.codec.base import FRAME_SIZE, initialise
 from mimi_dynamics.codec.log_mel import reconstruction_loss, reconstruction_terms
-from mimi_dynamics.codec.mimi import FRAME_SIZE, build_mini, initialise
+from mimi_dynamics.codec.mimi_mini import build_mini
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path
 from mimi_dynamics.pipeline.params import IngestParams, MiniParams

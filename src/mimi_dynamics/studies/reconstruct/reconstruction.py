@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
+from mimi_dynamics.codec.base import FRAME_RATE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
-from mimi_dynamics.codec.mimi import FRAME_RATE, SAMPLE_RATE, Codec, load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import CodecParams
 from mimi_dynamics.speech.audio import decode_audio, to_pcm

@@ -10,8 +10,8 @@ import torch
 from pystoi import stoi
 from scipy.signal import resample_poly
 
+from mimi_dynamics.codec.base import SAMPLE_RATE
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.codec.mimi import SAMPLE_RATE
 from mimi_dynamics.codec.pitch import compare_pitch
 
 RECOGNISER_RATE = 16_000

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.codec.mimi import Codec
 from mimi_dynamics.generation.forecasts import ForecastScores
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences

@@ -2,7 +2,7 @@
 
 import torch
 
-from mimi_dynamics.codec.mimi import load_codec
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.rollouts import choose_starts
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.states import at_updates

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.codec.mimi import Codec
 from mimi_dynamics.density.fit import FitSpec, batches_of
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap

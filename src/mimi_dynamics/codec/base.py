@@ -1,0 +1,141 @@
+"""What a codec is: speech to continuous latents and back, by a model of Mimi's kind."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from moshi.models.compression import MimiModel
+from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
+from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
+from safetensors import SafetensorError
+from torch import nn
+
+from mimi_dynamics.pipeline.errors import InputError
+
+FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples: 80 ms
+TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet runs at 25 Hz, latents at 12.5 Hz
+
+
+class Codec:
+    """A frozen Mimi in evaluation mode; gradients flow through it, never into it.
+
+    Attributes:
+        name: `mimi-mini` or `mimi`.
+        weights_sha256: of the weights file.
+        model: the moshi model.
+        dim: size of a latent.
+        codebooks: how many of them `quantize` fills.
+    """
+
+    sample_rate = SAMPLE_RATE
+    frame_rate = FRAME_RATE
+    frame_size = FRAME_SIZE
+
+    def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
+        """Take over `model`: evaluation mode, no gradients for its weights."""
+        self.name = name
+        self.weights_sha256 = weights_sha256
+        self.model = model.eval().requires_grad_(False)
+        self.dim: int = model.dimension
+        self.codebooks: int = model.num_codebooks
+
+    def encode(self, audio: torch.Tensor) -> torch.Tensor:
+        """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples).
+
+        Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). The model is
+        causal, so what follows a frame, padding included, does not change it.
+        """
+        return self.model.encode_to_latent(audio[:, None], quantize=False).transpose(1, 2)
+
+    def quantize(self, latents: torch.Tensor) -> torch.Tensor:
+        """Give the codes (batch, frames, codebooks) of `latents` (batch, frames, dim)."""
+        return self.model.quantizer.encode(latents.transpose(1, 2)).transpose(1, 2)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Give the audio (batch, samples) of unquantised `latents` (batch, frames, dim).
+
+        The decoder never saw a latent itself: in the half of its training that went unquantised it
+        saw the sum of what the two branches project it to (Moshi, arXiv 2410.00037, section 3.3).
+        """
+        embedding = latents.transpose(1, 2)
+        quantizer = self.model.quantizer
+        branches = (quantizer.rvq_first, quantizer.rvq_rest)
+        return self._synthesize(sum(b.output_proj(b.input_proj(embedding)) for b in branches))
+
+    def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
+        return self._synthesize(self.model.decode_latent(codes.transpose(1, 2)))
+
+    @contextmanager
+    def streaming(self, batch: int, frames: int = 1) -> Iterator[None]:
+        """Within it, `encode` and `decode` go on from call to call, `frames` at a time at most.
+
+        moshi's key cache holds just the steps that a layer looks back, so that of the two steps of
+        a frame the first misses its oldest: past the first 0.3 s of a tiny codec, latents were off
+        by 1e-3, as Mimi's are past 10 s. Room for the frames at hand makes streaming exact.
+        """
+        with self.model.streaming(batch):
+            for module in self.model.modules():
+                if isinstance(module, StreamingMultiheadAttention):
+                    cache = module._streaming_state.kv_cache
+                    _, _, heads, capacity, size = cache.cache.shape
+                    capacity += TRANSFORMER_STEPS_PER_FRAME * frames - 1
+                    module._streaming_state.kv_cache = RingKVCache(
+                        batch, heads, size, capacity, device=cache.cache.device, dtype=torch.float32
+                    )
+            yield
+
+    def _synthesize(self, projected: torch.Tensor) -> torch.Tensor:
+        (hidden,) = self.model.decoder_transformer(self.model.upsample(projected))
+        return self.model.decoder(hidden)[:, 0]
+
+
+def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks: int) -> Codec:
+    """Load a codec from a safetensors file, built by moshi's own `get_mimi`.
+
+    Args:
+        name: of the codec.
+        path: of its weights.
+        config: of a model that is not Mimi's size, in the terms of `get_mimi`.
+        codebooks: how many `quantize` fills.
+
+    Raises:
+        InputError: the file is not there, no safetensors file, or of another shape.
+    """
+    # moshi would unpickle, and so run, a file with any other ending.
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: codec weights must be a .safetensors file")
+    try:
+        sha256 = sha256_of(path)
+        model = get_mimi(path, config, num_codebooks=codebooks)
+    except OSError as error:
+        raise InputError(f"{path}: codec weights not readable: {error.strerror}") from error
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file: {error}") from error
+    except RuntimeError as error:
+        # What load_state_dict raises: a title, then one line per tensor that is wrong.
+        problem = str(error).splitlines()[1].strip()
+        raise InputError(f"{path}: does not fit {name}: {problem:.200}") from error
+    return Codec(name, sha256, model)
+
+
+def sha256_of(path: Path) -> str:
+    """Give the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def initialise(model: MimiModel) -> None:
+    """Scale convolutions so that signals keep their size through 30 layers; torch's shrink them."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            weight = module.weight
+            inputs = weight[0].numel()
+            if isinstance(module, nn.ConvTranspose1d):
+                inputs = weight.shape[0] // module.groups * weight.shape[2] // module.stride[0]
+            nn.init.normal_(weight, std=inputs**-0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,114 @@
+"""`mimi-mini`: a small Mimi that this repository trained, and no substitute for Mimi's sound."""
+
+from pathlib import Path
+from typing import Any
+
+from moshi.models.compression import MimiModel
+from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
+from safetensors import SafetensorError
+
+from mimi_dynamics.codec.base import TRANSFORMER_STEPS_PER_FRAME, Codec, load_weights
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import CodecParams, MiniParams
+from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
+
+MINI_WEIGHTS = Path("models/mimi-mini.safetensors")
+
+
+def load(params: CodecParams, weights: Path = MINI_WEIGHTS) -> Codec:
+    """Load the weights that the stage `codec` wrote.
+
+    Raises:
+        InputError: they are not there, or were trained with other settings than `params`.
+    """
+    _check_mini(params.mini, weights)
+    return load_weights("mimi-mini", weights, mini_config(params.mini), params.mini.codebooks)
+
+
+def untrained(params: CodecParams) -> MimiModel:
+    """Build a model of its shape with random weights."""
+    return get_mimi(None, mini_config(params.mini), num_codebooks=params.mini.codebooks)
+
+
+def mini_config(params: MiniParams) -> dict[str, Any]:
+    """Describe mimi-mini in the terms of moshi's `get_mimi`: Mimi's layout, smaller numbers.
+
+    The transformers look back no further than a training segment reaches, so that no longer clip
+    meets a distance they never saw. The two training-only settings of the quantiser are Mimi's:
+    codebooks dropped at random, half of the sequences left unquantised.
+    """
+    seanet = {
+        "channels": 1,
+        "dimension": params.dim,
+        "causal": True,
+        "n_filters": params.filters,
+        "n_residual_layers": 1,
+        "activation": "ELU",
+        "compress": 2,
+        "dilation_base": 2,
+        "kernel_size": 7,
+        "residual_kernel_size": 3,
+        "last_kernel_size": 3,
+        "norm": "none",
+        "pad_mode": "constant",
+        "ratios": [8, 6, 5, 4],
+        "true_skip": True,
+    }
+    transformer = {
+        "d_model": params.dim,
+        "num_heads": params.dim // 32,
+        "num_layers": params.layers,
+        "causal": True,
+        "layer_scale": 0.01,
+        "context": TRANSFORMER_STEPS_PER_FRAME * params.clip_frames,
+        "conv_layout": True,
+        "max_period": 10000,
+        "gating": "none",
+        "norm": "layer_norm",
+        "positional_embedding": "rope",
+        "dim_feedforward": 4 * params.dim,
+        "input_dimension": params.dim,
+        "output_dimensions": [params.dim],
+    }
+    quantizer = {
+        "dimension": params.dim // 2,
+        "n_q": params.codebooks,
+        "bins": params.bins,
+        "input_dimension": params.dim,
+        "output_dimension": params.dim,
+        "q_dropout": True,
+        "no_quantization_rate": 0.5,
+    }
+    return {
+        "sample_rate": SAMPLE_RATE,
+        "channels": 1,
+        "frame_rate": FRAME_RATE,
+        "seanet": seanet,
+        "transformer": transformer,
+        "quantizer": quantizer,
+    }
+
+
+def build_mini(params: MiniParams) -> MimiModel:
+    """Build an untrained mimi-mini, in evaluation mode."""
+    return get_mimi(None, mini_config(params), num_codebooks=params.codebooks)
+
+
+def save_mini(model: MimiModel, params: MiniParams, path: Path = MINI_WEIGHTS) -> None:
+    """Write the weights of a trained mimi-mini in half precision, with what they were made from."""
+    weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    write_tensors(path, weights, {"config": mini_config(params), "params": params.model_dump()})
+
+
+def _check_mini(params: MiniParams, path: Path) -> None:
+    try:
+        _, info = read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: mimi-mini's weights: {error}") from error
+    made_with = info.get("params", {})
+    for key, value in params.model_dump().items():
+        if made_with.get(key) != value:
+            raise InputError(
+                f"{path}: trained with codec.mini.{key} = {made_with.get(key)}, not {value}: "
+                f"restore the setting, or train anew by `python src/codec.py`"
+            )
