@@ -1,8 +1,8 @@
-"""What is to be believed now? Applies the rules of `params.yaml` to what was measured.
+"""What is to be believed now? Applies the rules of `bets.yaml` to what was measured.
 
     python src/bets.py           (or: dvc repro bets)
 
-Reads metrics/, plots/, data/reconstruct/ and data/rollout/.
+Reads bets.yaml, metrics/, plots/, data/reconstruct/ and data/rollout/.
 Writes metrics/bets.json and report/index.html.
 """
 
@@ -15,6 +15,7 @@ from mimi_dynamics.report.bets import check_controls, informative_horizon, judge
 from mimi_dynamics.report.metrics_file import Metrics, read_metrics
 from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
+from mimi_dynamics.report.rules import load_bets
 
 STAGES = (  # that the bets or the report tell of; the later ones need not have run
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure", "encoders"),
@@ -23,9 +24,9 @@ STAGES = (  # that the bets or the report tell of; the later ones need not have 
 NEEDED = ("controls", "horizons")  # without known answers there is no verdict
 
 
-def bets(params: Params) -> None:
+def bets(_: Params) -> None:
     """Run the stage."""
-    rules, metrics = params.bets, read_all()
+    rules, metrics = load_bets(), read_all()
     check = check_controls(metrics["controls"], rules.controls)
     named = {"bet1": rules.bet1, "bet2": rules.bet2, "bet3": rules.bet3, "bet4": rules.bet4}
     judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}

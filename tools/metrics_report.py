@@ -1,4 +1,4 @@
-"""What a pull request changes in bets, parameters and metrics, as Markdown on standard output.
+"""What a pull request changes in bets, settings and metrics, as Markdown on standard output.
 
     python tools/metrics_report.py origin/main
 
@@ -27,6 +27,7 @@ DVC = [sys.executable, "-m", "dvc"]
 TOLERANCE = 1e-3  # of the larger value: another processor moves the fourth digit, not the third
 MOST_ROWS = 120  # of each of three tables: a comment on GitHub ends at 65,536 characters
 BETS = "metrics/bets.json"
+RULES = "bets.yaml"
 MOVED = ("better", "worse", "changed")
 
 # Direction of better, by the words of a metric's name: the first line that knows one of them.
@@ -86,6 +87,8 @@ def main() -> int:
     commit = base.stdout.strip()
     unusable_files = metrics_problems()
     problems = lock_problems() + [text for texts in unusable_files.values() for text in texts]
+    rules, rule_problems = rules_difference(commit)
+    problems += rule_problems
     if problems:
         print("### This pull request is not ready\n")
         print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
@@ -95,7 +98,7 @@ def main() -> int:
     left_out = "Without the files named above.\n\n" if unusable_files else ""
     for title, text in (
         ("Bets", bets_table(bets)),
-        ("Parameters", params_table(difference("params", commit))),
+        ("Parameters", params_table(difference("params", commit) | rules)),
         ("Metrics", left_out + metrics_table(rows_of(readable), arguments.tolerance)),
     ):
         print(f"### {title} against {commit[:7]}\n\n{text}\n")
@@ -153,6 +156,35 @@ def difference(kind: str, base: str) -> dict[str, dict[str, dict]]:
     if found.returncode:
         sys.exit(f"metrics_report: `dvc {kind} diff` failed: {found.stderr.strip()}")
     return json.loads(found.stdout or "{}")
+
+
+def rules_difference(base: str) -> tuple[dict[str, dict[str, dict]], list[str]]:
+    """What of the rules of the bets was added, removed or changed, which DVC does not compare.
+
+    Returns:
+        Old and new by file and key, as `difference` has them, and what is wrong with the file.
+    """
+    before = run("git", "show", f"{base}:{RULES}").stdout  # empty where it has no such file
+    try:
+        now = Path(RULES).read_text(encoding="utf-8") if Path(RULES).exists() else ""
+        old, new = (flattened(yaml.safe_load(text)) for text in (before, now))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return {}, [f"`{RULES}` is broken: {' '.join(str(error).split())}"]
+    changes = {
+        key: {"old": old.get(key), "new": new.get(key)}
+        for key in old | new
+        if (key in old, old.get(key)) != (key in new, new.get(key))
+    }
+    return ({RULES: changes} if changes else {}), []
+
+
+def flattened(settings: object, key: str = "") -> dict[str, object]:
+    """Settings by dotted key, items of lists by number."""
+    if not isinstance(settings, dict | list):
+        return {key: settings} if key else {}
+    items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+    nested = (flattened(value, f"{key}.{name}".lstrip(".")) for name, value in items)
+    return {name: value for found in nested for name, value in found.items()}
 
 
 def rows_of(changes: dict[str, dict[str, dict]]) -> list[Row]:
@@ -219,7 +251,7 @@ def _tables(read: list[tuple[Row, str]]) -> str:
 def params_table(changes: dict[str, dict[str, dict]]) -> str:
     """Settings before and now."""
     rows = [
-        f"| {path} | {name} | {_shown(change.get('old'))} | {_shown(change.get('new'))} |"
+        f"| {path} | {name} | {_cell(change.get('old'))} | {_cell(change.get('new'))} |"
         for path, names in sorted(changes.items())
         for name, change in sorted(names.items())
     ]
@@ -270,6 +302,11 @@ def _shown(value: object, ends: tuple[float, float] | None = None) -> str:
     if ends:
         text += f" [{format(ends[0], style)},\xa0{format(ends[1], style)}]"
     return _minus(text)
+
+
+def _cell(value: object) -> str:
+    """A setting in a table, where a bar or the end of a line would end its cell."""
+    return " ".join(_shown(value).split()).replace("|", "\\|")
 
 
 def _minus(text: str) -> str:

@@ -1,6 +1,5 @@
 """Every wrong setting ends in one line that names the key, its value and what is allowed."""
 
-import copy
 import re
 import shutil
 from pathlib import Path
@@ -15,9 +14,9 @@ from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
 
 
-def write_params(folder: Path, key: str, value: Any) -> Path:  # noqa: ANN401
-    """The repository's own settings with one of them changed, or removed if `value` is `...`."""
-    settings = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+def write_settings(folder: Path, name: str, key: str, value: Any) -> Path:  # noqa: ANN401
+    """A file of the repository's settings with one of them changed, or removed if `...`."""
+    settings = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     *path, last = key.split(".")
     section = settings
     for part in path:
@@ -26,7 +25,7 @@ def write_params(folder: Path, key: str, value: Any) -> Path:  # noqa: ANN401
         del section[last]
     else:
         section[last] = value
-    file = folder / "params.yaml"
+    file = folder / name
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return file
 
@@ -69,7 +68,7 @@ def test_repository_settings_are_valid() -> None:
 def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any, problem: str) -> None:  # noqa: ANN401
     """In one line."""
     with pytest.raises(InputError) as caught:
-        load_params(write_params(tmp_path, key, value))
+        load_params(write_settings(tmp_path, "params.yaml", key, value))
     message = str(caught.value)
     assert problem in message
     assert "\n" not in message

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import ControlLimits
 from mimi_dynamics.report.bets import ControlCheck, Judgement, informative_horizon
 from mimi_dynamics.report.codecs import codec_section, encoders_section, reconstruct_section
 from mimi_dynamics.report.latents import recurrence_section, structure_section
@@ -24,6 +23,7 @@ from mimi_dynamics.report.prediction import (
     horizons_section,
     predict_section,
 )
+from mimi_dynamics.report.rules import ControlLimits
 from mimi_dynamics.report.scoreboard import advice, scored, warnings, weakest_text
 
 ALTS = {  # of plots/<section>.png

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import ControlLimits, RuleParams
 from mimi_dynamics.report.bets import ControlCheck, Evidence, Judgement, weakest_link
 from mimi_dynamics.report.formatting import cell, decimal, listed, percent, side, words
 from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.parts import Scored
+from mimi_dynamics.report.rules import ControlLimits, RuleParams
 
 DOUBTS = (  # why each bet is most likely to fail, and what would tell
     "A head too weak, or a codec that leaves nothing to predict: try stronger heads on these "
