@@ -10,8 +10,9 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import load_params
+from mimi_dynamics.pipeline.params import Params, check_settings, load_params
 from tests.harness import ROOT
+from tests.harness.small_pipeline import OWN_CORPUS, put_over
 
 
 def write_settings(folder: Path, name: str, key: str, value: Any) -> Path:  # noqa: ANN401
@@ -33,6 +34,20 @@ def write_settings(folder: Path, name: str, key: str, value: Any) -> Path:  # no
 def test_repository_settings_are_valid() -> None:
     """The committed params.yaml loads."""
     assert load_params(ROOT / "params.yaml").horizon >= 1
+
+
+def test_settings_of_the_small_pipeline_are_valid() -> None:
+    """Every key of tests.yaml is one of params.yaml, and it is small where that is not."""
+    settings, small = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("params.yaml", "tests.yaml")
+    )
+    put_over(settings, small)
+    put_over(settings, OWN_CORPUS)
+    params = check_settings(settings, Params)
+    assert (params.predict.width, params.calm.layers) == (16, 1)
+    with pytest.raises(KeyError, match="widht"):
+        put_over(settings, {"predict": {"widht": 16}})
 
 
 @pytest.mark.parametrize(
