@@ -17,11 +17,11 @@ from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
 from mimi_dynamics.report.rules import load_bets
 
-STAGES = (  # that the bets or the report tell of; the later ones need not have run
+STAGES = (  # that the bets or the report tell of; all but the controls need not have run
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure", "encoders"),
     *("rollout", "recurrence", "rssm", "engram", "calm"),
 )
-NEEDED = ("controls", "horizons")  # without known answers there is no verdict
+NEEDED = ("controls",)  # without known answers there is no verdict
 
 
 def bets(_: Params) -> None:
@@ -32,16 +32,16 @@ def bets(_: Params) -> None:
     judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}
     found = list(judgements.values())
     floor = rules.controls.most_null_nats_per_dim
-    write_metrics(
-        Path("metrics/bets.json"),
-        {name: judgement.metrics() for name, judgement in judgements.items()}
-        | {
-            "controls_failed": int(check.failed),
-            "weakest_link": weakest_link(found),
-            "informative_horizon_frames": informative_horizon(metrics["horizons"], floor),
-        },
-    )
-    page = build_page(found, check, rules.controls, metrics, Path())
+    summary: dict[str, object] = {
+        "controls_failed": int(check.failed),
+        "weakest_link": weakest_link(found),
+    }
+    if "horizons" in metrics:
+        summary["informative_horizon_frames"] = informative_horizon(metrics["horizons"], floor)
+    verdicts = {name: judgement.metrics() for name, judgement in judgements.items()}
+    write_metrics(Path("metrics/bets.json"), verdicts | summary)
+    not_run = [stage for stage in STAGES if stage not in metrics]
+    page = build_page(found, check, rules.controls, metrics, Path(), not_run)
     write_text(Path("report/index.html"), render(page))
 
 

@@ -89,12 +89,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def built(folder: Path, metrics: dict[str, Any], limits: float = 0.9) -> str:
+def built(
+    folder: Path, metrics: dict[str, Any], limits: float = 0.9, not_run: tuple[str, ...] = ()
+) -> str:
     """The page, with controls failing or not by the share of a known gain that they ask for."""
     rules = RULES.controls.model_copy(update={"least_recovered": limits})
     check = check_controls(metrics["controls"], rules)
     found = [judge(bet, metrics, check.failed) for bet in BETS]
-    return render(build_page(found, check, rules, metrics, folder))
+    return render(build_page(found, check, rules, metrics, folder, not_run))
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +175,19 @@ def test_a_stage_that_has_not_run_has_no_section(folder: Path, html: str) -> Non
     assert short.count("Bet 3: not measured") == short.count("Bet 4: not measured") == 1
     sections = set(re.findall(r'<section id="(\w+)">', html))
     assert {"structure", "rollout", "recurrence", "engram", "calm", "codec"} <= sections
+
+
+def test_a_page_of_few_stages_says_what_was_not_run(folder: Path, html: str) -> None:
+    """And nothing of lead times where no distance but one was measured."""
+    few = {stage: all_metrics()[stage] for stage in ("controls", "predict")}
+    short = built(folder, few, not_run=("horizons", "rssm"))
+    said = "Stages that were not run, and have no section here"
+    assert f"{said}: <code>horizons</code>, <code>rssm</code>." in short
+    assert said not in html
+    assert "Run the stage rssm.</p>" in short
+    assert "Run the stage rssm. Aim at leads" in built(
+        folder, few | {"horizons": all_metrics()["horizons"]}
+    )
 
 
 def test_controls_that_failed_stand_above_everything(folder: Path, html: str) -> None:
