@@ -50,6 +50,15 @@ def test_settings_of_the_small_pipeline_are_valid() -> None:
         put_over(settings, {"predict": {"widht": 16}})
 
 
+def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
+    """As DVC writes them, from the line of the Makefile."""
+    overrides = re.findall(r"-S '([^']+)'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, overrides)
+    assert load_params(path).ingest.asterisk.languages == ["it"]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [

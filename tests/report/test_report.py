@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,31 @@ def test_a_page_of_few_stages_says_what_was_not_run(folder: Path, html: str) -> 
     assert "Run the stage rssm. Aim at leads" in built(
         folder, few | {"horizons": all_metrics()["horizons"]}
     )
+
+
+def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
+    """As after `make quick`, controls and predict alone; it ends where the controls are missing."""
+    for name in ("metrics", "plots"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("params.yaml", "bets.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in (tmp_path / "metrics").rglob("*.json"):
+        if path.stem not in ("controls", "predict"):
+            path.unlink()
+    command = [sys.executable, ROOT / "src/bets.py"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    metrics = json.loads((tmp_path / "metrics/bets.json").read_text(encoding="utf-8"))
+    assert [metrics[f"bet{number}"]["measured"] for number in (1, 2, 3, 4)] == [1, 0, 0, 0]
+    assert "informative_horizon_frames" not in metrics
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    assert "<code>horizons</code>" in page
+    assert "<code>predict</code>" not in page
+    for path in (tmp_path / "metrics").rglob("controls.json"):
+        path.unlink()
+    failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("bets: error: metrics/")
+    assert "run the stage controls" in failed.stderr
 
 
 def test_controls_that_failed_stand_above_everything(folder: Path, html: str) -> None:
