@@ -1,8 +1,8 @@
-"""What is to be believed now? Applies the rules of `params.yaml` to what was measured.
+"""What is to be believed now? Applies the rules of `bets.yaml` to what was measured.
 
     python src/bets.py           (or: dvc repro bets)
 
-Reads metrics/, plots/, data/reconstruct/ and data/rollout/.
+Reads bets.yaml, metrics/detail/, plots/, data/calm/, data/reconstruct/ and data/rollout/.
 Writes its metrics and report/index.html.
 """
 
@@ -15,32 +15,33 @@ from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge, weakest_link
 from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
+from mimi_dynamics.report.rules import load_bets
 
-STAGES = (  # that the bets or the report tell of; the later ones need not have run
+STAGES = (  # that the bets or the report tell of; all but the controls need not have run
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure", "encoders"),
     *("rollout", "recurrence", "rssm", "engram", "calm"),
 )
-NEEDED = ("controls", "horizons")  # without known answers there is no verdict
+NEEDED = ("controls",)  # without known answers there is no verdict
 
 
-def bets(params: Params) -> None:
+def bets(_: Params) -> None:
     """Run the stage."""
-    rules, metrics = params.bets, read_all()
+    rules, metrics = load_bets(), read_all()
     check = check_controls(metrics["controls"], rules.controls)
     named = {"bet1": rules.bet1, "bet2": rules.bet2, "bet3": rules.bet3, "bet4": rules.bet4}
     judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}
     found = list(judgements.values())
     floor = rules.controls.most_null_nats_per_dim
-    write_stage_metrics(
-        "bets",
-        {name: judgement.metrics() for name, judgement in judgements.items()}
-        | {
-            "controls_failed": int(check.failed),
-            "weakest_link": weakest_link(found),
-            "informative_horizon_frames": informative_horizon(metrics["horizons"], floor),
-        },
-    )
-    page = build_page(found, check, rules.controls, metrics, Path())
+    summary: dict[str, object] = {
+        "controls_failed": int(check.failed),
+        "weakest_link": weakest_link(found),
+    }
+    if "horizons" in metrics:
+        summary["informative_horizon_frames"] = informative_horizon(metrics["horizons"], floor)
+    verdicts = {name: judgement.metrics() for name, judgement in judgements.items()}
+    write_stage_metrics("bets", verdicts | summary)
+    not_run = [stage for stage in STAGES if stage not in metrics]
+    page = build_page(found, check, rules.controls, metrics, Path(), not_run)
     write_text(Path("report/index.html"), render(page))
 
 

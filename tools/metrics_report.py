@@ -1,4 +1,4 @@
-"""What a pull request changes in bets, parameters and metrics, as Markdown on standard output.
+"""What a pull request changes in bets, settings and metrics, as Markdown on standard output.
 
     python tools/metrics_report.py origin/main
 
@@ -18,7 +18,6 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,7 @@ DETAIL = "metrics/detail/"
 BETS = f"{DETAIL}bets.json"
 Files = dict[str, dict]  # metrics files by path
 Changes = dict[str, dict[str, dict]]  # by path and key, `old` and `new`
+RULES = "bets.yaml"
 MOVED = ("better", "worse", "changed")
 
 # Direction of better, by the words of a metric's name: the first line that knows one of them.
@@ -91,6 +91,8 @@ def main() -> int:
     commit = base.stdout.strip()
     unusable_files = metrics_problems()
     problems = lock_problems() + [text for texts in unusable_files.values() for text in texts]
+    rules, rule_problems = rules_difference(commit)
+    problems += rule_problems
     if problems:
         print("### This pull request is not ready\n")
         print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
@@ -105,7 +107,7 @@ def main() -> int:
     for title, text in (
         ("Bets", bets_table(bets)),
         ("Headline", left_out + headline_table(rows_of(headline), arguments.tolerance)),
-        ("Parameters", params_table(difference(commit))),
+        ("Parameters", params_table(difference(commit) | rules)),
         ("All metrics", left_out + metrics_table(rows_of(detail), arguments.tolerance)),
     ):
         print(f"### {title} against {commit[:7]}\n\n{text}\n")
@@ -197,19 +199,43 @@ def changes(old: Files, new: Files) -> Changes:
     """Every number before and now; of the headline of before, only what is headline now."""
     found: Changes = {}
     for path in sorted(old.keys() | new.keys()):
-        before, now = (dict(flat(files.get(path, {}))) for files in (old, new))
+        before, now = (flattened(files.get(path, {})) for files in (old, new))
         keys = before | now if path.startswith(DETAIL) else now
-        found[path] = {key: {"old": before.get(key), "new": now.get(key)} for key in keys}
+        found[path] = {
+            key: {"old": before.get(key), "new": now.get(key)}
+            for key in keys
+            if key != "schema_version"
+        }
     return found
 
 
-def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, float | str]]:
-    """Numbers of nested dicts by their dotted keys."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        elif key != "schema_version":
-            yield prefix + key, value
+def rules_difference(base: str) -> tuple[Changes, list[str]]:
+    """What of the rules of the bets was added, removed or changed, which DVC does not compare.
+
+    Returns:
+        Old and new by file and key, as `difference` has them, and what is wrong with the file.
+    """
+    before = run("git", "show", f"{base}:{RULES}").stdout  # empty where it has no such file
+    try:
+        now = Path(RULES).read_text(encoding="utf-8") if Path(RULES).exists() else ""
+        old, new = (flattened(yaml.safe_load(text)) for text in (before, now))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return {}, [f"`{RULES}` is broken: {' '.join(str(error).split())}"]
+    changes = {
+        key: {"old": old.get(key), "new": new.get(key)}
+        for key in old | new
+        if (key in old, old.get(key)) != (key in new, new.get(key))
+    }
+    return ({RULES: changes} if changes else {}), []
+
+
+def flattened(settings: object, key: str = "") -> dict[str, object]:
+    """Settings by dotted key, items of lists by number."""
+    if not isinstance(settings, dict | list):
+        return {key: settings} if key else {}
+    items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+    nested = (flattened(value, f"{key}.{name}".lstrip(".")) for name, value in items)
+    return {name: value for found in nested for name, value in found.items()}
 
 
 def rows_of(changes: Changes) -> list[Row]:
@@ -282,7 +308,7 @@ def _tables(read: list[tuple[Row, str]]) -> str:
 def params_table(changes: Changes) -> str:
     """Settings before and now."""
     rows = [
-        f"| {path} | {name} | {_shown(change.get('old'))} | {_shown(change.get('new'))} |"
+        f"| {path} | {name} | {_cell(change.get('old'))} | {_cell(change.get('new'))} |"
         for path, names in sorted(changes.items())
         for name, change in sorted(names.items())
     ]
@@ -333,6 +359,11 @@ def _shown(value: object, ends: tuple[float, float] | None = None) -> str:
     if ends:
         text += f" [{format(ends[0], style)},\xa0{format(ends[1], style)}]"
     return _minus(text)
+
+
+def _cell(value: object) -> str:
+    """A setting in a table, where a bar or the end of a line would end its cell."""
+    return " ".join(_shown(value).split()).replace("|", "\\|")
 
 
 def _minus(text: str) -> str:

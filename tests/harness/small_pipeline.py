@@ -6,11 +6,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from tests.harness import ROOT
 from tests.harness.speechlike import write_corpus
+
+OWN_CORPUS = {
+    "ingest": {
+        "corpora": ["folder"],
+        "folder": {"path": "runs/my-audio"},
+        "test_voices": ["cleo"],
+        "splits": {"train": 0.6, "validation": 0.2, "test": 0.2},
+    }
+}
 
 
 def stay_on_one_core() -> None:
@@ -53,6 +63,19 @@ def run(
     return result
 
 
+def put_over(settings: dict[str, Any], partial: dict[str, Any]) -> None:
+    """Set what a partial file of settings has, and leave all others as they are.
+
+    Raises:
+        KeyError: it has a setting that is not there.
+    """
+    for key, value in partial.items():
+        if isinstance(settings[key], dict):
+            put_over(settings[key], value)
+        else:
+            settings[key] = value
+
+
 def make_clone(folder: Path) -> None:
     """Copy what git would have into an empty folder, with settings for minutes; nothing is run."""
     tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
@@ -70,29 +93,8 @@ def make_clone(folder: Path) -> None:
     write_corpus(folder / "runs" / "my-audio")
     yaml = YAML()
     settings = yaml.load(folder / "params.yaml")
-    settings["ingest"]["corpora"] = ["folder"]
-    settings["ingest"]["folder"]["path"] = "runs/my-audio"
-    settings["ingest"]["test_voices"] = ["cleo"]
-    settings["ingest"]["splits"].update(train=0.6, validation=0.2, test=0.2)
-    settings["latents"]["dim"] = 6
-    settings["predict"].update(
-        width=16, components=2, pretrain_epochs=1, epochs=2, var_order=2, linear_order=2
-    )
-    settings["predict"].update(bootstrap_samples=100, min_steps=60)
-    settings["horizons"] = [1, 2]
-    settings["controls"].update(frames=2000, clip_frames=40, dim=2)
-    settings["structure"].update(contexts=[1], widths=[4], listen_clips=1)
-    settings["reconstruct"].update(clips=1, english_clips=1, fit_clips=4, listen_clips=1)
-    settings["encoders"].update(width=4)
-    settings["rollout"].update(samples=2, starts=4, prompt_frames=4, listen_clips=1)
-    settings["rollout"].update(listen_samples=1, listen_prompt_frames=4)
-    settings["recurrence"].update(neighbours=16, epochs=1)
-    settings["rssm"].update(state_dims=[3], budgets=[4.0], rec_dim=4, width=16, epochs=2)
-    settings["rssm"].update(batch_frames=256, estimator_width=16)
-    settings["engram"].update(cells=8, rows=16, width=8, head="gaussian", epochs=1, seeds=1)
-    settings["engram"]["table_shares"] = [0, 0.25]
-    settings["calm"].update(layers=1, context_frames=8, head_depth=1, head_batch=2, epochs=1)
-    settings["calm"].update(dynamics_width=16)
+    put_over(settings, yaml.load(folder / "tests.yaml"))
+    put_over(settings, OWN_CORPUS)
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():

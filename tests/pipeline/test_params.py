@@ -1,6 +1,5 @@
 """Every wrong setting ends in one line that names the key, its value and what is allowed."""
 
-import copy
 import re
 import shutil
 from pathlib import Path
@@ -11,13 +10,14 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import load_params
+from mimi_dynamics.pipeline.params import Params, check_settings, load_params
 from tests.harness import ROOT
+from tests.harness.small_pipeline import OWN_CORPUS, put_over
 
 
-def write_params(folder: Path, key: str, value: Any) -> Path:  # noqa: ANN401
-    """The repository's own settings with one of them changed, or removed if `value` is `...`."""
-    settings = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+def write_settings(folder: Path, name: str, key: str, value: Any) -> Path:  # noqa: ANN401
+    """A file of the repository's settings with one of them changed, or removed if `...`."""
+    settings = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     *path, last = key.split(".")
     section = settings
     for part in path:
@@ -26,7 +26,7 @@ def write_params(folder: Path, key: str, value: Any) -> Path:  # noqa: ANN401
         del section[last]
     else:
         section[last] = value
-    file = folder / "params.yaml"
+    file = folder / name
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return file
 
@@ -34,6 +34,29 @@ def write_params(folder: Path, key: str, value: Any) -> Path:  # noqa: ANN401
 def test_repository_settings_are_valid() -> None:
     """The committed params.yaml loads."""
     assert load_params(ROOT / "params.yaml").horizon >= 1
+
+
+def test_settings_of_the_small_pipeline_are_valid() -> None:
+    """Every key of tests.yaml is one of params.yaml, and it is small where that is not."""
+    settings, small = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("params.yaml", "tests.yaml")
+    )
+    put_over(settings, small)
+    put_over(settings, OWN_CORPUS)
+    params = check_settings(settings, Params)
+    assert (params.predict.width, params.calm.layers) == (16, 1)
+    with pytest.raises(KeyError, match="widht"):
+        put_over(settings, {"predict": {"widht": 16}})
+
+
+def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
+    """As DVC writes them, from the line of the Makefile."""
+    overrides = re.findall(r"-S '([^']+)'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, overrides)
+    assert load_params(path).ingest.asterisk.languages == ["it"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +92,7 @@ def test_repository_settings_are_valid() -> None:
 def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any, problem: str) -> None:  # noqa: ANN401
     """In one line."""
     with pytest.raises(InputError) as caught:
-        load_params(write_params(tmp_path, key, value))
+        load_params(write_settings(tmp_path, "params.yaml", key, value))
     message = str(caught.value)
     assert problem in message
     assert "\n" not in message

@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import BetParams, ControlLimits, load_params
 from mimi_dynamics.report.bets import (
     ControlCheck,
     Judgement,
@@ -17,10 +16,11 @@ from mimi_dynamics.report.bets import (
     judge,
     weakest_link,
 )
+from mimi_dynamics.report.rules import BetParams, ControlLimits, load_bets
 from tests.harness import ROOT
-from tests.pipeline.test_params import write_params
+from tests.pipeline.test_params import write_settings
 
-RULES = load_params(ROOT / "params.yaml").bets
+RULES = load_bets(ROOT / "bets.yaml")
 BETS = (RULES.bet1, RULES.bet2, RULES.bet3, RULES.bet4)
 
 
@@ -208,19 +208,23 @@ def test_the_chain_breaks_where_it_is_weakest(verdicts: list[Verdict], weakest: 
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("bets.bet1.prior", 1.0, "bets.bet1.prior = 1.0: input should be less than 1"),
-        ("bets.bet1.power", 0.01, "power = 0.01: must be above false_alarm = 0.05"),
-        ("bets.bet1.rules", [], "bets.bet1.rules = []"),
-        ("bets.bet4.needs", "most", "'all' or 'any'"),
-        ("bets.bet5", {}, "bets.bet5: unknown setting"),
-        ("bets.controls.least_recovered", 1.5, "least_recovered = 1.5"),
+        ("bet1.prior", 1.0, "bet1.prior = 1.0: input should be less than 1"),
+        ("bet1.power", 0.01, "bet1: power = 0.01: must be above false_alarm = 0.05"),
+        ("bet1.rules", [], "bet1.rules = []"),
+        ("bet4.needs", "most", "'all' or 'any'"),
+        ("bet5", {}, "bet5: unknown setting"),
+        ("controls.least_recovered", 1.5, "controls.least_recovered = 1.5"),
+        ("controls", ..., "controls: missing"),
     ],
 )
 def test_wrong_rules_are_named(tmp_path: Path, key: str, value: Any, problem: str) -> None:  # noqa: ANN401
-    """In one line."""
+    """In one line that names the file too."""
+    path = write_settings(tmp_path, "bets.yaml", key, value)
     with pytest.raises(InputError) as caught:
-        load_params(write_params(tmp_path, key, value))
+        load_bets(path)
+    assert str(caught.value).startswith(f"{path}: ")
     assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_priors_are_those_of_the_start() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def built(folder: Path, metrics: dict[str, Any], limits: float = 0.9) -> str:
+def built(
+    folder: Path, metrics: dict[str, Any], limits: float = 0.9, not_run: tuple[str, ...] = ()
+) -> str:
     """The page, with controls failing or not by the share of a known gain that they ask for."""
     rules = RULES.controls.model_copy(update={"least_recovered": limits})
     check = check_controls(metrics["controls"], rules)
     found = [judge(bet, metrics, check.failed) for bet in BETS]
-    return render(build_page(found, check, rules, metrics, folder))
+    return render(build_page(found, check, rules, metrics, folder, not_run))
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +175,44 @@ def test_a_stage_that_has_not_run_has_no_section(folder: Path, html: str) -> Non
     assert short.count("Bet 3: not measured") == short.count("Bet 4: not measured") == 1
     sections = set(re.findall(r'<section id="(\w+)">', html))
     assert {"structure", "rollout", "recurrence", "engram", "calm", "codec"} <= sections
+
+
+def test_a_page_of_few_stages_says_what_was_not_run(folder: Path, html: str) -> None:
+    """And nothing of lead times where no distance but one was measured."""
+    few = {stage: all_metrics()[stage] for stage in ("controls", "predict")}
+    short = built(folder, few, not_run=("horizons", "rssm"))
+    said = "Stages that were not run, and have no section here"
+    assert f"{said}: <code>horizons</code>, <code>rssm</code>." in short
+    assert said not in html
+    assert "Run the stage rssm.</p>" in short
+    assert "Run the stage rssm. Aim at leads" in built(
+        folder, few | {"horizons": all_metrics()["horizons"]}
+    )
+
+
+def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
+    """As after `make quick`, controls and predict alone; it ends where the controls are missing."""
+    for name in ("metrics", "plots"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("params.yaml", "bets.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in (tmp_path / "metrics").rglob("*.json"):
+        if path.stem not in ("controls", "predict"):
+            path.unlink()
+    command = [sys.executable, ROOT / "src/bets.py"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    metrics = json.loads((tmp_path / "metrics/bets.json").read_text(encoding="utf-8"))
+    assert [metrics[f"bet{number}"]["measured"] for number in (1, 2, 3, 4)] == [1, 0, 0, 0]
+    assert "informative_horizon_frames" not in metrics
+    page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
+    assert "<code>horizons</code>" in page
+    assert "<code>predict</code>" not in page
+    for path in (tmp_path / "metrics").rglob("controls.json"):
+        path.unlink()
+    failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("bets: error: metrics/")
+    assert "run the stage controls" in failed.stderr
 
 
 def test_controls_that_failed_stand_above_everything(folder: Path, html: str) -> None:

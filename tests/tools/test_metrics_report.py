@@ -1,14 +1,25 @@
 """What a pull request shows of its numbers: changes made up, and two commits of this repository."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import metrics_report
-from metrics_report import Row, bets_table, better, metrics_table, rows_of
+from metrics_report import (
+    RULES,
+    Row,
+    bets_table,
+    better,
+    metrics_table,
+    params_table,
+    rows_of,
+    rules_difference,
+)
 from tests.harness import ROOT
 
 BEFORE, AFTER = "768f41e", "d715e0f"  # commits of results: another estimator, new stages
@@ -135,12 +146,70 @@ def test_bets_that_flip_are_marked() -> None:
     ]
 
 
+@pytest.fixture
+def committed_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The rules, committed in a repository of their own, which becomes the working folder."""
+    monkeypatch.chdir(tmp_path)
+    rules = tmp_path / RULES
+    shutil.copy(ROOT / RULES, rules)
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for command in (("init", "-q"), ("add", RULES), (*identity, "commit", "-qm", "Rules")):
+        subprocess.run(["git", *command], check=True)
+    return rules
+
+
+def test_changed_rules_stand_beside_changed_parameters(committed_rules: Path) -> None:
+    """What DVC reads as a file like any other: a number, a text, and a rule that is taken away."""
+    assert rules_difference("HEAD") == ({}, [])
+    rules = yaml.safe_load(committed_rules.read_text(encoding="utf-8"))
+    rules["bet1"]["rules"][0]["threshold"] = 0.01
+    rules["bet3"]["claim"] = "It helps | a lot\nor not"
+    del rules["bet4"]["rules"][1]
+    committed_rules.write_text(yaml.safe_dump(rules), encoding="utf-8")
+    changes, problems = rules_difference("HEAD")
+    assert not problems
+    table = params_table({"params.yaml": {"horizon": {"old": 1, "new": 8}}} | changes)
+    for line in (
+        "| bets.yaml | bet1.rules.0.threshold | 0.05 | 0.01 |",
+        "| bets.yaml | bet4.rules.1.threshold | 1 | – |",
+        "| params.yaml | horizon | 1 | 8 |",
+    ):
+        assert line in table.splitlines()
+    assert table.count("bets.yaml") == 2 + len(("metrics", "key", "interval", "side", "threshold"))
+    assert table.endswith("| 8 |")
+    assert "| It helps \\| a lot or not |" in table
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_rules_may_be_in_one_commit_only(committed_rules: Path, before: bool) -> None:
+    """Every one of them is new then, or gone."""
+    if before:
+        committed_rules.unlink()
+        base = "HEAD"
+    else:
+        base = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
+    changes, problems = rules_difference(base)
+    assert not problems
+    shown = ("0.55", "–") if before else ("–", "0.55")
+    assert f"| bets.yaml | bet1.prior | {shown[0]} | {shown[1]} |" in params_table(changes)
+
+
+def test_rules_that_cannot_be_read_are_named(committed_rules: Path) -> None:
+    """In one line."""
+    committed_rules.write_text("bet1: [", encoding="utf-8")
+    changes, (problem,) = rules_difference("HEAD")
+    assert not changes
+    assert problem.startswith("`bets.yaml` is broken: ")
+    assert "\n" not in problem
+
+
 def test_two_commits_of_this_repository(tmp_path: Path) -> None:
     """The same text twice; what is known of that change is in it."""
     if subprocess.run(["git", "cat-file", "-e", AFTER], cwd=ROOT, check=False).returncode:
         pytest.skip("a clone without history")
     subprocess.run(["git", "clone", "-qs", ROOT, tmp_path / "clone"], check=True)
     subprocess.run(["git", "checkout", "-q", AFTER], cwd=tmp_path / "clone", check=True)
+    (tmp_path / "clone" / RULES).write_text("bet1:\n  prior: 0.55\n", encoding="utf-8")
     script = ROOT / "tools/metrics_report.py"
     texts = [
         subprocess.run(
@@ -158,5 +227,6 @@ def test_two_commits_of_this_repository(tmp_path: Path) -> None:
     assert "| gain_nats_per_dim | 0.4" in texts[0].stdout
     moved, *folded = texts[0].stdout.split("<details>")
     assert "| params.yaml | predict.width | 256 | 192 |" in moved
+    assert "| bets.yaml | bet1.prior | – | 0.55 |" in moved
     assert "new or gone" in folded[0]
     assert folded[0].index("| k2.gain_nats_per_dim |") < folded[0].index("| k16.gain_nats_per_dim")

@@ -4,7 +4,7 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -33,7 +33,6 @@ Voice = Annotated[Name, BeforeValidator(lambda name: str(name) if type(name) is 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _no_truth_value(value: object) -> object:
@@ -49,6 +48,9 @@ class Section(BaseModel):
     """A block of settings: unknown keys, strings for numbers and floats for counts are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+SomeSection = TypeVar("SomeSection", bound=Section)
 
 
 class SplitParams(Section):
@@ -336,53 +338,6 @@ class CalmParams(Section):
         return self
 
 
-class RuleParams(Section):
-    """One condition of a bet: on which side of a threshold a whole interval must lie."""
-
-    metrics: Name
-    key: Name
-    interval: bool
-    side: Literal["above", "below"]
-    threshold: Annotated[float, Field(allow_inf_nan=False)]
-
-
-class BetParams(Section):
-    """A claim, how likely it seemed before any result, and what would move that."""
-
-    claim: Name
-    prior: Probability
-    power: Probability
-    false_alarm: Probability
-    before_result: bool
-    needs: Literal["all", "any"]
-    rules: Annotated[list[RuleParams], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _informative(self) -> "BetParams":
-        if self.power <= self.false_alarm:
-            raise ValueError(
-                f"power = {self.power:g}: must be above false_alarm = {self.false_alarm:g}"
-            )
-        return self
-
-
-class ControlLimits(Section):
-    """How far from the truth the estimator may be where the truth is known."""
-
-    least_recovered: Share
-    most_null_nats_per_dim: Positive
-
-
-class BetsParams(Section):
-    """The four bets, and when none of their verdicts counts."""
-
-    controls: ControlLimits
-    bet1: BetParams
-    bet2: BetParams
-    bet3: BetParams
-    bet4: BetParams
-
-
 class Params(Section):
     """All of `params.yaml`."""
 
@@ -406,16 +361,24 @@ class Params(Section):
     rssm: RssmParams
     engram: EngramParams
     calm: CalmParams
-    bets: BetsParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check the whole of `params.yaml`.
 
+    Raises:
+        InputError: one line naming the file, the key, its value and what is allowed.
+    """
+    return load_settings(path, Params)
+
+
+def load_settings(path: Path, model: type[SomeSection]) -> SomeSection:
+    """Read a file of settings and check it as a whole against its model.
+
     YAML 1.2 rules: DVC writes 0.00001 as 1e-05, which YAML 1.1 readers take for a string.
 
     Raises:
-        InputError: one line naming the key, its value and what is allowed.
+        InputError: one line naming the file, the key, its value and what is allowed.
     """
     try:
         settings = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -424,13 +387,13 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     try:
-        return check_params(settings)
+        return check_settings(settings, model)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def check_params(settings: object) -> Params:
-    """Settings as read, checked as a whole.
+def check_settings(settings: object, model: type[SomeSection]) -> SomeSection:
+    """Check settings, as they were read, as a whole against their model.
 
     Raises:
         InputError: one line naming the key, its value and what is allowed.
@@ -438,7 +401,7 @@ def check_params(settings: object) -> Params:
     if not isinstance(settings, dict):
         raise InputError(f"must hold settings by name, not {type(settings).__name__}")
     try:
-        return Params.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
         raise InputError(_first_problem(error)) from error
 

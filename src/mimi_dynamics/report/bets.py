@@ -11,8 +11,8 @@ from typing import Literal
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path
-from mimi_dynamics.pipeline.params import BetParams, ControlLimits, RuleParams
 from mimi_dynamics.report.metrics_file import Measured, has, measured
+from mimi_dynamics.report.rules import BetParams, ControlLimits, RuleParams
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not_measured", "controls_failed"]
 SCORES = {"supported": 1, "contradicted": 0}  # of a verdict in metrics; any other is 0.5
@@ -129,7 +129,9 @@ def read_evidence(rule: RuleParams, metrics: Metrics) -> Evidence:
             raise InputError(f"metric {rule.key}_ci_low is missing")
         return Evidence(rule, measured(metrics, rule.key))
     except InputError as error:
-        raise InputError(f"{detail_path(rule.metrics)}: {error}; a rule of bets reads it") from None
+        raise InputError(
+            f"{detail_path(rule.metrics)}: {error}; a rule of bets.yaml reads it"
+        ) from None
 
 
 def combine(verdicts: list[Verdict], needs: Literal["all", "any"]) -> Verdict:

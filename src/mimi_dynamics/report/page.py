@@ -1,11 +1,10 @@
 """The whole page, from what the stages left behind: a stage that has not run has no section."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import ControlLimits
 from mimi_dynamics.report.bets import ControlCheck, Judgement, informative_horizon
 from mimi_dynamics.report.codecs import codec_section, encoders_section, reconstruct_section
 from mimi_dynamics.report.latents import recurrence_section, structure_section
@@ -24,6 +23,7 @@ from mimi_dynamics.report.prediction import (
     horizons_section,
     predict_section,
 )
+from mimi_dynamics.report.rules import ControlLimits
 from mimi_dynamics.report.scoreboard import advice, scored, warnings, weakest_text
 
 ALTS = {  # of plots/<section>.png
@@ -54,6 +54,7 @@ def build_page(
     limits: ControlLimits,
     metrics: Mapping[str, Metrics],
     folder: Path,
+    not_run: Sequence[str] = (),
 ) -> Page:
     """Everything the page says and shows.
 
@@ -63,15 +64,17 @@ def build_page(
         limits: of the controls.
         metrics: by stage, of the stages that have run.
         folder: that holds plots/ and, for sounds, data/reconstruct/, data/rollout/, data/calm/.
+        not_run: stages that have no metrics, which the page names.
 
     Raises:
         InputError: a number, a figure or a sound cannot be read.
     """
     floor = limits.most_null_nats_per_dim
-    informative = informative_horizon(metrics["horizons"], floor) if "horizons" in metrics else 0
+    informative = informative_horizon(metrics["horizons"], floor) if "horizons" in metrics else None
     return Page(
         summary=summary(metrics),
         warnings=warnings(check, limits),
+        not_run=not_run,
         bets=[scored(number, found, metrics) for number, found in enumerate(judgements, 1)],
         weakest=weakest_text(judgements),
         advice=advice(judgements, check, informative, floor),

@@ -1,5 +1,6 @@
 """What the page is made of, and how it becomes HTML. Every text is escaped by the template."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,7 @@ class Page:
 
     summary: str
     warnings: list[str]
+    not_run: Sequence[str]  # stages
     bets: list[Scored]
     weakest: str
     advice: str

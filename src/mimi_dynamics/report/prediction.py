@@ -1,11 +1,11 @@
 """What each stage found, in words that follow its numbers: prediction and what guards it."""
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import ControlLimits
 from mimi_dynamics.report.bets import ControlCheck, distances, informative_horizon
 from mimi_dynamics.report.formatting import cell, decimal, listed, number, percent, side, words
 from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.parts import Section, Table
+from mimi_dynamics.report.rules import ControlLimits
 
 ROWS = {
     "shuffled": "frames shuffled within each clip",

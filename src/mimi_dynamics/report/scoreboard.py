@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import ControlLimits, RuleParams
 from mimi_dynamics.report.bets import ControlCheck, Evidence, Judgement, weakest_link
 from mimi_dynamics.report.formatting import cell, decimal, listed, percent, side, words
 from mimi_dynamics.report.metrics_file import Metrics, has, measured
 from mimi_dynamics.report.parts import Scored
+from mimi_dynamics.report.rules import ControlLimits, RuleParams
 
 DOUBTS = (  # why each bet is most likely to fail, and what would tell
     "A head too weak, or a codec that leaves nothing to predict: try stronger heads on these "
@@ -98,13 +98,16 @@ def weakest_text(judgements: list[Judgement]) -> str:
     return f"Bet {weakest}: {judgement.bet.claim[0].lower()}{judgement.bet.claim[1:]} ({state})."
 
 
-def advice(judgements: list[Judgement], check: ControlCheck, informative: int, floor: float) -> str:
+def advice(
+    judgements: list[Judgement], check: ControlCheck, informative: int | None, floor: float
+) -> str:
     """The next experiment: the one that could move the weakest link.
 
     Args:
         judgements: of the bets, in their order.
         check: of the controls.
-        informative: how many frames ahead the dynamic gain is surely above the floor.
+        informative: how many frames ahead the dynamic gain is surely above the floor; none if
+            it was not measured at several distances.
         floor: in nats per dimension.
     """
     weakest = weakest_link(judgements)
@@ -114,17 +117,19 @@ def advice(judgements: list[Judgement], check: ControlCheck, informative: int, f
     judgement = judgements[weakest - 1]
     if judgement.verdict == "not_measured":
         stages = dict.fromkeys(rule.metrics for rule in judgement.bet.rules)
-        return f"Build and run the stage {listed(list(stages))}. {leads_text(informative, floor)}"
+        return f"Run the stage {listed(list(stages))}.{leads_text(informative, floor)}"
     if judgement.verdict == "inconclusive":
         return "Narrow its interval: more held-out speech (ingest.corpora), or more seeds (seed)."
     if judgement.verdict == "contradicted":
-        return f"{DOUBTS[weakest - 1]} {leads_text(informative, floor)}"
+        return f"{DOUBTS[weakest - 1]}{leads_text(informative, floor)}"
     return "Every bet is supported: repeat all of it on another codec and another corpus."
 
 
-def leads_text(informative: int, floor: float) -> str:
-    """Which lead times still carry information."""
+def leads_text(informative: int | None, floor: float) -> str:
+    """Which lead times still carry information; begins with a space, or is empty if unknown."""
+    if informative is None:
+        return ""
     nothing = f"what the past tells beyond shuffled frames is not surely above {floor:g} nats/dim"
     if not informative:
-        return f"At every lead, {nothing}."
-    return f"Aim at leads of up to {FRAME_MS * informative} ms: further ahead, {nothing}."
+        return f" At every lead, {nothing}."
+    return f" Aim at leads of up to {FRAME_MS * informative} ms: further ahead, {nothing}."
