@@ -16,10 +16,9 @@ from PIL import Image
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.bets import check_controls, judge
 from mimi_dynamics.report.media import read_figure, read_sounds
-from mimi_dynamics.report.metrics_file import measured
+from mimi_dynamics.report.metrics_file import measured, read_metrics
 from mimi_dynamics.report.page import CONTENTS, WITH_SOUNDS, WITHOUT_FIGURE, build_page
 from mimi_dynamics.report.parts import render
-from mimi_dynamics.report.prose import ENVIRONMENT
 from tests.harness import ROOT
 from tests.report.test_bets import BETS, RULES, interval
 
@@ -32,37 +31,10 @@ playing: [...document.querySelectorAll("audio")].filter(a => !a.paused).length,
 broken: [...document.images].filter(i => !i.naturalWidth).length})))</script>"""
 
 
-def engram_metrics(over_width: float, over_shuffled: float) -> dict[str, Any]:
-    """Metrics of the stage engram, the help on z_dyn as given, ± 0.1."""
-    keys = {
-        "help_nats_per_frame": over_width,
-        "help_over_shuffled_keys_nats_per_frame": over_shuffled,
-    }
-    rows = [interval(key, value - 0.1, value + 0.1) for key, value in keys.items()]
-    why = {"seen_ngram_share": 0.31, "shuffled_seen_ngram_share": 0.12, "key_stability": 0.7}
-    z_dyn = rows[0] | rows[1] | why
-    return {"z_dyn": z_dyn, "raw": z_dyn}
-
-
-def calm_metrics(score: float, cost: float) -> dict[str, Any]:
-    """Metrics of the stage calm, ratios as given, ± 0.1."""
-    ratios = interval("energy_score", score - 0.1, score + 0.1)
-    ratios |= interval("train_flops_to_equal_energy_score", cost - 0.1, cost + 0.1)
-    spent = {"params": 1e6, "train_flops": 3e13, "network_evaluations_per_frame": 2}
-    model = {"energy_score": {"k1": 3.1, "k64": 3.9}} | spent
-    return {"calm": model, "ours": model, "ratio": ratios}
-
-
 def all_metrics() -> dict[str, Any]:
-    """Those in git, and made up ones of the stages that have none there."""
+    """Those in git, of the stages that the page tells of."""
     stages = {"ingest", *(section.stage for section in CONTENTS)}
-    made_up = {"engram": engram_metrics(0.5, 0.6), "calm": calm_metrics(0.9, 0.8)}
-    paths = {stage: ROOT / "metrics" / f"{stage}.json" for stage in stages}
-    return made_up | {
-        stage: json.loads(path.read_text(encoding="utf-8"))
-        for stage, path in paths.items()
-        if path.exists()
-    }
+    return {stage: read_metrics(ROOT / f"metrics/{stage}.json") for stage in stages}
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +63,6 @@ def built(folder: Path, metrics: dict[str, Any], limits: float = 0.9) -> str:
     check = check_controls(metrics["controls"], rules)
     found = [judge(bet, metrics, check.failed) for bet in BETS]
     return render(build_page(found, check, rules, metrics, folder))
-
-
-def told(stage: str, metrics: dict[str, Any]) -> str:
-    """One section by itself, without what is to be seen and heard."""
-    section = next(section for section in CONTENTS if section.name == stage)
-    template = ENVIRONMENT.get_template(f"sections/{stage}.html")
-    return template.render({stage: metrics}, section=section)
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +109,7 @@ def test_links_lead_somewhere(html: str) -> None:
     tags = Tags(html).found
     anchors = {a["id"] for _, a in tags if "id" in a}
     links = {a["href"] for tag, a in tags if tag == "a"}
-    made_up = {"../metrics/engram.json", "../metrics/calm.json"}
-    for link in links - made_up:
+    for link in links:
         if link.startswith("#"):
             assert link[1:] in anchors
         else:
@@ -177,7 +141,7 @@ def test_a_stage_that_has_not_run_has_no_section(folder: Path, html: str) -> Non
     }
     assert short.count("Bet 3: not measured") == short.count("Bet 4: not measured") == 1
     sections = set(re.findall(r'<section id="(\w+)">', html))
-    assert {"structure", "rollout", "recurrence", "engram", "calm", "codec"} <= sections
+    assert sections == {"bets", *(section.name for section in CONTENTS)}
 
 
 def test_controls_that_failed_stand_above_everything(folder: Path, html: str) -> None:
@@ -189,46 +153,6 @@ def test_controls_that_failed_stand_above_everything(folder: Path, html: str) ->
         assert f"Bet {number_}: controls failed" in failed
         assert f"now <b>{100 * bet.prior:.0f} %</b>" in failed
     assert "Its rules alone would say: supported." in failed
-
-
-@pytest.mark.parametrize(
-    ("over_width", "over_shuffled", "words"),
-    [
-        (0.5, 0.5, ("helps more than as many", "and more than the same tables")),
-        (0.05, -0.5, ("helps not surely more than as many", "and less than the same tables")),
-    ],
-)
-def test_words_on_memory_follow_its_numbers(
-    over_width: float, over_shuffled: float, words: tuple[str, str]
-) -> None:
-    section = told("engram", engram_metrics(over_width, over_shuffled))
-    assert all(part in section for part in words)
-    assert "test n-grams seen in training</th><td>31.0 %</td><td>31.0 %</td>" in section
-
-
-@pytest.mark.parametrize(
-    ("score", "cost", "words"),
-    [
-        (0.8, 0.5, ("are better than", "takes less computation")),
-        (1.0, 1.05, ("are not surely different from", "takes not surely more or less")),
-        (1.3, 2.0, ("are worse than", "takes more computation")),
-    ],
-)
-def test_words_on_the_rival_follow_its_numbers(
-    score: float, cost: float, words: tuple[str, str]
-) -> None:
-    section = told("calm", calm_metrics(score, cost))
-    assert all(part in section for part in words)
-
-
-def test_words_on_the_state_tell_of_collapse() -> None:
-    found = interval("ease_above_frontier", 0.1, 0.2) | {"fidelity_r2": 0.5, "collapsed": 1}
-    found |= {"innovation_bits_per_s": 12, "ease": 0.3, "raw_ease": 0.2, "sufficiency": 0.6}
-    found |= interval("dynamic_ease_over_raw", -0.2, -0.1)
-    assert "is above the frontier" in told("rssm", found)
-    assert "it is harder than raw latents" in told("rssm", found)
-    assert "signs of collapse" in told("rssm", found)
-    assert "signs of collapse" not in told("rssm", found | {"collapsed": 0})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ UNITS = {  # by name: scale, digits and what follows the number
     "nats": (1, 3, ""),
     "share": (100, 1, " %"),
     "ms": (1, 0, " ms"),
+    "millions": (1e-6, 1, " M"),
 }
 
 
@@ -30,12 +31,12 @@ def general(value: float) -> str:
 
 def milliseconds(frames: float) -> str:
     """Write a number of frames as the time that they take."""
-    return f"{FRAME_MS * round(frames)} ms"
+    return f"{FRAME_MS * round(float(frames))} ms"
 
 
 def counted(number: float, noun: str) -> str:
     """Write how many there are of something: 1 frame, 2 frames."""
-    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
+    return f"{float(number):.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def bracketed(ends: Iterable[float], digits: int) -> str:
