@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from mimi_dynamics.report.bets import check_controls
-from mimi_dynamics.report.metrics_file import read_metrics
 from mimi_dynamics.report.page import CONTENTS
 from mimi_dynamics.report.parts import Page
 from mimi_dynamics.report.prose import ENVIRONMENT
-from tests.harness import ROOT
 from tests.report.test_bets import RULES, interval
+from tests.report.test_report import all_metrics
 
 
 def merged(metrics: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def merged(metrics: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def text_of(name: str, changes: Mapping[str, Any]) -> str:
     """One section without pictures and sounds, of metrics in git with some of them changed."""
     section = next(section for section in CONTENTS if section.name == name)
-    metrics = merged(read_metrics(ROOT / f"metrics/{section.stage}.json"), changes)
+    metrics = merged(all_metrics()[section.stage], changes)
     controls = metrics if name == "controls" else {}
     page = Page([], check_controls(controls, RULES.controls), RULES.controls, {}, ())
     template = ENVIRONMENT.get_template(f"sections/{name}.html")
@@ -97,7 +96,7 @@ def test_a_measure_that_shuffled_frames_reach_is_called_misleading(
 
 
 def test_a_split_that_was_not_measured_has_no_column() -> None:
-    stage = read_metrics(ROOT / "metrics/codec.json")
+    stage = all_metrics()["codec"]
     section = next(section for section in CONTENTS if section.name == "codec")
     one = {key: value for key, value in stage.items() if key != "test_voice"}
     template = ENVIRONMENT.get_template("sections/codec.html")
