@@ -15,15 +15,12 @@ import soundfile
 from PIL import Image
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.metrics import read_metrics
+from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.report.bets import check_controls, judge
-from mimi_dynamics.report.formatting import decimal, listed, number, side
 from mimi_dynamics.report.media import read_figure, read_sounds
 from mimi_dynamics.report.metrics_file import measured
-from mimi_dynamics.report.models import calm_section, engram_section, rssm_section
-from mimi_dynamics.report.page import ALTS, SPECTROGRAMS, build_page
+from mimi_dynamics.report.page import CONTENTS, WITH_SOUNDS, WITHOUT_FIGURE, build_page
 from mimi_dynamics.report.parts import render
-from mimi_dynamics.report.scoreboard import caveats
 from tests.harness import ROOT
 from tests.report.test_bets import BETS, RULES, interval
 
@@ -36,36 +33,10 @@ playing: [...document.querySelectorAll("audio")].filter(a => !a.paused).length,
 broken: [...document.images].filter(i => !i.naturalWidth).length})))</script>"""
 
 
-def engram_metrics(over_width: float, over_shuffled: float) -> dict[str, Any]:
-    """Metrics of the stage engram, the help on z_dyn as given, ± 0.1."""
-    keys = {
-        "help_nats_per_frame": over_width,
-        "help_over_shuffled_keys_nats_per_frame": over_shuffled,
-    }
-    rows = [interval(key, value - 0.1, value + 0.1) for key, value in keys.items()]
-    z_dyn = rows[0] | rows[1] | {"seen_ngram_share": 0.31, "shuffled_seen_ngram_share": 0.12}
-    buckets = {
-        "seen_16_and_more": rows[0] | rows[1] | {"frame_share": 0.2},
-        "seen_0": rows[0] | rows[1] | {"frame_share": 0.8},
-    }
-    return {"z_dyn": z_dyn | {"by_train_count": buckets}, "raw": z_dyn}
-
-
-def calm_metrics(score: float, cost: float) -> dict[str, Any]:
-    """Metrics of the stage calm, ratios as given, ± 0.1."""
-    ratios = interval("energy_score", score - 0.1, score + 0.1)
-    ratios |= interval("train_flops_to_equal_energy_score", cost - 0.1, cost + 0.1)
-    spent = {"params": 1e6, "train_flops": 3e13, "network_evaluations_per_frame": 2}
-    model = {"energy_score": {"k1": 3.1, "k64": 3.9}} | spent
-    return {"calm": model, "ours": model, "ratio": ratios}
-
-
 def all_metrics() -> dict[str, Any]:
-    """Those in git, and made up ones of the stages that have none there."""
-    stages = ("ingest", "codec", *(name for name in ALTS if name != "calibration"))
-    made_up = {"engram": engram_metrics(0.5, 0.6), "calm": calm_metrics(0.9, 0.8)}
-    paths = {stage: ROOT / "metrics/detail" / f"{stage}.json" for stage in stages}
-    return made_up | {stage: read_metrics(path) for stage, path in paths.items() if path.exists()}
+    """Those in git, of the stages that the page tells of."""
+    stages = {"ingest", *(section.stage for section in CONTENTS)}
+    return {stage: read_metrics(ROOT / detail_path(stage)) for stage in stages}
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +44,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small figures and sounds where the page looks for them."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "plots").mkdir()
-    for stage in SPECTROGRAMS:
+    for stage in WITH_SOUNDS:
         (folder / "data" / stage).mkdir(parents=True)
-    paths = [folder / "plots" / f"{name}.png" for name in ALTS]
-    paths += [folder / f"data/{stage}/spectrograms.png" for stage in SPECTROGRAMS]
+    names = {section.name for section in CONTENTS} - {*WITHOUT_FIGURE}
+    paths = [folder / "plots" / f"{name}.png" for name in names]
+    paths += [folder / f"data/{stage}/spectrograms.png" for stage in WITH_SOUNDS]
     for path in paths:
         Image.new("RGB", (60, 40), "white").save(path)
     tone = np.sin(np.arange(4800) * 0.1).astype(np.float32)
@@ -141,8 +113,7 @@ def test_links_lead_somewhere(html: str) -> None:
     tags = Tags(html).found
     anchors = {a["id"] for _, a in tags if "id" in a}
     links = {a["href"] for tag, a in tags if tag == "a"}
-    made_up = {"../metrics/detail/engram.json", "../metrics/detail/calm.json"}
-    for link in links - made_up:
+    for link in links:
         if link.startswith("#"):
             assert link[1:] in anchors
         else:
@@ -169,12 +140,14 @@ def test_every_number_is_that_of_the_metrics_file_it_links_to(html: str) -> None
 def test_a_stage_that_has_not_run_has_no_section(folder: Path, html: str) -> None:
     few = {stage: all_metrics()[stage] for stage in ("controls", "predict", "horizons")}
     short = built(folder, few)
+    assert "metrics/engram.json" not in short
+    assert "Its rules do not ask whose doing" not in short
     assert set(re.findall(r'<section id="(\w+)">', short)) == {
         *("bets", "controls", "predict", "calibration", "horizons")
     }
     assert short.count("Bet 3: not measured") == short.count("Bet 4: not measured") == 1
     sections = set(re.findall(r'<section id="(\w+)">', html))
-    assert {"structure", "rollout", "recurrence", "engram", "calm", "codec"} <= sections
+    assert sections == {"bets", *(section.name for section in CONTENTS)}
 
 
 def test_a_page_of_few_stages_says_what_was_not_run(folder: Path, html: str) -> None:
@@ -227,65 +200,34 @@ def test_controls_that_failed_stand_above_everything(folder: Path, html: str) ->
 
 
 @pytest.mark.parametrize(
-    ("over_width", "over_shuffled", "words"),
+    ("ends", "words"),
     [
-        (0.5, 0.5, ("helps more than as many", "and more than the same tables")),
-        (0.05, -0.5, ("helps not surely more than as many", "and less than the same tables")),
+        ((0.01, 0.02), None),
+        ((-0.01, 0.02), "the state is not surely easier than"),
+        ((-2, -1), "the state is harder to predict than"),
     ],
 )
-def test_words_on_memory_follow_its_numbers(
-    over_width: float, over_shuffled: float, words: tuple[str, str]
-) -> None:
-    section = engram_section(engram_metrics(over_width, over_shuffled))
-    assert all(part in section.sentence for part in words)
-    by_count = section.tables[-1].rows
-    assert [row[:2] for row in by_count] == [("0", "80.0 %"), ("16 and more", "20.0 %")]
-
-
-@pytest.mark.parametrize(
-    ("score", "cost", "words"),
-    [
-        (0.8, 0.5, ("are better than", "takes less computation")),
-        (1.0, 1.05, ("are not surely different from", "takes not surely more or less")),
-        (1.3, 2.0, ("are worse than", "takes more computation")),
-    ],
-)
-def test_words_on_the_rival_follow_its_numbers(
-    score: float, cost: float, words: tuple[str, str]
-) -> None:
-    sentence = calm_section(calm_metrics(score, cost), ()).sentence
-    assert all(part in sentence for part in words)
-
-
-def test_words_on_the_state_tell_of_collapse() -> None:
-    found = interval("ease_above_frontier", 0.1, 0.2) | {"fidelity_r2": 0.5, "collapsed": 1}
-    found |= {"innovation_bits_per_s": 12, "ease": 0.3, "raw_ease": 0.2, "sufficiency": 0.6}
-    assert "above the frontier" in rssm_section(found).sentence
-    assert "signs of collapse" in rssm_section(found).sentence
-    assert "signs of collapse" not in rssm_section(found | {"collapsed": 0}).sentence
-
-
-@pytest.mark.parametrize(("ends", "told"), [((0.01, 0.02), 0), ((-0.01, 0.02), 1), ((-2, -1), 1)])
 def test_ease_that_is_the_encoders_own_doing_is_told_beside_the_verdict(
-    ends: tuple[float, float], told: int
+    folder: Path, ends: tuple[float, float], words: str | None
 ) -> None:
-    assert len(caveats(2, {"rssm": interval("dynamic_ease_over_raw", *ends)})) == told
-    assert caveats(1, {"rssm": interval("dynamic_ease_over_raw", *ends)}) == []
-    assert caveats(2, {}) == []
+    metrics = all_metrics()
+    metrics["rssm"] |= interval("dynamic_ease_over_raw", *ends)
+    page = built(folder, metrics)
+    assert page.count("Its rules do not ask whose doing") == (words is not None)
+    if words:
+        assert page.index("Bet 2:") < page.index(words) < page.index("Bet 3:")
 
 
 def test_names_of_clips_are_escaped(html: str) -> None:
     assert "<h3>a&lt;b-clip</h3>" in html
 
 
-def test_numbers_as_texts() -> None:
-    assert decimal(-0.0004) == "0.000"
-    assert decimal(-1.5) == "−1.500"
-    assert listed(["a", "b", "c"]) == "a, b and c"
-    assert number({"x": 0.25}, "x", "a share", "share").value == "25.0 %"
-    assert [side(measured(interval("x", *ends), "x")) for ends in ((1, 2), (-1, 1), (-2, -1))] == [
-        *(1, 0, -1)
-    ]
+def test_a_number_that_is_gone_is_named(folder: Path) -> None:
+    """In one line."""
+    metrics = all_metrics()
+    del metrics["predict"]["r2_one_step"]
+    with pytest.raises(InputError, match="r2_one_step"):
+        built(folder, metrics)
 
 
 def test_files_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
@@ -294,7 +236,7 @@ def test_files_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.recorded\.wav: cannot be read as audio"):
         read_sounds(tmp_path)
     with pytest.raises(InputError, match=r"b\.png: cannot be read as a picture"):
-        read_figure(tmp_path / "b.png", "nothing")
+        read_figure(tmp_path / "b.png")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

@@ -1,59 +1,113 @@
-"""Numbers with their intervals as texts of the page."""
+"""Numbers as texts, and words that follow them: of README.md and of the page."""
 
-from mimi_dynamics.report.metrics_file import Measured, Metrics, measured
-from mimi_dynamics.report.parts import Number
+from collections.abc import Iterable
+
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.metrics import Metrics
+from mimi_dynamics.report.metrics_file import Measured, measured
+
+UNITS = {  # by name: scale, digits and what follows the number
+    "nats": (1, 3, ""),
+    "share": (100, 1, " %"),
+    "ms": (1, 0, " ms"),
+    "millions": (1e-6, 1, " M"),
+}
 
 
 def decimal(value: float, digits: int = 3) -> str:
-    """A number with a minus sign, never minus nothing."""
-    text = f"{value:.{digits}f}"
+    """Write a number with a true minus sign, and without a sign if it is rounded to zero."""
+    text = f"{float(value):.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def percent(value: float, digits: int = 0) -> str:
-    """A share of 1 in per cent."""
+    """Write a share of 1 in per cent."""
     return f"{decimal(100 * value, digits)} %"
 
 
-def shown(found: Measured, unit: str = "nats") -> tuple[str, str]:
-    """A number and its interval, the latter empty if there is none.
+def general(value: float) -> str:
+    """Write a setting in as few digits as it takes."""
+    return f"{value:g}"
+
+
+def milliseconds(frames: float) -> str:
+    """Write a number of frames as the time that they take."""
+    return f"{FRAME_MS * round(float(frames))} ms"
+
+
+def counted(number: float, noun: str) -> str:
+    """Write how many there are of something: 1 frame, 2 frames."""
+    return f"{float(number):.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def bracketed(ends: Iterable[float], digits: int) -> str:
+    """Write an interval."""
+    return f"[{', '.join(decimal(end, digits) for end in ends)}]"
+
+
+def interval(metrics: Metrics, key: str, digits: int, scale: float = 1) -> str:
+    """Write the 95 % interval of a key, times `scale`.
 
     Args:
-        found: the number.
-        unit: `share` is shown in per cent, `ms` in whole ms, anything else with 3 decimals.
+        metrics: that hold the key and the ends of its interval.
+        key: dotted.
+        digits: after the decimal point.
+        scale: 100 for per cent, −1 for a difference that is told the other way round.
+
+    Raises:
+        InputError: the key has no interval.
     """
-    if unit == "share":
-        value, ends = (
-            percent(found.value, 1),
-            [decimal(100 * e, 1) for e in (found.low, found.high)],
-        )
-    elif unit == "ms":
-        value, ends = f"{found.value:.0f} ms", [f"{end:.0f}" for end in (found.low, found.high)]
-    else:
-        value, ends = decimal(found.value), [decimal(end) for end in (found.low, found.high)]
-    return value, f"[{ends[0]}, {ends[1]}]" if found.has_interval else ""
+    ends = (scale * measured(metrics, f"{key}_ci_{end}").value for end in ("low", "high"))
+    return bracketed(sorted(ends), digits)
 
 
-def cell(found: Measured, unit: str = "nats") -> str:
-    """A number and its interval in one text."""
-    return " ".join(shown(found, unit)).strip()
+def shown(result: Measured, unit: str = "nats") -> tuple[str, str]:
+    """Write a number and its interval; the latter is empty if there is none.
+
+    Args:
+        result: the number.
+        unit: a name in UNITS.
+    """
+    scale, digits, suffix = UNITS[unit]
+    ends = bracketed((scale * result.low, scale * result.high), digits)
+    value = decimal(scale * result.value, digits) + suffix
+    return value, ends if result.has_interval else ""
 
 
-def number(metrics: Metrics, key: str, label: str, unit: str = "nats") -> Number:
-    """A headline number of a metrics file."""
-    return Number(label, *shown(measured(metrics, key), unit), key)
+def cell(result: Measured, unit: str = "nats") -> str:
+    """Write a number and its interval in one text."""
+    return " ".join(shown(result, unit)).strip()
 
 
-def listed(names: list[str]) -> str:
-    """Names in a row: a, b and c."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+def cells(metrics: Metrics, keys: Iterable[str], unit: str = "nats") -> list[str]:
+    """Write the numbers at several keys, each with its interval.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    return [cell(measured(metrics, key), unit) for key in keys]
+
+
+def compared(
+    result: Measured, below: str, undecided: str, above: str, threshold: float = 0.0
+) -> str:
+    """Choose the words for the side of a threshold on which the whole interval lies."""
+    if result.low > threshold:
+        return above
+    return below if result.high < threshold else undecided
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names in a row: a, b and c."""
+    *others, last = ["", *names]
+    return " and ".join(filter(None, [", ".join(others[1:]), last]))
 
 
 def words(name: str) -> str:
-    """A key as words."""
+    """Write a key as words."""
     return name.replace("_", " ")
 
 
-def side(found: Measured, threshold: float = 0.0) -> int:
-    """1 or −1 if the whole interval is above or below the threshold, else 0."""
-    return int(found.low > threshold) - int(found.high < threshold)
+def one_line(text: str) -> str:
+    """Write all of a text in one line, with single spaces between its words."""
+    return type(text)(" ").join(text.split())

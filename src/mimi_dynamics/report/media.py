@@ -16,12 +16,11 @@ MP3_COMPRESSION = 0.8  # of 0 to 1: about 35 kbit/s for speech at 24 kHz
 SOUND_NAME = re.compile(r"(?P<clip>.+)\.(?P<kind>[\w-]+)\.wav")
 
 
-def read_figure(path: Path, alt: str, quality: int | None = None) -> Figure:
+def read_figure(path: Path, quality: int | None = None) -> Figure:
     """A picture file, made small.
 
     Args:
         path: of a PNG.
-        alt: what it shows, for those who do not see it.
         quality: of 0 to 100, for lossy compression; without it every pixel stays as it is.
 
     Raises:
@@ -35,7 +34,7 @@ def read_figure(path: Path, alt: str, quality: int | None = None) -> Figure:
             width, height = image.size
     except OSError as error:
         raise InputError(f"{path}: cannot be read as a picture") from error
-    return Figure(data_uri(small.getvalue(), "image/webp"), width, height, alt)
+    return Figure(data_uri(small.getvalue(), "image/webp"), width, height)
 
 
 def read_sounds(folder: Path) -> tuple[Sound, ...]:

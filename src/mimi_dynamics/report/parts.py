@@ -1,42 +1,24 @@
-"""What the page is made of, and how it becomes HTML. Every text is escaped by the template."""
+"""What the page is made of, and how it becomes HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import jinja2
 
-TEMPLATE = Path(__file__).with_name("page.html")
-
-
-@dataclass(frozen=True)
-class Number:
-    """A headline number: what it is, and where it comes from."""
-
-    label: str
-    value: str
-    interval: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts, the first column of which names the row."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    note: str = ""
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.metrics import Metrics
+from mimi_dynamics.report.bets import ControlCheck, Judgement
+from mimi_dynamics.report.prose import ENVIRONMENT
+from mimi_dynamics.report.rules import ControlLimits
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as a data URI, its size in pixels, and what it shows in words."""
+    """A picture as a data URI, and its size in pixels."""
 
     uri: str
     width: int
     height: int
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -50,57 +32,58 @@ class Sound:
 
 @dataclass(frozen=True)
 class Section:
-    """What one stage found. Its sentence follows the numbers, whatever they are."""
+    """What one stage found: its words, numbers and tables are in `sections/<name>.html`.
 
+    Attributes:
+        name: by which links find it.
+        stage: whose metrics it tells of.
+        title: its heading.
+        figure: `plots/<name>.png`.
+        sounds: all of `data/<stage>/`.
+        spectrograms: of those sounds.
+    """
+
+    name: str
     stage: str
     title: str
-    sentence: str
-    numbers: list[Number]
-    tables: list[Table]
+    figure: Figure | None = None
     sounds: tuple[Sound, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    name: str = ""  # of the section, where a stage has two
-
-    @property
-    def anchor(self) -> str:
-        """What links to it name."""
-        return self.name or self.stage
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A bet on the scoreboard; probabilities in per cent."""
-
-    number: int
-    claim: str
-    verdict: str
-    prior: float
-    posterior: float
-    findings: list[tuple[str, str]]  # stage and text
-    note: str
+    spectrograms: Figure | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """All of the report."""
+    """All of the report.
 
-    summary: str
-    warnings: list[str]
-    not_run: Sequence[str]  # stages
-    bets: list[Scored]
-    weakest: str
-    advice: str
-    sections: list[Section]
+    Attributes:
+        judgements: of the bets, in their order.
+        check: of the controls.
+        limits: of the controls.
+        metrics: by stage, of the stages that have run.
+        sections: of what was measured, in the order of the page.
+        not_run: stages that have no metrics, which the page names.
+    """
+
+    judgements: list[Judgement]
+    check: ControlCheck
+    limits: ControlLimits
+    metrics: Mapping[str, Metrics]
+    sections: tuple[Section, ...]
+    not_run: tuple[str, ...] = ()
+
+    @property
+    def missed(self) -> list[str]:
+        """Processes with a known answer that the estimator missed."""
+        return [*self.check.short, *self.check.false]
 
 
 def render(page: Page) -> str:
-    """The page as HTML: the same page, the same text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(TEMPLATE.name).render(page=page)
+    """Write the page as HTML: the same page gives the same text.
+
+    Raises:
+        InputError: a number of which the page tells is not in the metrics.
+    """
+    try:
+        return ENVIRONMENT.get_template("page.html").render(page.metrics, page=page)
+    except jinja2.UndefinedError as error:
+        raise InputError(f"metrics lack what the page tells: {error}") from error

@@ -1,0 +1,60 @@
+"""The one environment of the templates with prose: README.md and the sections of the page.
+
+A metrics file is a variable of its stage's name. In both kinds of template
+
+    {{ predict.gain_nats_per_dim | n(2) }}                  is a number with two decimals,
+    {{ structure.context.c01.share | percent }}             a share in per cent,
+    {{ ci(predict, "gain_nats_per_dim", 2) }}               the interval of a number,
+    {{ measured(predict, "gain_nats_per_dim") | cell }}     a number with its interval, and
+    {{ measured(predict, "gain_nats_per_dim") | compared("less", "as much", "more") }}
+                                                            words for the side its interval is on.
+"""
+
+from pathlib import Path
+
+import jinja2
+
+from mimi_dynamics.pipeline.conventions import FRAME_MS, WAYS
+from mimi_dynamics.pipeline.metrics import Metrics
+from mimi_dynamics.report import formatting
+from mimi_dynamics.report.bets import distances, informative_horizon, weakest_link
+from mimi_dynamics.report.metrics_file import measured
+
+
+def by_lead(metrics: Metrics) -> list[tuple[int, Metrics]]:
+    """Lead times in frames and what `metrics` holds of each, the shortest first."""
+    return [(k, metrics[f"k{k}"]) for k in distances(metrics)]
+
+
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=jinja2.select_autoescape(default_for_string=False),  # HTML, but not README.md
+    undefined=jinja2.StrictUndefined,
+    extensions=["jinja2.ext.do"],
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+ENVIRONMENT.filters |= {
+    "n": formatting.decimal,
+    "percent": formatting.percent,
+    "g": formatting.general,
+    "ms": formatting.milliseconds,
+    "counted": formatting.counted,
+    "shown": formatting.shown,
+    "cell": formatting.cell,
+    "compared": formatting.compared,
+    "listed": formatting.listed,
+    "words": formatting.words,
+    "one_line": formatting.one_line,
+}
+ENVIRONMENT.globals |= {
+    "FRAME_MS": FRAME_MS,
+    "WAYS": WAYS,
+    "measured": measured,
+    "ci": formatting.interval,
+    "cells": formatting.cells,
+    "by_lead": by_lead,
+    "informative_horizon": informative_horizon,
+    "weakest_link": weakest_link,
+}

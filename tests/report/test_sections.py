@@ -1,0 +1,104 @@
+"""The words of every section follow its numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mimi_dynamics.report.bets import check_controls
+from mimi_dynamics.report.page import CONTENTS
+from mimi_dynamics.report.parts import Page
+from mimi_dynamics.report.prose import ENVIRONMENT
+from tests.report.test_bets import RULES, interval
+from tests.report.test_report import all_metrics
+
+
+def merged(metrics: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested metrics with some of them changed."""
+    return {**metrics} | {
+        key: merged(metrics[key], value) if isinstance(value, Mapping) else value
+        for key, value in changes.items()
+    }
+
+
+def text_of(name: str, changes: Mapping[str, Any]) -> str:
+    """One section without pictures and sounds, of metrics in git with some of them changed."""
+    section = next(section for section in CONTENTS if section.name == name)
+    metrics = merged(all_metrics()[section.stage], changes)
+    controls = metrics if name == "controls" else {}
+    page = Page([], check_controls(controls, RULES.controls), RULES.controls, {}, ())
+    template = ENVIRONMENT.get_template(f"sections/{name}.html")
+    return template.render({section.stage: metrics}, section=section, page=page)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "ends", "words"),
+    [
+        ("predict", "dynamic_gain_nats_per_dim", (0.1, 0.2), "more, which is dynamics"),
+        ("predict", "dynamic_gain_nats_per_dim", (-0.1, 0.2), "is not decided: 0.050 [−0.100,"),
+        ("predict", "dynamic_gain_nats_per_dim", (-0.2, -0.1), "tells less about the latent 80 ms"),
+        ("calibration", "calibration.flow.region_90", (0.91, 0.92), "less sure than it could be"),
+        ("calibration", "calibration.flow.region_90", (0.89, 0.91), "as sure as it should be"),
+        ("calibration", "calibration.flow.region_90", (0.8, 0.89), "too sure of itself"),
+        ("horizons", "k1.dynamic_gain_nats_per_dim", (-0.1, 0.1), "At no distance is"),
+        ("encoders", "trained.dynamic_gain_nats_per_dim", (0.9, 0.99), ", more than the untrained"),
+        ("encoders", "trained.dynamic_gain_nats_per_dim", (0, 0.01), ", less than the untrained"),
+        ("rollout", "k4.gap", (0.1, 0.2), "free running loses at"),
+        ("recurrence", "best.variance_reduction_over_shuffled", (0.1, 0.2), "Patterns recur: the"),
+        ("recurrence", "best.variance_reduction_over_shuffled", (-0.1, 0.2), "recur is open: the"),
+        ("recurrence", "best.variance_reduction_over_predictor", (-0.2, -0.1), "less than the tr"),
+        ("rssm", "ease_above_frontier", (0.1, 0.2), "is above the frontier"),
+        ("rssm", "ease_above_frontier", (-0.1, 0.2), "is not surely above the frontier"),
+        ("rssm", "dynamic_ease_over_raw", (-0.2, -0.1), "it is harder than raw latents"),
+        ("engram", "z_dyn.help_nats_per_frame", (0.4, 0.6), "helps more than as many"),
+        ("engram", "z_dyn.help_nats_per_frame", (-0.1, 0.1), "helps not surely more than as many"),
+        (
+            "engram",
+            "raw.help_over_shuffled_keys_nats_per_frame",
+            (-2, -1),
+            "and less than the same",
+        ),
+        ("calm", "ratio.energy_score", (0.7, 0.9), "are better than those"),
+        ("calm", "ratio.energy_score", (0.9, 1.1), "are not surely different from those"),
+        ("calm", "ratio.energy_score", (1.2, 1.4), "are worse than those"),
+        ("calm", "ratio.train_flops_to_equal_energy_score", (0.4, 0.6), "takes less computation"),
+        ("calm", "ratio.train_flops_to_equal_energy_score", (0.9, 1.2), "not surely more or less"),
+        ("calm", "ratio.train_flops_to_equal_energy_score", (1.9, 2.1), "takes more computation"),
+        ("reconstruct", "test.codec.estoi", (0.1, 0.11), "is less intelligible"),
+        ("reconstruct", "test.codec.estoi", (0.98, 0.99), "is more intelligible"),
+    ],
+)
+def test_words_follow_the_interval(
+    name: str, key: str, ends: tuple[float, float], words: str
+) -> None:
+    assert words in " ".join(text_of(name, interval(key, *ends)).split())
+
+
+def test_collapse_of_the_state_is_told() -> None:
+    assert "signs of collapse" in text_of("rssm", {"collapsed": 1})
+    assert "signs of collapse" not in text_of("rssm", {"collapsed": 0})
+
+
+def test_controls_outside_their_limits_are_named() -> None:
+    assert "Both are within the limits set: at least" in text_of("controls", {})
+    missed = text_of("controls", {"sign_flip": {"recovered": 0.1}})
+    assert "outside the limits set for sign flip." in missed
+
+
+@pytest.mark.parametrize(("share", "misleads"), [(0.9, True), (0.1, False)])
+def test_a_measure_that_shuffled_frames_reach_is_called_misleading(
+    share: float, misleads: bool
+) -> None:
+    changes = {"direction_cosine": 0.5}
+    changes |= {"surrogates": {"shuffled": {"direction_cosine": 0.5 * share}}}
+    note = text_of("predict", changes).split("Free is what frames in random order reach too")[1]
+    assert ("cosine with the direction of Δx" in note) == misleads
+
+
+def test_a_split_that_was_not_measured_has_no_column() -> None:
+    stage = all_metrics()["codec"]
+    section = next(section for section in CONTENTS if section.name == "codec")
+    one = {key: value for key, value in stage.items() if key != "test_voice"}
+    template = ENVIRONMENT.get_template("sections/codec.html")
+    assert "test voice</th>" in template.render(codec=stage, section=section)
+    assert "test voice</th>" not in template.render(codec=one, section=section)
