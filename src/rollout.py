@@ -18,8 +18,9 @@ from mimi_dynamics.codec.mimi import load_codec
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.figures.rollout import rollout_figure
-from mimi_dynamics.generation.forecasts import ForecastScores, score_splits
-from mimi_dynamics.generation.rollouts import choose_starts
+from mimi_dynamics.generation.generator import Generator, load_generator, make_grid
+from mimi_dynamics.generation.rollouts import linear_floor
+from mimi_dynamics.generation.scores import score_forecasts, scores_of_each_lead
 from mimi_dynamics.generation.sounds import listen, make_decoder, write_sounds
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.sequences import Sequences, make_batches
@@ -41,24 +42,21 @@ def rollout(params: Params) -> None:
     latents = read_latents(Path("data/latents"))
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     real = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-    settings, splits = params.rollout, evaluated_splits(real)
-    grid = settings.prompt_frames, settings.stride_frames, settings.starts
-    starts = {
-        split: choose_starts(real.select(split), *grid, max(params.horizons)) for split in splits
-    }
-    var = fit_linear(real, params)
-    tables = score_splits(real, starts, predictors, var, settings.samples, params.seed)
-    draws = params.predict.bootstrap_samples
-    scores = {
-        split: {k: ForecastScores(rows, draws, params.seed) for k, rows in table.groupby("lead")}
-        for split, table in tables.items()
-    }
+    longest = max(params.horizons)
+    grids = {split: make_grid(params, real, split, longest) for split in evaluated_splits(real)}
+    var = Generator(linear_floor(fit_linear(real, params)), real)
+    generators = {"rollout": predictors[1], "var": var}
+    draws, scores = params.predict.bootstrap_samples, {}
+    for split, grid in grids.items():
+        table = score_forecasts(generators, predictors, grid, split)
+        scores[split] = scores_of_each_lead(table, draws, params.seed)
     write_metrics(Path("metrics/rollout.json"), summarise(scores))
     write_plots(scores)
 
     names = latents.clip_ids[latents.splits == "test"]
     decode = make_decoder(load_codec(params.codec), normalizer)
-    clips = listen(params, real.select("test"), names, predictors[1], decode)
+    test = real.select("test")
+    clips = listen(params, {"sample": load_generator(predictors[1], test)}, test, names, decode)
     write_sounds(clips, SOUNDS_TITLE, Path("data/rollout"))
 
 
@@ -89,7 +87,7 @@ def fit_linear(real: Sequences, params: Params) -> Var:
 def write_plots(scores: Scores) -> None:
     """The curves as CSV and as a figure."""
     rows = [
-        {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row)}
+        {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row, k)}
         for split, by_lead in scores.items()
         for k, at_lead in by_lead.items()
         for row in (*FORECASTS, "truth")

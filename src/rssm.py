@@ -23,14 +23,13 @@ from mimi_dynamics.pipeline.files import write_metrics, write_text
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.rssm.generation import score_generation
 from mimi_dynamics.studies.rssm.metrics import (
     course_table,
     frontier_table,
     generation_metrics,
     rssm_metrics,
 )
-from mimi_dynamics.studies.rssm.study import decode, generation
+from mimi_dynamics.studies.rssm.study import decode, score_generation
 from mimi_dynamics.studies.rssm.sweep import Sweep, run_sweep
 from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 
@@ -42,7 +41,7 @@ def rssm(params: Params) -> None:
     data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
     sweep, chosen = run_sweep(params, data, torch.from_numpy(normalizer.scale).float())
 
-    table = score_generation(generation(sweep, chosen))
+    table = score_generation(sweep, chosen)
     draws = params.predict.bootstrap_samples
     metrics = rssm_metrics(sweep, chosen) | {
         "generation": generation_metrics(table, draws, params.seed),

@@ -18,6 +18,7 @@ from mimi_dynamics.density.predictor import Predictor, Whitening
 from mimi_dynamics.density.trunk import LinearForecast, State
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch, Sequences
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.parallel import one_thread_each
 
@@ -70,13 +71,13 @@ def choose_starts(
             f"rollout.prompt_frames = {prompt_frames}: with the longest of horizons, "
             f"{longest_lead}, must not exceed the longest clip of every split, here {longest}"
         )
-    starts = np.maximum((sequences.lengths - prompt_frames - 1) // stride_frames + 1, 0)
-    clip = np.repeat(np.arange(len(starts)), starts)
-    number = np.arange(len(clip)) - np.repeat(np.cumsum(starts) - starts, starts)
+    counts = np.maximum((sequences.lengths - prompt_frames - 1) // stride_frames + 1, 0)
+    clip = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(clip)) - np.repeat(np.cumsum(counts) - counts, counts)
     past = prompt_frames + stride_frames * number
-    found = Starts(clip, past, sequences.lengths[clip] - past)
-    kept = np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)
-    return found[np.argsort(-found.room, kind="stable")[kept]]
+    starts = Starts(clip, past, sequences.lengths[clip] - past)
+    kept = choose_evenly(len(starts), most)
+    return starts[np.argsort(-starts.room, kind="stable")[kept]]
 
 
 def listening_starts(sequences: Sequences, clips: int, prompt_frames: int, steps: int) -> Starts:
@@ -87,7 +88,7 @@ def listening_starts(sequences: Sequences, clips: int, prompt_frames: int, steps
     order = np.argsort(-sequences.lengths, kind="stable")
     long_enough = int((sequences.lengths >= prompt_frames + steps).sum())
     order = order[: max(long_enough, clips)]
-    clip = order[np.unique(np.linspace(0, len(order) - 1, clips).astype(int))]
+    clip = order[choose_evenly(len(order), clips)]
     length = sequences.lengths[clip]
     past = np.minimum(prompt_frames, np.maximum(length - steps, length // 2))
     return Starts(clip, past, length - past)
