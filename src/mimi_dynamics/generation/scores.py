@@ -76,13 +76,14 @@ def score_forecasts(
         grid: the starts.
         stream: of the draws, see `Grid.pieces`.
     """
-    jobs = [partial(_score_piece, generators, direct, piece) for piece in grid.pieces(stream)]
+    jobs = [partial(score_piece, generators, direct, piece) for piece in grid.pieces(stream)]
     return pd.concat(run_parallel(call, jobs, "generate"), ignore_index=True)
 
 
-def _score_piece(
+def score_piece(
     generators: Mapping[str, Generator | Path], direct: Mapping[int, Path], grid: Grid
 ) -> pd.DataFrame:
+    """Do the same for one piece, on this core, with its seed."""
     steps, samples = grid.steps, {}
     with seeded(grid.seed):  # and then read the files, which draws too: it moves all that follows
         running = {
