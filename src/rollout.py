@@ -61,7 +61,7 @@ def rollout(params: Params) -> None:
 
 
 def find_predictors(horizons: list[int]) -> dict[int, Path]:
-    """The file of the predictor of each lead.
+    """Find the file of the predictor of each lead.
 
     Raises:
         InputError: one is missing, or a single step is not among the horizons.
@@ -76,7 +76,7 @@ def find_predictors(horizons: list[int]) -> dict[int, Path]:
 
 
 def fit_linear(real: Sequences, params: Params) -> Var:
-    """The ridge VAR of one frame ahead that is also the floor of `predict`."""
+    """Fit the ridge VAR of one frame ahead that is also the floor of `predict`."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     train, validation = (
         make_batches(real.select(split), 1, *size) for split in ("train", "validation")

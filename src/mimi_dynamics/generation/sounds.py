@@ -48,7 +48,7 @@ class Listening(NamedTuple):
 
 
 def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
-    """Every sound as `<clip>.<sound>.wav`, 16 bits, and `spectrograms.png` of all.
+    """Write every sound as `<clip>.<sound>.wav`, 16 bits, and `spectrograms.png` of all.
 
     Args:
         clips: what to write, each with the same sounds.
@@ -67,7 +67,7 @@ def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
 
 
 def sounds_figure(clips: Sequence[Listening], title: str) -> Figure:
-    """Spectrograms, a column for every clip and a row for every sound."""
+    """Draw spectrograms, a column for every clip and a row for every sound."""
     rows = list(clips[0].sounds)
     with mpl.rc_context(STYLE):
         # At least as wide as the title, for one clip too.
@@ -116,7 +116,7 @@ def listen(
     names: np.ndarray,
     decode: Decoder,
 ) -> list[Listening]:
-    """Take some clips: what was said, and what each generator makes of its beginning.
+    """Decode some clips: what was said, and what each generator makes of its beginning.
 
     Args:
         params: all settings.
@@ -143,7 +143,7 @@ def listen(
 
 
 def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
-    """From (frames, dim) coordinates to (samples,) audio.
+    """Give a function from (frames, dim) coordinates to (samples,) audio.
 
     Recordings pass through it too, so that all that differs in a continuation is what is predicted.
     """

@@ -38,7 +38,7 @@ def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
 
 
 def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) -> dict[str, float]:
-    """Log-mel distance of x from z_dyn alone, and from z_dyn and z_rec."""
+    """Measure the log-mel distance of x from z_dyn alone, and from z_dyn and z_rec."""
     test = sweep.data.select("test")
     inside = torch.from_numpy((sweep.data.splits == "test")[sweep.data.clip_of_frame])
     readings = {
