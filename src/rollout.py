@@ -17,8 +17,9 @@ import pandas as pd
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.density.var import Var, fit_var
-from mimi_dynamics.generation.forecasts import ForecastScores, score_splits
-from mimi_dynamics.generation.rollouts import choose_starts
+from mimi_dynamics.generation.generator import Generator, load_generator, make_grid
+from mimi_dynamics.generation.rollouts import linear_floor
+from mimi_dynamics.generation.scores import score_forecasts, scores_of_each_lead
 from mimi_dynamics.generation.sounds import listen, make_decoder, write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
@@ -37,29 +38,26 @@ def rollout(params: Params) -> None:
     """Run the stage."""
     predictors = find_predictors(params.horizons)
     latents, normalizer, real = load(params)
-    settings, splits = params.rollout, evaluated_splits(real)
-    grid = settings.prompt_frames, settings.stride_frames, settings.starts
-    starts = {
-        split: choose_starts(real.select(split), *grid, max(params.horizons)) for split in splits
-    }
-    var = fit_linear(real, params)
-    tables = score_splits(real, starts, predictors, var, settings.samples, params.seed)
-    draws = params.predict.bootstrap_samples
-    scores = {
-        split: {k: ForecastScores(rows, draws, params.seed) for k, rows in table.groupby("lead")}
-        for split, table in tables.items()
-    }
+    longest = max(params.horizons)
+    grids = {split: make_grid(params, real, split, longest) for split in evaluated_splits(real)}
+    var = Generator(linear_floor(fit_linear(real, params)), real)
+    generators = {"rollout": predictors[1], "var": var}
+    draws, scores = params.predict.bootstrap_samples, {}
+    for split, grid in grids.items():
+        table = score_forecasts(generators, predictors, grid, split)
+        scores[split] = scores_of_each_lead(table, draws, params.seed)
     write_stage_metrics("rollout", summarise(scores))
     write_plots(scores)
 
     names = latents.clip_ids[latents.splits == "test"]
     decode = make_decoder(load_codec(params.codec), normalizer)
-    clips = listen(params, real.select("test"), names, predictors[1], decode)
+    test = real.select("test")
+    clips = listen(params, {"sample": load_generator(predictors[1], test)}, test, names, decode)
     write_sounds(clips, SOUNDS_TITLE, Path("data/rollout"))
 
 
 def find_predictors(horizons: list[int]) -> dict[int, Path]:
-    """The file of the predictor of each lead.
+    """Find the file of the predictor of each lead.
 
     Raises:
         InputError: one is missing, or a single step is not among the horizons.
@@ -74,7 +72,7 @@ def find_predictors(horizons: list[int]) -> dict[int, Path]:
 
 
 def fit_linear(real: Sequences, params: Params) -> Var:
-    """The ridge VAR of one frame ahead that is also the floor of `predict`."""
+    """Fit the ridge VAR of one frame ahead that is also the floor of `predict`."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     train, validation = (
         make_batches(real.select(split), 1, *size) for split in ("train", "validation")
@@ -85,7 +83,7 @@ def fit_linear(real: Sequences, params: Params) -> Var:
 def write_plots(scores: Scores) -> None:
     """The curves as CSV."""
     rows = [
-        {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row)}
+        {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row, k)}
         for split, by_lead in scores.items()
         for k, at_lead in by_lead.items()
         for row in (*FORECASTS, "truth")

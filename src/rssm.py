@@ -21,14 +21,13 @@ from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.rssm.generation import score_generation
 from mimi_dynamics.studies.rssm.metrics import (
     course_table,
     frontier_table,
     generation_metrics,
     rssm_metrics,
 )
-from mimi_dynamics.studies.rssm.study import decode, generation
+from mimi_dynamics.studies.rssm.study import decode, score_generation
 from mimi_dynamics.studies.rssm.sweep import Sweep, run_sweep
 from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 
@@ -38,7 +37,7 @@ def rssm(params: Params) -> None:
     latents, normalizer, data = load(params)
     sweep, chosen = run_sweep(params, data, torch.from_numpy(normalizer.scale).float())
 
-    table = score_generation(generation(sweep, chosen))
+    table = score_generation(sweep, chosen)
     draws = params.predict.bootstrap_samples
     metrics = rssm_metrics(sweep, chosen) | {
         "generation": generation_metrics(table, draws, params.seed),

@@ -3,10 +3,8 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from scipy.stats import chi2
 
 from mimi_dynamics.density.heads import HEADS
 from mimi_dynamics.density.heads.scales import SCALE_FLOOR, UNIT
@@ -14,12 +12,9 @@ from mimi_dynamics.density.predictor import (
     Predictor,
     make_conditional,
     make_marginal,
-    save_predictor,
 )
 from mimi_dynamics.density.trunk import FRAME_SCALE
 from mimi_dynamics.density.var import Var
-from mimi_dynamics.evidence.energy_score import energy_score
-from mimi_dynamics.generation.forecasts import Forecasts, ForecastScores, score_forecasts
 from mimi_dynamics.generation.rollouts import (
     Starts,
     choose_starts,
@@ -32,7 +27,7 @@ from mimi_dynamics.generation.rollouts import (
 )
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.studies.controls.processes import PROCESSES, RHO
+from mimi_dynamics.studies.controls.processes import RHO
 
 DIM = 3
 ORDER = 4
@@ -236,72 +231,3 @@ def test_linear_floor_is_the_var(var: Var) -> None:
     with torch.no_grad():
         found = linear_floor(var).log_prob(batch)
     torch.testing.assert_close(found, var.log_prob(batch), atol=1e-4, rtol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Forecasts:
-    """Forecasts of a VAR(1) by those who know it."""
-    folder = tmp_path_factory.mktemp("predictors")
-    predictors = {lead: folder / f"k{lead}.safetensors" for lead in (1, 2, 4, 8, 16)}
-    for lead, path in predictors.items():
-        info = {"head": "gaussian", "width": WIDTH, "components": 3, "context_frames": 0}
-        save_predictor(known_predictor(lead), path, info)
-    process = PROCESSES["linear"].simulate(clips=1000, frames=32, dim=DIM, seed=0)
-    sequences = process.select("train")
-    starts = choose_starts(sequences, 4, 12, most=10_000, longest_lead=16)
-    climate = process.select("validation").frames
-    var = known_var()
-    return Forecasts(sequences, starts, predictors, var, climate, limit=2.0, samples=8, seed=0)
-
-
-@pytest.fixture(scope="module")
-def table(known: Forecasts) -> pd.DataFrame:
-    """Their scores."""
-    return score_forecasts(known)
-
-
-@pytest.mark.parametrize("lead", [1, 2, 4, 8, 16])
-def test_truth_known_nothing_is_lost_by_running_free(table: pd.DataFrame, lead: int) -> None:
-    """No gap to the direct predictor, and the skill of the process: 1 − √(1 − ρ^2k)."""
-    scores = ForecastScores(table[table["lead"] == lead], 1000, seed=0)
-    assert scores.starts == {1: 2400, 2: 2400, 4: 2400, 8: 1600, 16: 1600}[lead]
-    gap = (scores.mean("rollout") - scores.mean("direct")).metrics("gap")
-    assert gap["gap_ci_low"] <= 0 <= gap["gap_ci_high"]
-    assert gap["gap_ci_high"] - gap["gap_ci_low"] < 0.1
-    for row in ("rollout", "direct", "var"):
-        skill = scores.skill(row).metrics("skill")
-        known_skill = 1 - math.sqrt(1 - RHO ** (2 * lead))
-        assert skill["skill_ci_low"] - 0.01 <= known_skill <= skill["skill_ci_high"] + 0.01
-    assert scores.skill("climatology").value == 0
-
-
-def test_survival_is_the_share_within_the_limit(table: pd.DataFrame) -> None:
-    """Of a Gaussian in three dimensions, for samples and truth alike."""
-    share = chi2(DIM).cdf(2.0**2)
-    for (row, lead), rows in table.groupby(["row", "lead"]):
-        assert rows["survival"].mean() == pytest.approx(share, abs=0.03), (row, lead)
-        assert rows["true_survival"].mean() == pytest.approx(share, abs=0.04), (row, lead)
-
-
-def test_threads_and_earlier_draws_do_not_matter(known: Forecasts, table: pd.DataFrame) -> None:
-    """The same bits on two threads and from another state of the generator, left as it was."""
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-    torch.set_num_threads(2)
-    try:
-        again = score_forecasts(known)
-    finally:
-        torch.set_num_threads(1)
-    pd.testing.assert_frame_equal(again, table, check_exact=True)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_feeding_back_means_is_worse(known: Forecasts) -> None:
-    """The score notices what must not be done: four steps of means have no spread."""
-    predictor, starts = known_predictor(), known.starts.reach(4)
-    past = read_past(predictor, known.sequences, starts)
-    torch.manual_seed(0)
-    target = true_frames(known.sequences, starts, 4)
-    honest = roll_out(predictor, past, np.full(len(starts), 4), 8)[:, :, -1]
-    means = (RHO**4 * true_frames(known.sequences, starts, 0)).expand_as(honest)
-    assert energy_score(means, target).mean() > 1.2 * energy_score(honest, target).mean()

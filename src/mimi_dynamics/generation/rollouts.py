@@ -18,6 +18,7 @@ from mimi_dynamics.density.predictor import Predictor, Whitening
 from mimi_dynamics.density.trunk import LinearForecast, State
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch, Sequences
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.parallel import one_thread_each
 
@@ -37,22 +38,22 @@ class Starts:
     room: np.ndarray
 
     def __len__(self) -> int:
-        """How many."""
+        """Count the starts."""
         return len(self.clip)
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Starts":
-        """Some of them."""
+        """Take some of the starts, as an array would."""
         return Starts(self.clip[rows], self.past[rows], self.room[rows])
 
     def reach(self, lead: int) -> "Starts":
-        """Those whose clip is long enough to know the truth `lead` frames ahead."""
+        """Take the starts whose clip is long enough to know the truth `lead` frames ahead."""
         return self[self.room >= lead]
 
 
 def choose_starts(
     sequences: Sequences, prompt_frames: int, stride_frames: int, most: int, longest_lead: int
 ) -> Starts:
-    """Starts at regular distances within every clip, those with most frames to come first.
+    """Choose starts at regular distances within every clip, those with most to come first.
 
     Args:
         sequences: the clips.
@@ -70,31 +71,32 @@ def choose_starts(
             f"rollout.prompt_frames = {prompt_frames}: with the longest of horizons, "
             f"{longest_lead}, must not exceed the longest clip of every split, here {longest}"
         )
-    starts = np.maximum((sequences.lengths - prompt_frames - 1) // stride_frames + 1, 0)
-    clip = np.repeat(np.arange(len(starts)), starts)
-    number = np.arange(len(clip)) - np.repeat(np.cumsum(starts) - starts, starts)
+    counts = np.maximum((sequences.lengths - prompt_frames - 1) // stride_frames + 1, 0)
+    clip = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(clip)) - np.repeat(np.cumsum(counts) - counts, counts)
     past = prompt_frames + stride_frames * number
-    found = Starts(clip, past, sequences.lengths[clip] - past)
-    kept = np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)
-    return found[np.argsort(-found.room, kind="stable")[kept]]
+    starts = Starts(clip, past, sequences.lengths[clip] - past)
+    kept = choose_evenly(len(starts), most)
+    return starts[np.argsort(-starts.room, kind="stable")[kept]]
 
 
 def listening_starts(sequences: Sequences, clips: int, prompt_frames: int, steps: int) -> Starts:
-    """One start in each of some clips, evenly spaced over those that are long enough.
+    """Choose one start in each of some clips, evenly spaced over those that are long enough.
 
-    Where too few are, the longest clips take their place, with half of a short one as prompt.
+    Where too few are long enough, the longest clips take their place, with half of a short one as
+    prompt.
     """
     order = np.argsort(-sequences.lengths, kind="stable")
     long_enough = int((sequences.lengths >= prompt_frames + steps).sum())
     order = order[: max(long_enough, clips)]
-    clip = order[np.unique(np.linspace(0, len(order) - 1, clips).astype(int))]
+    clip = order[choose_evenly(len(order), clips)]
     length = sequences.lengths[clip]
     past = np.minimum(prompt_frames, np.maximum(length - steps, length // 2))
     return Starts(clip, past, length - past)
 
 
 def true_frames(sequences: Sequences, starts: Starts, lead: int) -> Tensor:
-    """(starts, dim) the frame `lead` frames after the last known one; lead 0 is that one."""
+    """Give the frames, (starts, dim), `lead` after the last known one; lead 0 is that one."""
     ends = np.cumsum(sequences.lengths)[starts.clip]
     return sequences.frames[ends - starts.room - 1 + lead]
 
@@ -111,13 +113,13 @@ class Past(NamedTuple):
     state: State
 
     def rows(self, rows: Tensor | slice) -> "Past":
-        """Some rows, or the same ones several times."""
+        """Take some rows, or the same ones several times."""
         return Past(self.features[rows], [part[rows] for part in self.state])
 
 
 @torch.no_grad()
 def read_past(predictor: Predictor, sequences: Sequences, starts: Starts) -> Past:
-    """What the predictor makes of all known frames of each start; every clip is read once."""
+    """Run the trunk over all known frames of each start; every clip is read once."""
     begins = np.cumsum(sequences.lengths) - sequences.lengths
     clips = np.unique(starts.clip)
     last = np.array([starts.past[starts.clip == clip].max() for clip in clips])
@@ -141,13 +143,13 @@ def read_past(predictor: Predictor, sequences: Sequences, starts: Starts) -> Pas
 
 @torch.no_grad()
 def draw_next(predictor: Predictor, past: Past, samples: int) -> Tensor:
-    """(samples, rows, dim) independent draws of the frame the predictor is about."""
+    """Draw (samples, rows, dim) frames that the predictor is about, independently."""
     return predictor.whitening.colour(predictor.head(past.features).sample((samples,)))
 
 
 @torch.no_grad()
 def roll_out(predictor: Predictor, past: Past, steps: np.ndarray, samples: int) -> Tensor:
-    """(samples, rows, max(steps), dim) independent free-running trajectories; zeros past the end.
+    """Draw (samples, rows, max(steps), dim) independent trajectories; zeros past their ends.
 
     The work of a step does not grow with the frames behind it, and trajectories that are long
     enough cost nothing more. Draws from torch's default generator.
@@ -182,13 +184,13 @@ class LinearTrunk(nn.Module):
         self.forecast, self.whitening = LinearForecast(var), whitening
 
     def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """(clips, time, dim) whitened forecasts, and the frames that the next ones need."""
+        """Give (clips, time, dim) whitened forecasts, and the frames that the next ones need."""
         past = self.forecast.start(frames) if state is None else state[0]
         forecast, past = self.forecast(frames, past)
         return self.whitening.whiten(forecast.flatten(0, 1)).view_as(forecast), [past]
 
     def features(self, batch: Batch) -> Tensor:
-        """(scored, dim) whitened forecast of each scored target."""
+        """Give the whitened forecast, (scored, dim), of each scored target."""
         return self.step(batch.context, None)[0][batch.scored]
 
 
@@ -196,19 +198,19 @@ class UnitNormalHead(nn.Module):
     """N(features, I)."""
 
     def forward(self, features: Tensor) -> Distribution:
-        """Distribution over (rows, dim) for features of the same shape."""
+        """Give the distribution over (rows, dim) for features of the same shape."""
         return Independent(Normal(features, 1), 1)
 
 
 def linear_floor(var: Var) -> Predictor:
-    """A VAR with its Gaussian residual, in the form of a predictor."""
+    """Put a VAR with its Gaussian residual into the form of a predictor."""
     whitening = Whitening(torch.zeros_like(var.intercept), var.covariance)
     return Predictor(whitening, LinearTrunk(var, whitening), UnitNormalHead()).eval()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, draws depend on the seed alone, not on earlier draws or on the number of threads."""
+    """Make draws within depend on the seed alone, not on earlier ones or the number of threads."""
     # One thread, because sums over several round differently, and samples part company from there.
     with one_thread_each(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,124 +1,148 @@
-"""All contenders and floors from the same starts: what they draw, and how it scores by lead."""
+"""Forecasts of all models from the same starts: what they draw, and how it scores by lead.
 
-import zlib
+The score is the energy score: how far samples are from the truth, less how far from each other. It
+is proper for forecasts that can be sampled but have no density at hand, as free-running ones.
+"""
+
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from functools import partial
+from operator import call
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.evidence.bootstrap import COVERAGE, ClipBootstrap, Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
-from mimi_dynamics.generation.forecasts import CLIMATOLOGY_SAMPLES, TRAIN_SHARE
-from mimi_dynamics.generation.generator import Draw, Generator, draw
-from mimi_dynamics.generation.rollouts import Starts, seeded, true_frames
-from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.generation.generator import Generator, Grid, load_generator
+from mimi_dynamics.generation.rollouts import seeded, true_frames
 from mimi_dynamics.pipeline.parallel import run_parallel
 
-STARTS_PER_JOB = 32  # drawn together; fixed, so that samples do not depend on the cores
-
-
-@dataclass(frozen=True)
-class Grid:
-    """From where and how far ahead forecasts are made.
-
-    Attributes:
-        data: the frames x of every split.
-        split: that the starts are in.
-        starts: those with most frames to come first.
-        leads: frames ahead that are scored.
-        samples: of each forecast.
-        seed: of all draws.
-    """
-
-    data: Sequences
-    split: str
-    starts: Starts
-    leads: list[int]
-    samples: int
-    seed: int
-
-    @property
-    def steps(self) -> np.ndarray:
-        """(starts,) the longest lead that each start reaches: how far it is rolled out."""
-        leads = np.array([0, *self.leads])
-        return leads[np.searchsorted(leads[1:], self.starts.room, side="right")]
-
-    def thinned(self, starts: int, samples: int) -> "Grid":
-        """Fewer starts, evenly over the frames to come, and samples."""
-        kept = np.unique(np.linspace(0, len(self.starts) - 1, starts).astype(int))
-        return replace(self, starts=self.starts[kept], samples=samples)
-
-    def draws(self, generator: Generator) -> list[Draw]:
-        """What there is to draw, in pieces; checkpoints of one model draw with the same noise."""
-        return [
-            Draw(
-                generator=generator,
-                split=self.split,
-                starts=self.starts[first : first + STARTS_PER_JOB],
-                steps=self.steps[first : first + STARTS_PER_JOB],
-                samples=self.samples,
-                seed=zlib.crc32(f"{self.seed} {self.split} {first}".encode()),
-            )
-            for first in range(0, len(self.starts), STARTS_PER_JOB)
-        ]
-
-    def join(self, pieces: list[Tensor]) -> Tensor:
-        """(samples, starts, longest, dim) of the pieces, the first of which is the longest."""
-        longest = pieces[0].shape[2]
-        padded = [
-            torch.nn.functional.pad(piece, (0, 0, 0, longest - piece.shape[2])) for piece in pieces
-        ]
-        return torch.cat(padded, 1)
+CLIMATOLOGY_SAMPLES = 64  # a fair score has the same mean for any number, and less noise for more
+TRAIN_SHARE = 0.999  # of train frames, whose norm says how far a frame may be from their mean
 
 
 def draw_all(generators: Mapping[str, Generator], grid: Grid) -> dict[str, Tensor]:
-    """Paths of every generator, (samples, starts, longest, dim) frames x, on all cores."""
-    jobs = {name: grid.draws(generator) for name, generator in generators.items()}
-    order = sorted(
-        ((name, piece) for name, pieces in jobs.items() for piece in range(len(pieces))),
-        key=lambda key: -int(jobs[key[0]][key[1]].steps[0]),
+    """Draw (samples, starts, longest, dim) frames x of every generator, by name, on all cores."""
+    jobs = [
+        partial(draw, generator, piece)
+        for piece in grid.pieces(grid.split)
+        for generator in generators.values()
+    ]
+    drawn = run_parallel(call, jobs, "generate")
+    return {name: join(drawn[number :: len(generators)]) for number, name in enumerate(generators)}
+
+
+def draw(generator: Generator, piece: Grid) -> Tensor:
+    """Draw paths (`Generator.paths`) of one piece; the same bits whatever else is drawn."""
+    with seeded(piece.seed):
+        return generator.paths(piece.split, piece.starts, piece.steps, piece.samples)
+
+
+def join(pieces: list[Tensor]) -> Tensor:
+    """Put paths of all pieces, the longest first, into one (samples, starts, longest, dim)."""
+    longest = pieces[0].shape[2]
+    return torch.cat(
+        [functional.pad(piece, (0, 0, 0, longest - piece.shape[2])) for piece in pieces], 1
     )
-    drawn = run_parallel(draw, [jobs[name][piece] for name, piece in order], "generate")
-    found = dict(zip(order, drawn, strict=True))
-    return {
-        name: grid.join([found[name, piece] for piece in range(len(pieces))])
-        for name, pieces in jobs.items()
-    }
 
 
 def score_paths(paths: Mapping[str, Tensor], grid: Grid) -> pd.DataFrame:
-    """Scores of drawn paths, and of climatology and persistence, by lead and start.
+    """Score paths of `draw_all`, climatology and persistence; the table is that of `score`."""
+    with seeded(grid.seed):
+        samples = {
+            lead: {name: path[:, grid.steps >= lead, lead - 1] for name, path in paths.items()}
+            | references(grid, lead)
+            for lead in grid.leads
+        }
+    return score(samples, grid)
+
+
+def score_forecasts(
+    generators: Mapping[str, Generator | Path], direct: Mapping[int, Path], grid: Grid, stream: str
+) -> pd.DataFrame:
+    """Draw and score, without keeping what was drawn, on all cores; the table is that of `score`.
+
+    Unlike in `draw_all` the generators draw one after the other from the same noise, and states
+    are turned into frames only where they are scored.
+
+    Args:
+        generators: by row, those that run free; or the file of the predictor of one that does.
+        direct: by lead, the file of the predictor that jumps there at once, for the row `direct`;
+            empty for no such row.
+        grid: the starts.
+        stream: of the draws, see `Grid.pieces`.
+    """
+    jobs = [partial(score_piece, generators, direct, piece) for piece in grid.pieces(stream)]
+    return pd.concat(run_parallel(call, jobs, "generate"), ignore_index=True)
+
+
+def score_piece(
+    generators: Mapping[str, Generator | Path], direct: Mapping[int, Path], grid: Grid
+) -> pd.DataFrame:
+    """Do the same for one piece, on this core, with its seed."""
+    steps, samples = grid.steps, {}
+    with seeded(grid.seed):  # and then read the files, which draws too: it moves all that follows
+        running = {
+            name: load_generator(given, grid.data) if isinstance(given, Path) else given
+            for name, given in generators.items()
+        }
+        rolled = {
+            name: generator.roll_out(grid.split, grid.starts, steps, grid.samples)
+            for name, generator in running.items()
+        }
+        for lead in grid.leads:
+            here, drawn = steps >= lead, {}
+            if direct:
+                jump = load_generator(direct[lead], grid.data)
+                drawn["direct"] = jump.draw_next(grid.split, grid.starts[here], grid.samples)
+            drawn |= references(grid, lead)
+            for name, path in rolled.items():
+                drawn[name] = running[name].finish(path[:, here, lead - 1])
+            samples[lead] = drawn
+    return score(samples, grid)
+
+
+def references(grid: Grid, lead: int) -> dict[str, Tensor]:
+    """Draw what knows no model: `climatology`, any frames of train; `persistence`, the newest."""
+    starts = grid.starts[grid.steps >= lead]
+    frame = torch.randint(len(grid.climate), (CLIMATOLOGY_SAMPLES, len(starts)))
+    newest = true_frames(grid.clips, starts, 0)
+    return {"climatology": grid.climate[frame], "persistence": torch.stack([newest] * 2)}
+
+
+def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFrame:
+    """Score samples by lead and row, each (samples, starts that reach the lead, dim).
 
     Returns:
-        `row`, `lead`, `clip`, `past`, `energy_score`, `survival` (share of samples within the
-        train distribution's 99.9 % norm quantile), `error` (mean distance of a sample to what
-        came), `spread` (mean distance of two samples).
+        For every row, lead and start that reaches it: `row`, `lead`, `clip`, `past`,
+        `energy_score`, `error` (mean distance of a sample to the truth), `spread` (mean distance of
+        two samples), `survival` (share of samples within the 99.9 % norm quantile of train) and
+        `true_survival` (the truth's: 1 or 0).
     """
-    train = grid.data.select("train").frames
-    limit = float(np.quantile(train.norm(dim=-1).numpy(), TRAIN_SHARE))
-    clips = grid.data.select(grid.split)
+    limit = float(np.quantile(grid.climate.norm(dim=-1).numpy(), TRAIN_SHARE))
     tables = []
-    with seeded(grid.seed):
-        for lead in grid.leads:
-            here = grid.steps >= lead
-            starts = grid.starts[here]
-            anyone = torch.randint(len(train), (CLIMATOLOGY_SAMPLES, len(starts)))
-            newest = true_frames(clips, starts, 0)
-            drawn = {name: path[:, here, lead - 1] for name, path in paths.items()}
-            drawn |= {"climatology": train[anyone], "persistence": torch.stack([newest] * 2)}
-            target = true_frames(clips, starts, lead)
-            for name, samples in drawn.items():
-                score = energy_score(samples, target)
-                error = (samples - target).double().norm(dim=-1).mean(0)
-                table = {"row": name, "lead": lead, "clip": starts.clip, "past": starts.past}
-                table |= {"energy_score": score.numpy(), "error": error.numpy()}
-                table["spread"] = 2 * (error - score).numpy()
-                inside = samples.norm(dim=-1) <= limit
-                table["survival"] = inside.double().mean(0).numpy()
-                tables.append(pd.DataFrame(table))
+    for lead, by_row in samples.items():
+        starts = grid.starts[grid.steps >= lead]
+        target = true_frames(grid.clips, starts, lead)
+        for row, drawn in by_row.items():
+            energy = energy_score(drawn, target)
+            error = (drawn - target).double().norm(dim=-1).mean(0)
+            columns = {
+                "row": row,
+                "lead": lead,
+                "clip": starts.clip,
+                "past": starts.past,
+                "energy_score": energy.numpy(),
+                "error": error.numpy(),
+                "spread": 2 * (error - energy).numpy(),
+                "survival": (drawn.norm(dim=-1) <= limit).double().mean(0).numpy(),
+                "true_survival": (target.norm(dim=-1) <= limit).double().numpy(),
+            }
+            tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -128,7 +152,8 @@ class LeadScores:
     Clips are drawn again, and so are the trainings of a contender: another would be another model.
 
     Args:
-        table: of `score_paths`; a `row` may end in `@` and the number of a training.
+        table: of `score`; a `row` may end in `@` and the number of a training. All rows have the
+            same starts.
         samples: bootstrap draws.
         seed: of the draws.
     """
@@ -140,20 +165,20 @@ class LeadScores:
         self.leads = sorted(table["lead"].unique())
         self.bootstrap = ClipBootstrap(len(clips), samples, seed)
         longest = np.zeros(len(clips))
-        longest[self.table.loc[table["lead"] == self.leads[-1], "index"]] = 1
+        longest[self.table.loc[self.table["lead"] == self.leads[-1], "index"]] = 1
         weights = self.bootstrap.weights
         self.bootstrap.weights = weights[weights @ longest > 0]  # a draw must not come out empty
         self.seed = seed
 
     def at(self, row: str, lead: int, column: str = "energy_score") -> Estimate:
-        """Mean over the starts that reach a lead."""
+        """Estimate the mean over the starts that reach a lead."""
         rows = self.table[(self.table["row"] == row) & (self.table["lead"] == lead)]
         each = [
             self.bootstrap.mean(one[column].to_numpy(), one["index"].to_numpy())
             for _, one in rows.groupby("training")
         ]
-        resamples = np.stack([found.resamples for found in each], 1)
-        value = float(np.mean([found.value for found in each]))
+        resamples = np.stack([estimate.resamples for estimate in each], 1)
+        value = float(np.mean([estimate.value for estimate in each]))
         return Estimate(value, (self.training_weights(len(each)) * resamples).sum(1))
 
     def training_weights(self, count: int) -> np.ndarray:
@@ -162,18 +187,45 @@ class LeadScores:
         return np.random.default_rng(self.seed).multinomial(count, even, draws) / count
 
     def overall(self, row: str, column: str = "energy_score") -> Estimate:
-        """Mean over the leads, each counting the same."""
+        """Estimate the mean over the leads, each counting the same."""
         return average([self.at(row, lead, column) for lead in self.leads])
 
     def skill(self, row: str, lead: int) -> Estimate:
-        """1 − score / score of climatology."""
-        floor = self.at("climatology", lead)
-        return (floor - self.at(row, lead)) / floor
+        """1 − score / score of climatology: 1 is perfect, 0 no better than climatology."""
+        climatology = self.at("climatology", lead)
+        return (climatology - self.at(row, lead)) / climatology
+
+    def counts(self, lead: int) -> dict[str, int]:
+        """How many starts reach a lead, and how many clips they are in."""
+        starts = self.table[self.table["lead"] == lead].drop_duplicates(["clip", "past"])
+        return {"starts": len(starts), "clips": starts["clip"].nunique()}
+
+
+def scores_of_each_lead(table: pd.DataFrame, samples: int, seed: int) -> dict[int, LeadScores]:
+    """Take every lead for itself, with bootstrap draws of only those clips that reach it.
+
+    `LeadScores` of the whole table pairs leads too, and draws the same clips for all of them.
+    """
+    return {lead: LeadScores(rows, samples, seed) for lead, rows in table.groupby("lead")}
+
+
+def skill_horizon(skills: Mapping[int, Estimate]) -> int:
+    """Give the last lead up to which every interval of the skill is above 0; 0 if there is none.
+
+    Unbroken, because among many leads without skill some interval lies above 0 by chance: so did
+    that of a model without any past, 64 frames ahead, where clips are few.
+    """
+    last = 0
+    for lead in sorted(skills):
+        if np.quantile(skills[lead].resamples, (1 - COVERAGE) / 2) <= 0:
+            break
+        last = lead
+    return last
 
 
 def average(estimates: list[Estimate]) -> Estimate:
-    """Mean of paired estimates."""
+    """Average paired estimates."""
     return Estimate(
-        float(np.mean([e.value for e in estimates])),
-        np.mean([e.resamples for e in estimates], axis=0),
+        float(np.mean([estimate.value for estimate in estimates])),
+        np.mean([estimate.resamples for estimate in estimates], axis=0),
     )

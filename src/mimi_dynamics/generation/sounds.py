@@ -3,7 +3,7 @@
 import io
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ from matplotlib.image import AxesImage
 
 from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.log_mel import mel_spectrum
-from mimi_dynamics.density.predictor import load_predictor
-from mimi_dynamics.generation.rollouts import listening_starts, read_past, roll_out, seeded
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.generation.rollouts import listening_starts, seeded
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
@@ -48,7 +48,7 @@ class Listening(NamedTuple):
 
 
 def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
-    """Every sound as `<clip>.<sound>.wav`, 16 bits, and `spectrograms.png` of all.
+    """Write every sound as `<clip>.<sound>.wav`, 16 bits, and `spectrograms.png` of all.
 
     Args:
         clips: what to write, each with the same sounds.
@@ -67,7 +67,7 @@ def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
 
 
 def sounds_figure(clips: Sequence[Listening], title: str) -> Figure:
-    """Spectrograms, a column for every clip and a row for every sound."""
+    """Draw spectrograms, a column for every clip and a row for every sound."""
     rows = list(clips[0].sounds)
     with mpl.rc_context(STYLE):
         # At least as wide as the title, for one clip too.
@@ -110,28 +110,40 @@ def _mel(hertz: float) -> float:
 
 
 def listen(
-    params: Params, test: Sequences, names: np.ndarray, predictor: Path, decode: Decoder
+    params: Params,
+    generators: Mapping[str, Generator],
+    test: Sequences,
+    names: np.ndarray,
+    decode: Decoder,
 ) -> list[Listening]:
-    """Some clips: what was said, and what might have been."""
-    settings, longest = params.rollout, max(params.horizons)
-    starts = listening_starts(test, settings.listen_clips, settings.listen_prompt_frames, longest)
-    model, _ = load_predictor(predictor)
+    """Decode some clips: what was said, and what each generator makes of its beginning.
+
+    Args:
+        params: all settings.
+        generators: by name, drawing from the clips of test.
+        test: the frames x of the clips of test.
+        names: (clips,) of these clips.
+        decode: frames to audio.
+    """
+    settings, steps = params.rollout, max(params.horizons)
+    starts = listening_starts(test, settings.listen_clips, settings.listen_prompt_frames, steps)
+    lengths, samples = np.full(len(starts), steps), settings.listen_samples
     with seeded(zlib.crc32(f"{params.seed} listen".encode())):
-        past = read_past(model, test, starts)
-        paths = roll_out(model, past, np.full(len(starts), longest), settings.listen_samples)
+        paths = {n: g.paths("test", starts, lengths, samples) for n, g in generators.items()}
         clips = []
         for number, (clip, known) in enumerate(zip(starts.clip, starts.past, strict=True)):
             end = test.lengths[: clip + 1].sum()
             frames = test.frames[end - test.lengths[clip] : end]
-            sounds = {"recorded": decode(frames[: known + longest])}
-            for sample, path in enumerate(paths[:, number], 1):
-                sounds[f"sample {sample}"] = decode(torch.cat([frames[:known], path]))
+            sounds = {"recorded": decode(frames[: known + steps])}
+            for name, path in paths.items():
+                for sample, continued in enumerate(path[:, number], 1):
+                    sounds[f"{name} {sample}"] = decode(torch.cat([frames[:known], continued]))
             clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
     return clips
 
 
 def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
-    """From (frames, dim) coordinates to (samples,) audio.
+    """Give a function from (frames, dim) coordinates to (samples,) audio.
 
     Recordings pass through it too, so that all that differs in a continuation is what is predicted.
     """

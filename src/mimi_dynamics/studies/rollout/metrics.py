@@ -1,20 +1,18 @@
 """Scores of free-running forecasts by lead, and what is reported of them."""
 
-from mimi_dynamics.generation.forecasts import ForecastScores, skill_horizon
+from mimi_dynamics.generation.scores import LeadScores, skill_horizon
 
 FORECASTS = ("rollout", "direct", "var")
-
-
-Scores = dict[str, dict[int, ForecastScores]]  # by split and lead
+Scores = dict[str, dict[int, LeadScores]]  # by split and lead
 
 
 def summarise(scores: Scores) -> dict[str, object]:
-    """All of `metrics/rollout.json`."""
+    """Make all of `metrics/rollout.json`."""
     by_split = {
-        split: {f"k{k}": lead_metrics(at_lead) for k, at_lead in by_lead.items()}
+        split: {f"k{k}": lead_metrics(at_lead, k) for k, at_lead in by_lead.items()}
         | {
             "skill_horizon_frames": {
-                row: skill_horizon({k: at_lead.skill(row) for k, at_lead in by_lead.items()})
+                row: skill_horizon({k: at_lead.skill(row, k) for k, at_lead in by_lead.items()})
                 for row in FORECASTS
             }
         }
@@ -23,29 +21,28 @@ def summarise(scores: Scores) -> dict[str, object]:
     return by_split.pop("test") | by_split
 
 
-def lead_metrics(scores: ForecastScores) -> dict[str, object]:
-    """One lead of `metrics/rollout.json`."""
+def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
+    """Make one lead of `metrics/rollout.json`."""
     energy, skill = {}, {}
     for row in (*FORECASTS, "climatology"):
-        energy |= scores.mean(row).metrics(row)
+        energy |= scores.at(row, lead).metrics(row)
     for row in FORECASTS:
-        skill |= scores.skill(row).metrics(row)
+        skill |= scores.skill(row, lead).metrics(row)
     return {
         "energy_score": energy,
         "skill": skill,
-        **(scores.mean("rollout") - scores.mean("direct")).metrics("gap"),
-        **scores.mean("rollout", "survival").metrics("survival"),
-        **scores.mean("rollout", "true_survival").metrics("true_survival"),
-        "starts": scores.starts,
-        "clips": scores.clips,
+        **(scores.at("rollout", lead) - scores.at("direct", lead)).metrics("gap"),
+        **scores.at("rollout", lead, "survival").metrics("survival"),
+        **scores.at("rollout", lead, "true_survival").metrics("true_survival"),
+        **scores.counts(lead),
     }
 
 
-def curves(scores: ForecastScores, row: str) -> dict[str, float]:
-    """What is drawn of one row at one lead; truth has no skill, but it survives."""
+def curves(scores: LeadScores, row: str, lead: int) -> dict[str, float]:
+    """Give what is drawn of one row at one lead; truth has no skill, but it survives."""
     if row == "truth":
-        metrics = scores.mean("rollout", "true_survival").metrics("survival")
+        metrics = scores.at("rollout", lead, "true_survival").metrics("survival")
     else:
-        survival = scores.mean(row, "survival").metrics("survival")
-        metrics = scores.skill(row).metrics("skill") | survival
+        survival = scores.at(row, lead, "survival").metrics("survival")
+        metrics = scores.skill(row, lead).metrics("skill") | survival
     return {name.replace("_ci", ""): value for name, value in metrics.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.generation.forecasts import ForecastScores
+from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
@@ -90,17 +90,16 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
 def generation_metrics(table: pd.DataFrame, samples: int, seed: int) -> dict[str, object]:
     """By lead: energy scores of free-running samples by way of z_dyn, and of raw x."""
     metrics = {}
-    for lead, rows in table.groupby("lead"):
-        scores = ForecastScores(rows, samples, seed)
+    for lead, scores in scores_of_each_lead(table, samples, seed).items():
         energy = {}
         for row in ("rssm", RAW, "climatology"):
-            energy |= scores.mean(row).metrics(row)
-        over_raw = scores.mean("rssm") - scores.mean(RAW)
+            energy |= scores.at(row, lead).metrics(row)
+        over_raw = scores.at("rssm", lead) - scores.at(RAW, lead)
         metrics[f"k{lead}"] = {
             "energy_score": energy,
             **over_raw.metrics("score_over_raw"),
-            **scores.skill("rssm").metrics("skill"),
-            "starts": scores.starts,
+            **scores.skill("rssm", lead).metrics("skill"),
+            "starts": scores.counts(lead)["starts"],
         }
     return metrics
 

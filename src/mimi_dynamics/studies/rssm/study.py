@@ -1,45 +1,44 @@
 """Free-running generation by way of the state, and what the ear gets of it."""
 
+import pandas as pd
 import torch
 
 from mimi_dynamics.codec.loading import load_codec
-from mimi_dynamics.generation.rollouts import choose_starts
+from mimi_dynamics.generation.generator import Generator, make_grid
+from mimi_dynamics.generation.scores import score_forecasts
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.states import at_updates
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.rssm.generation import Generation
 from mimi_dynamics.studies.rssm.metrics import decoded_distances
 from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
 
 
-def generation(sweep: Sweep, chosen: str) -> Generation:
-    """Forecasts of test clips by way of the chosen state, and of raw x."""
-    params, stride = sweep.params, sweep.params.rssm.state_stride
-    updates = at_updates(sweep.data, stride)
-    truth, settings, leads = updates.select("test"), params.rollout, sorted(params.horizons)
-    grid = settings.prompt_frames, settings.stride_frames, settings.starts
-    densities = {
+def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
+    """Forecast test clips by way of the chosen state, and of raw x, from the same starts.
+
+    Leads are counted in updates of the state, at which alone frames x are forecast. What the
+    densities read has the noise that they were fitted with; what is to be forecast has none.
+
+    Returns:
+        The table of `scores.score` with the rows `rssm` and `raw`.
+    """
+    params = sweep.params
+    steps = {
         name: sweep.measured[name].densities["conditional"].predictor for name in (chosen, RAW)
     }
-    known = {name: sweep.measures[name].candidate.updates.select("test") for name in densities}
-    return Generation(
-        model=sweep.trained[chosen].model,
-        state=densities[chosen],
-        raw=densities[RAW],
-        states=known[chosen],
-        frames=known[RAW],
-        truth=truth,
-        climate=updates.select("train").frames,
-        starts=choose_starts(truth, *grid, leads[0]),
-        leads=leads,
-        samples=settings.samples,
-        seed=params.seed,
-    )
+    known = {name: sweep.measures[name].candidate.updates for name in steps}
+    generators = {
+        "rssm": Generator(steps[chosen], known[chosen], sweep.trained[chosen].model),
+        RAW: Generator(steps[RAW], known[RAW]),
+    }
+    updates = at_updates(sweep.data, params.rssm.state_stride)
+    grid = make_grid(params, updates, "test", min(params.horizons))
+    return score_forecasts(generators, {}, grid, "generation")
 
 
 def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) -> dict[str, float]:
-    """Log-mel distance of x from z_dyn alone, and from z_dyn and z_rec."""
+    """Measure the log-mel distance of x from z_dyn alone, and from z_dyn and z_rec."""
     test = sweep.data.select("test")
     inside = torch.from_numpy((sweep.data.splits == "test")[sweep.data.clip_of_frame])
     readings = {

@@ -2,16 +2,11 @@
 
 import math
 
-import numpy as np
-import pandas as pd
 import pytest
 import scoringrules
 import torch
 
-from mimi_dynamics.evidence import energy_score as energy
-from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
-from mimi_dynamics.generation.forecasts import ForecastScores, skill_horizon
 
 
 def test_agrees_with_scoringrules() -> None:
@@ -32,7 +27,7 @@ def test_memory_bound_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     target = torch.randn(10, 3, generator=generator)
     whole = energy_score(samples, target)
     for pairs in (1, 3 * 16):
-        monkeypatch.setattr(energy, "PAIRS_AT_ONCE", pairs)
+        monkeypatch.setattr("mimi_dynamics.evidence.energy_score.PAIRS_AT_ONCE", pairs)
         assert torch.equal(energy_score(samples, target), whole)
 
 
@@ -63,30 +58,3 @@ def test_right_spread_scores_best() -> None:
 def test_one_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         energy_score(torch.zeros(1, 3, 2), torch.zeros(3, 2))
-
-
-def test_means_are_paired_by_start_whatever_the_order_of_the_table() -> None:
-    """A difference of one at every start has no interval, though the scores have a wide one."""
-    rng = np.random.default_rng(0)
-    starts = pd.DataFrame({"clip": rng.integers(5, 25, 200), "past": np.arange(200)})
-    scores = rng.normal(size=200) + starts["clip"]
-    table = pd.concat(
-        starts.assign(row=row, energy_score=scores + shift).sample(frac=1, random_state=shift)
-        for row, shift in {"climatology": 4, "rollout": 1, "direct": 0}.items()
-    )
-    found = ForecastScores(table, 500, seed=0)
-    assert (found.starts, found.clips) == (200, 20)
-    assert found.mean("direct").value == pytest.approx(scores.mean())
-    assert found.mean("direct").resamples.std() > 0.5
-    gap = found.mean("rollout") - found.mean("direct")
-    np.testing.assert_allclose([gap.value, *gap.resamples], 1)
-    assert found.skill("rollout").value == pytest.approx(3 / (scores.mean() + 4))
-
-
-def test_skill_horizon_is_unbroken() -> None:
-    """It ends before the first interval that reaches 0, whatever comes after."""
-    spread = np.linspace(-1, 1, 101)
-    skills = {lead: Estimate(v, v + spread) for lead, v in {4: 0.5, 1: 2, 8: 2, 2: 1.5}.items()}
-    assert skill_horizon(skills) == 2
-    assert skill_horizon({1: skills[1], 2: skills[2]}) == 2
-    assert skill_horizon({1: skills[4]}) == 0
