@@ -303,7 +303,7 @@ class EngramParams(Section):
 class CalmParams(Section):
     """A small CALM, and what it is compared with."""
 
-    head: Literal["consistency", "flow_matching", "lsd", "energy"]
+    head: Literal["consistency", "flow_matching", "lsd"]
     seeds: Count
     layers: Count
     context_frames: Count

@@ -123,8 +123,7 @@ def network_evaluations(generator: Generator, head: str) -> int:
     """
     step = generator.step
     if isinstance(step.head, CalmHead):
-        passes = max(1, step.head.shape.steps) if step.head.times else 1
-        return 1 + (step.trunk.short is not None) + passes
+        return 1 + (step.trunk.short is not None) + step.head.shape.steps
     dim = len(step.whitening.mean)
     passes = PASSES_PER_COORDINATE.get(head, 0) * dim or 1
     return 1 + passes + 2 * (generator.render is not None)
