@@ -307,17 +307,10 @@ class CalmParams(Section):
     seeds: Count
     layers: Count
     context_frames: Count
-    short_frames: Annotated[int, Field(ge=0)]
     head_depth: Count
     head_batch: Count
     sampling_steps: Count
-    noise_injection: bool
-    adaptive_weight: bool
-    tangent_normalisation: bool
-    tangent_warmup: Share
-    time_proposal: bool
     temperatures: Annotated[list[Positive], Field(min_length=1)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
     batch_frames: Count
     lr: Positive
     epochs: Count

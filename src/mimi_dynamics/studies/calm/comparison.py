@@ -19,7 +19,7 @@ from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.cost import CostCurve
 from mimi_dynamics.studies.calm.flops import epoch_flops
 from mimi_dynamics.studies.calm.inputs import Factorisation
-from mimi_dynamics.studies.calm.model import parameters_of
+from mimi_dynamics.studies.calm.model import parameters_of, shape_of
 from mimi_dynamics.studies.calm.ours import OursJob, train_ours
 from mimi_dynamics.studies.calm.training import (
     CalmJob,
@@ -125,8 +125,9 @@ def training_jobs(
         )
         for number, seed in enumerate(seeds)
     ]
-    calms = [partial(train_calm, CalmJob(data, params, parameters, seed)) for seed in seeds]
-    return calms + [partial(train_ours, job) for job in ours]
+    shape = shape_of(params.calm, data.dim)
+    calms = [CalmJob(data, params, shape, parameters, seed) for seed in seeds]
+    return [partial(train_calm, job) for job in calms] + [partial(train_ours, job) for job in ours]
 
 
 def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int:

@@ -16,33 +16,28 @@ WEIGHT_RANGE = 4.0  # of the adaptive log weight; beyond, the total falls while 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What it takes to build a head, and what keeps its training stable.
+    """What kind of head it is, and what keeps its training stable.
 
     Attributes:
         kind: a key of `CALM_HEADS`.
-        dim: coordinates of a frame.
-        context_dim: features of the context.
-        width: features of the network.
         depth: blocks of the network.
         batch: losses with noise of their own for each context that the trunk computes.
         steps: evaluations of the network for one sample.
         adaptive_weight: whether losses are weighed by a learned function of the time.
-        tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c).
+        tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c); that biases
+            what is drawn.
         tangent_warmup: share of training over which its unstable part is faded in.
         time_proposal: whether times are log-normal rather than uniform.
     """
 
     kind: str
-    dim: int
-    context_dim: int
-    width: int
     depth: int
     batch: int
     steps: int
-    adaptive_weight: bool
-    tangent_normalisation: bool
-    tangent_warmup: float
-    time_proposal: bool
+    adaptive_weight: bool = True
+    tangent_normalisation: bool = False
+    tangent_warmup: float = 0.25
+    time_proposal: bool = True
 
 
 class Loss(NamedTuple):
@@ -62,16 +57,18 @@ class CalmHead(nn.Module):
 
     Args:
         shape: see `HeadShape`.
+        dim: coordinates of a frame.
+        context_dim: features of the context.
+        width: features of the network.
     """
 
     times: ClassVar[int]  # how many times the network is told
 
-    def __init__(self, shape: HeadShape) -> None:
+    def __init__(self, shape: HeadShape, dim: int, context_dim: int, width: int) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.dim = shape, dim
         self.temperature = 1.0  # τ: noise has variance τ in sampling
-        dim = shape.dim
-        self.network = AdaLnMlp(dim, dim, shape.context_dim, shape.width, shape.depth, self.times)
+        self.network = AdaLnMlp(dim, dim, context_dim, width, shape.depth, self.times)
         self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight else None
 
     def forward(self, context: Tensor) -> "Draws":
@@ -80,7 +77,7 @@ class CalmHead(nn.Module):
 
     def noise(self, rows: int) -> Tensor:
         """(rows, dim) of variance τ."""
-        return math.sqrt(self.temperature) * torch.randn(rows, self.shape.dim)
+        return math.sqrt(self.temperature) * torch.randn(rows, self.dim)
 
     def generate(self, context: Tensor) -> Tensor:
         """(rows, dim) one sample for every row of the context; gradients pass."""

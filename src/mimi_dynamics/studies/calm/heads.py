@@ -31,7 +31,7 @@ class ConsistencyHead(CalmHead):
     def generate(self, context: Tensor) -> Tensor:
         """From noise at the end of time, or by turns denoised and noised again."""
         rows, steps = len(context), self.shape.steps
-        clean = torch.zeros(rows, self.shape.dim)
+        clean = torch.zeros(rows, self.dim)
         for time in (END * (1 - step / steps) for step in range(steps)):
             cos, sin = math.cos(time), math.sin(time)
             noisy = cos * clean + sin * self.noise(rows)

@@ -25,19 +25,24 @@ from mimi_dynamics.studies.calm.comparison import (
     our_parameters,
 )
 from mimi_dynamics.studies.calm.inputs import Factorisation
+from mimi_dynamics.studies.calm.model import CalmShape, shape_of
 from mimi_dynamics.studies.calm.ours import OursJob, PredictorJob, train_ours, train_predictor
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm
 
 # What is switched off, one at a time. Temperature is no part of training and is chosen anyway.
-CALM_SWITCHES = {
-    "noise_injection": {"noise_injection": False},
-    "short_context": {"short_frames": 0},
-    "head_batch": {"head_batch": 1},
-    "adaptive_weight": {"adaptive_weight": False},
-    "tangent_normalisation": {"tangent_normalisation": False},
-    "tangent_warmup": {"tangent_warmup": 0.0},
-    "time_proposal": {"time_proposal": False},
+CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
+    "noise_injection": lambda shape: replace(shape, noise_injection=False),
+    "short_context": lambda shape: replace(shape, short_frames=0),
+    "head_batch": lambda shape: replace(shape, head=replace(shape.head, batch=1)),
+    "adaptive_weight": lambda shape: replace(
+        shape, head=replace(shape.head, adaptive_weight=False)
+    ),
+    "tangent_normalisation": lambda shape: replace(
+        shape, head=replace(shape.head, tangent_normalisation=False)
+    ),
+    "tangent_warmup": lambda shape: replace(shape, head=replace(shape.head, tangent_warmup=0.0)),
+    "time_proposal": lambda shape: replace(shape, head=replace(shape.head, time_proposal=False)),
 }
 CONSISTENCY_ONLY = ("tangent_normalisation", "tangent_warmup", "time_proposal")
 OUR_SWITCHES = {
@@ -98,19 +103,27 @@ def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Varia
     params, data = comparison.params, comparison.data
     size = our_parameters(params, factorisation.model)
     whole = calm_job(comparison, size)
-    found = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
-    for name, changes in CALM_SWITCHES.items():
-        relevant = params.calm.head == "consistency" or name not in CONSISTENCY_ONLY
-        if relevant and is_change(params.calm, changes):
-            job = partial(train_calm, replace(whole, changes=changes))
-            found.append(Variant("ablation", "calm", f"without {name}", job))
+    variants = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
+    for name, without in switches_that_are_on(whole.shape).items():
+        job = partial(train_calm, replace(whole, shape=without))
+        variants.append(Variant("ablation", "calm", f"without {name}", job))
     ours = our_job(comparison, factorisation, data)
-    found.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
+    variants.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
     for name, changes in OUR_SWITCHES.items():
         if is_change(params.rssm, changes):
             job = partial(train_ours, replace(ours, changes=changes))
-            found.append(Variant("ablation", "ours", f"without {name}", job))
-    return found
+            variants.append(Variant("ablation", "ours", f"without {name}", job))
+    return variants
+
+
+def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
+    """Give the shape without each stabiliser that it has: the same training twice tells nothing."""
+    relevant = {
+        name: switch(shape)
+        for name, switch in CALM_SWITCHES.items()
+        if shape.head.kind == "consistency" or name not in CONSISTENCY_ONLY
+    }
+    return {name: without for name, without in relevant.items() if without != shape}
 
 
 def is_change(settings: Section, changes: dict[str, Any]) -> bool:
@@ -152,7 +165,8 @@ def scaled(
 
 def calm_job(comparison: Comparison, parameters: int) -> CalmJob:
     """The main one."""
-    return CalmJob(comparison.data, comparison.params, parameters, comparison.params.seed)
+    params, data = comparison.params, comparison.data
+    return CalmJob(data, params, shape_of(params.calm, data.dim), parameters, params.seed)
 
 
 def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequences) -> OursJob:
