@@ -18,8 +18,8 @@ from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.calm.factorised import PredictorJob, train_predictor
 from mimi_dynamics.studies.calm.model import shape_of
-from mimi_dynamics.studies.calm.ours import PredictorJob, train_predictor
 from mimi_dynamics.studies.calm.training import CalmJob, train_calm
 from mimi_dynamics.studies.engram import study
 from tests.harness import ROOT

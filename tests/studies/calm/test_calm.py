@@ -16,6 +16,7 @@ from mimi_dynamics.generation.rollouts import Starts, read_past, roll_out
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.comparison import our_parameters
+from mimi_dynamics.studies.calm.factorised import PredictorJob, train_predictor
 from mimi_dynamics.studies.calm.flops import network_evaluations
 from mimi_dynamics.studies.calm.head_base import HeadShape
 from mimi_dynamics.studies.calm.model import (
@@ -29,7 +30,6 @@ from mimi_dynamics.studies.calm.model import (
     save_calm,
     shape_of,
 )
-from mimi_dynamics.studies.calm.ours import PredictorJob, train_predictor
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, seed_of, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from tests.generation.test_rollouts import DIM, some_clips, starts_at

@@ -17,10 +17,10 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.cost import CostCurve
+from mimi_dynamics.studies.calm.factorised import OursJob, train_ours
 from mimi_dynamics.studies.calm.flops import epoch_flops
 from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.model import parameters_of, shape_of
-from mimi_dynamics.studies.calm.ours import OursJob, train_ours
 from mimi_dynamics.studies.calm.training import (
     CalmJob,
     Checkpoint,

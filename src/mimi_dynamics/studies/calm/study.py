@@ -24,9 +24,9 @@ from mimi_dynamics.studies.calm.comparison import (
     Comparison,
     our_parameters,
 )
+from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob, train_ours, train_predictor
 from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.model import CalmShape, shape_of
-from mimi_dynamics.studies.calm.ours import OursJob, PredictorJob, train_ours, train_predictor
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm
 
