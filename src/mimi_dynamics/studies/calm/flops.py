@@ -64,7 +64,7 @@ for formula in ON_PROCESSORS.values():
 
 
 def count(work: Callable[[], object]) -> int:
-    """Operations of all matrix products, convolutions and attention that `work` does.
+    """Count the operations of all matrix products, convolutions and attention that `work` does.
 
     A product of (a, b) with (b, c) is 2abc. Attention counts the pairs that its mask leaves, as if
     the others were skipped. What works element by element does not count.
@@ -75,7 +75,7 @@ def count(work: Callable[[], object]) -> int:
 
 
 def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
-    """Operations of one pass over the training batches: forward, backward, derivatives and all.
+    """Count operations of a pass over the training batches: forward, backward, derivatives and all.
 
     Counted on a few batches, by scored frame. The module stays as it is.
     """
@@ -92,7 +92,7 @@ def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
 
 
 def frame_flops(generator: Generator, start: Starts) -> float:
-    """Operations of one generated frame, when all before it has been read.
+    """Count the operations of one generated frame, when all before it has been read.
 
     Args:
         generator: to look at.
@@ -113,7 +113,7 @@ PASSES_PER_COORDINATE = {"autoregressive": 1, "flow": 2}
 
 
 def network_evaluations(generator: Generator, head: str) -> int:
-    """Passes through a network that one frame takes, one after the other.
+    """Count the passes through a network that one frame takes, one after the other.
 
     A transformer, trunk or head counts once each time it is run; prior and reconstructor likewise.
 

@@ -41,7 +41,7 @@ class HeadShape:
 
 
 class Loss(NamedTuple):
-    """Of each frame.
+    """The loss of each frame.
 
     Attributes:
         weighted: (rows,) what is minimised.
@@ -72,19 +72,19 @@ class CalmHead(nn.Module):
         self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight else None
 
     def forward(self, context: Tensor) -> "Draws":
-        """What can be sampled, for (rows, context_dim)."""
+        """Give what can be sampled for a context of (rows, context_dim)."""
         return Draws(self, context)
 
     def noise(self, rows: int) -> Tensor:
-        """(rows, dim) of variance τ."""
+        """Draw noise of variance τ, (rows, dim)."""
         return math.sqrt(self.temperature) * torch.randn(rows, self.dim)
 
     def generate(self, context: Tensor) -> Tensor:
-        """(rows, dim) one sample for every row of the context; gradients pass."""
+        """Draw one sample for every row of the context, (rows, dim); gradients pass."""
         raise NotImplementedError
 
     def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Loss of (rows, dim) targets, a mean over `batch` draws of noise for every row.
+        """Compute the loss of (rows, dim) targets, a mean over `batch` draws of noise for each.
 
         Args:
             context: (rows, context_dim).
@@ -100,11 +100,11 @@ class CalmHead(nn.Module):
         return Loss(*(part.view(repeats, -1).mean(0) for part in loss))
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """The same for one draw of noise each."""
+        """Compute the loss for one draw of noise each."""
         raise NotImplementedError
 
     def weighted(self, gap: Tensor, error: Tensor, *times: Tensor) -> Loss:
-        """Loss of the (rows, dim) gap to what the network should say, weighed if so wished.
+        """Compute the loss of a (rows, dim) gap, with the learned weight if the head has one.
 
         Args:
             gap: its square is minimised.
@@ -136,7 +136,7 @@ class AdaptiveWeight(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, times: Tensor) -> Tensor:
-        """(rows,) of (rows, times)."""
+        """Give the log weight, (rows,), at (rows, times)."""
         angle = math.tau * times @ self.rates
         raw = self.linear(torch.cat([angle.cos(), angle.sin()], -1))[:, 0]
         return WEIGHT_RANGE * torch.tanh(raw / WEIGHT_RANGE)
@@ -154,7 +154,7 @@ class Draws:
         self.head, self.context = head, context
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """(*sample_shape, rows, dim) independent draws for every row of the context."""
+        """Draw independently for every row of the context, (*sample_shape, rows, dim)."""
         context = self.context.expand(*sample_shape, *self.context.shape)
         with torch.no_grad():
             return self.head.generate(context.flatten(0, -2)).view(*context.shape[:-1], -1)

@@ -29,7 +29,7 @@ class ConsistencyHead(CalmHead):
     times = 1
 
     def generate(self, context: Tensor) -> Tensor:
-        """From noise at the end of time, or by turns denoised and noised again."""
+        """Denoise noise from the end of time, by turns noised again if there are several steps."""
         rows, steps = len(context), self.shape.steps
         clean = torch.zeros(rows, self.dim)
         for time in (END * (1 - step / steps) for step in range(steps)):
@@ -40,7 +40,7 @@ class ConsistencyHead(CalmHead):
         return clean
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """See the class; the unweighted error is |cos t · df/dt|², whole and not normalised."""
+        """Move F along the tangent; the error is |cos t · df/dt|², whole and not normalised."""
         time = self.draw_times(len(target))
         noise = torch.randn_like(target)
         noisy = time.cos() * target + time.sin() * noise
@@ -56,7 +56,7 @@ class ConsistencyHead(CalmHead):
     def tangent(
         self, noisy: Tensor, velocity: Tensor, time: Tensor, context: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """F, and cos t · df/dt along the velocity as the sum of a stable and an unstable half.
+        """Compute F, and cos t · df/dt along the velocity as a stable and an unstable half.
 
         The halves have no gradient. Those of F − v need no derivative of the network; the other
         is what makes training unstable, and what makes it a consistency model.
@@ -70,7 +70,7 @@ class ConsistencyHead(CalmHead):
             return said.value, stable, -(scale * noisy + said.tangent)
 
     def draw_times(self, rows: int) -> Tensor:
-        """(rows, 1) in (0, π/2)."""
+        """Draw times in (0, π/2), (rows, 1)."""
         if self.shape.time_proposal:
             return (PROPOSAL_MEAN + PROPOSAL_SPREAD * torch.randn(rows, 1)).exp().atan()
         return END * torch.rand(rows, 1)
@@ -86,7 +86,7 @@ class FlowHead(CalmHead):
     times = 2
 
     def generate(self, context: Tensor) -> Tensor:
-        """From noise at time 0 to data at time 1."""
+        """Follow the flow from noise at time 0 to data at time 1."""
         sample = self.noise(len(context))
         for step in range(self.shape.steps):
             begin, end = (
@@ -99,7 +99,7 @@ class FlowHead(CalmHead):
     jump = 0  # whether a step asks for the mean velocity of the whole step
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Squared error of the velocity of the pair (target, noise)."""
+        """Square the error of the velocity of the pair (target, noise)."""
         time = torch.rand(len(target), 1)
         noise = torch.randn_like(target)
         noisy = (1 - time) * noise + time * target
@@ -117,7 +117,7 @@ class LsdHead(FlowHead):
     jump = 1
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """See the class; the gradient passes through the derivative by t."""
+        """Distil some samples and match the rest; gradients pass through the derivative by t."""
         distilled = round(DISTILLED_SHARE * len(target))
         # Others every time: a frame that is never matched would teach nothing.
         order = torch.randperm(len(target))

@@ -96,18 +96,18 @@ class Conditioning(nn.Module):
         return summary, after
 
     def features(self, batch: Batch) -> Tensor:
-        """(scored, width) of what is known when each scored target is predicted."""
+        """Summarise what is known when each scored target is predicted, (scored, width)."""
         return self.step(batch.context, None)[0][batch.scored]
 
 
 def inject_noise(frames: Tensor) -> Tensor:
-    """√k ε + √(1 − k) x, k ~ U(0, 1) for every frame alone: as much variance, less of x."""
+    """Mix √k ε + √(1 − k) x, k ~ U(0, 1) for every frame alone: as much variance, less of x."""
     share = torch.rand(*frames.shape[:-1], 1)
     return share.sqrt() * torch.randn_like(frames) + (1 - share).sqrt() * frames
 
 
 def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
-    """A predictor that can be sampled; it has no density.
+    """Build a predictor that can be sampled; it has no density.
 
     Args:
         shape: see `CalmShape`.
@@ -119,18 +119,18 @@ def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
 
 
 def moments(data: Sequences) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every coordinate of train frames, each (dim,)."""
+    """Compute mean and standard deviation of every coordinate of train frames, each (dim,)."""
     frames = data.select("train").frames.double()
     return frames.mean(0).float(), frames.std(0).float()
 
 
 def parameters_of(*modules: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Count the numbers that are trained."""
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
 def matched(shape: CalmShape, parameters: int) -> CalmShape:
-    """The same with the width at which it has as nearly as can be so many parameters."""
+    """Choose the width at which the model comes nearest to so many parameters."""
     unit = torch.ones(shape.dim)
 
     def above(width: int) -> int:
@@ -160,7 +160,7 @@ class CalmTraining(nn.Module):
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) losses."""
+        """Compute the losses of scored frames, (scored,)."""
         target = self.model.whitening.whiten(batch.target[batch.scored])
         features = self.model.trunk.features(batch)
         head = self.model.head

@@ -77,7 +77,7 @@ class Variant:
 
 
 def study_params(params: Params) -> Params:
-    """Settings of the study: those of stage `calm` with its own number of trainings."""
+    """Give the settings of stage `calm` with the study's own number of trainings."""
     calm = params.calm.model_copy(update={"seeds": params.calm_study.seeds})
     return params.model_copy(update={"calm": calm})
 
@@ -99,7 +99,7 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
 
 
 def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """All of it, and every stabiliser that is on switched off alone."""
+    """List the contenders as they are, and without each stabiliser that is on."""
     params, data = comparison.params, comparison.data
     size = our_parameters(params, factorisation.model)
     whole = calm_job(comparison, size)
@@ -127,12 +127,12 @@ def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
 
 
 def is_change(settings: Section, changes: dict[str, Any]) -> bool:
-    """Whether it is not off already: the same training again would tell nothing."""
+    """Tell whether it is on: the same training again would tell nothing."""
     return any(getattr(settings, name) != value for name, value in changes.items())
 
 
 def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """Three sizes on all data, and three shares of the data at full size."""
+    """List three sizes on all data, and three shares of the data at full size."""
     cells = [("size", size, 1.0) for size in SIZES]
     cells += [("data", 1.0, share) for share in DATA_SHARES]
     return [v for cell in cells for v in scaled(comparison, factorisation, *cell)]
@@ -141,7 +141,7 @@ def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Varian
 def scaled(
     comparison: Comparison, factorisation: Factorisation, study: str, size: float, share: float
 ) -> list[Variant]:
-    """All contenders at one size, on one share of train."""
+    """List all contenders at one size, on one share of train."""
     params = comparison.params
     data = thin_train(comparison.data, share)
     rssm_width, width, plain = (
@@ -164,20 +164,20 @@ def scaled(
 
 
 def calm_job(comparison: Comparison, parameters: int) -> CalmJob:
-    """The main one."""
+    """Give the job of CALM as it is, but for its size."""
     params, data = comparison.params, comparison.data
     return CalmJob(data, params, shape_of(params.calm, data.dim), parameters, params.seed)
 
 
 def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequences) -> OursJob:
-    """With a factorisation of its own, as every variant has."""
+    """Give the job of ours with a factorisation of its own, as every variant has."""
     params = comparison.params
     state_dim = factorisation.model.shape.state_dim
     return OursJob(data, params, state_dim, factorisation.budget, params.seed)
 
 
 def thin_train(data: Sequences, share: float) -> Sequences:
-    """Only every so-many-th clip of train; the other splits whole."""
+    """Keep only every so-many-th clip of train, and the other splits whole."""
     train = np.flatnonzero(data.splits == "train")
     kept = choose_evenly(len(train), round(share * len(train)))
     splits = data.splits.astype("<U16")
@@ -188,7 +188,7 @@ def thin_train(data: Sequences, share: float) -> Sequences:
 def study_table(
     comparison: Comparison, variants: list[Variant], trained: list[Trained], grid: Grid
 ) -> pd.DataFrame:
-    """Scores of all variants, and what they lack to the contender as it is."""
+    """Score all variants, and compare each with the contender as it is."""
     names = [f"{v.study} {v.row} {v.name}" for v in variants]
     generators = {name: found.generator for name, found in zip(names, trained, strict=True)}
     params = comparison.params
@@ -208,7 +208,7 @@ def study_table(
 
 
 def study_metrics(table: pd.DataFrame) -> dict[str, object]:
-    """By study, contender and variant; and how many stabilisers a contender cannot do without."""
+    """Nest the table by study, contender and variant; count the stabilisers that are needed."""
     found: dict[str, dict] = {}
     for _, row in table.iterrows():
         name = row["variant"].replace(" ", "_").replace(".", "p")

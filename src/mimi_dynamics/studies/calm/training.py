@@ -79,7 +79,7 @@ class Recorder:
     checkpoints: list[Checkpoint] = field(default_factory=list)
 
     def __call__(self, epoch: int, weights: dict[str, Tensor]) -> None:
-        """After an epoch; about the square roots of two apart, the last epoch always."""
+        """Keep this epoch if it is about √2 times the one kept before, or the last of all."""
         due = {round(2 ** (power / 2)) for power in range(64)} | {self.epochs}
         if epoch in due:
             flops = self.before + epoch * self.epoch_flops
@@ -137,7 +137,7 @@ def train_calm(job: CalmJob) -> Trained:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a training.
+    """What a training took.
 
     Attributes:
         flops: operations of matrix products.
@@ -153,7 +153,7 @@ class Cost:
 def batches_of(
     data: Sequences, params: Params, batch_frames: int
 ) -> tuple[list[Batch], list[Batch]]:
-    """Train and validation, one frame ahead, with the targets of `predict`."""
+    """Make batches of train and validation, one frame ahead, with the targets of `predict`."""
     warmup = params.predict.warmup_frames
     return tuple(
         make_batches(data.select(split), 1, warmup, batch_frames)
@@ -162,7 +162,7 @@ def batches_of(
 
 
 def enough_epochs(epochs: int, batches: int, params: Params) -> int:
-    """Multiplied where batches are few, by what the predictor needs for its `min_steps`.
+    """Multiply epochs where batches are few, by what the predictor needs for its `min_steps`.
 
     By the same for all: what has as many epochs in the settings makes as many passes.
     """
@@ -171,5 +171,5 @@ def enough_epochs(epochs: int, batches: int, params: Params) -> int:
 
 
 def seed_of(seed: int, name: str) -> int:
-    """Of one training."""
+    """Give the seed of one training."""
     return zlib.crc32(f"{seed} {name}".encode())
