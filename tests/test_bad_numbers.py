@@ -18,7 +18,8 @@ from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.calm.ours import PredictorJob, train_predictor
+from mimi_dynamics.studies.calm.factorised import PredictorJob, train_predictor
+from mimi_dynamics.studies.calm.model import shape_of
 from mimi_dynamics.studies.calm.training import CalmJob, train_calm
 from mimi_dynamics.studies.engram import study
 from tests.harness import ROOT
@@ -157,7 +158,7 @@ def test_a_contender_of_calm_that_diverges_is_named_with_its_seed(contender: str
     params = PARAMS.model_copy(update=fast)
     said = rf"^{contender}, seed 3: lr = 1e\+30: must be smaller, .* nan in epoch \d+, step \d+ of"
     train = {
-        "calm": partial(train_calm, CalmJob(data, params, 4_000, 3)),
+        "calm": partial(train_calm, CalmJob(data, params, shape_of(params.calm, 4), 4_000, 3)),
         "predictor": partial(train_predictor, PredictorJob(data, params, 8, 3)),
     }
     with pytest.raises(DivergedError, match=said):

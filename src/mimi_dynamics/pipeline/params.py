@@ -306,27 +306,18 @@ class EngramParams(Section):
 class CalmParams(Section):
     """A small CALM, and what it is compared with."""
 
-    head: Literal["consistency", "flow_matching", "lsd", "energy"]
+    head: Literal["consistency", "flow_matching", "lsd"]
     seeds: Count
     layers: Count
     context_frames: Count
-    short_frames: Annotated[int, Field(ge=0)]
     head_depth: Count
     head_batch: Count
     sampling_steps: Count
-    noise_injection: bool
-    adaptive_weight: bool
-    tangent_normalisation: bool
-    tangent_warmup: Share
-    time_proposal: bool
     temperatures: Annotated[list[Positive], Field(min_length=1)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
     batch_frames: Count
     lr: Positive
     epochs: Count
     dynamics_width: Count
-    ablation: bool
-    scaling: bool
 
     @model_validator(mode="after")
     def _enough_steps(self) -> "CalmParams":
@@ -336,6 +327,12 @@ class CalmParams(Section):
                 "one step of which draws the mean"
             )
         return self
+
+
+class CalmStudyParams(Section):
+    """CALM and ours without each of their stabilisers, at several sizes, on less data."""
+
+    seeds: Count
 
 
 class Params(Section):
@@ -361,6 +358,7 @@ class Params(Section):
     rssm: RssmParams
     engram: EngramParams
     calm: CalmParams
+    calm_study: CalmStudyParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -13,10 +13,12 @@ from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, fit
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Starts, read_past, roll_out
-from mimi_dynamics.latents.sequences import Batch, make_batches
+from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.comparison import our_parameters
+from mimi_dynamics.studies.calm.factorised import PredictorJob, train_predictor
 from mimi_dynamics.studies.calm.flops import network_evaluations
+from mimi_dynamics.studies.calm.head_base import HeadShape
 from mimi_dynamics.studies.calm.model import (
     CalmShape,
     CalmTraining,
@@ -26,18 +28,17 @@ from mimi_dynamics.studies.calm.model import (
     matched,
     parameters_of,
     save_calm,
+    shape_of,
 )
-from mimi_dynamics.studies.calm.ours import PredictorJob, train_predictor
-from mimi_dynamics.studies.calm.training import CalmJob, Trained, calm_shape, seed_of, train_calm
+from mimi_dynamics.studies.calm.training import CalmJob, Trained, seed_of, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from tests.generation.test_rollouts import DIM, some_clips, starts_at
 from tests.harness import ROOT
 from tests.harness.simulation import simulate
 
 CONTEXT, SHORT = 6, 3
-HEAD = {"kind": "consistency", "depth": 1, "batch": 2, "steps": 1, "adaptive_weight": True}
-HEAD |= {"tangent_normalisation": False, "tangent_warmup": 0.25, "time_proposal": True}
-SHAPE = CalmShape(DIM, 16, 2, CONTEXT, SHORT, True, 0.0, HEAD)
+HEAD = HeadShape("consistency", depth=1, batch=2, steps=1)
+SHAPE = CalmShape(DIM, 16, 2, CONTEXT, HEAD, SHORT, dropout=0.0)
 SETTINGS = load_params(ROOT / "params.yaml")
 
 
@@ -184,10 +185,15 @@ def test_weights_make_the_round_trip(tmp_path: Path) -> None:
     assert torch.equal(rolled(read), rolled(model))
 
 
+def job_of(data: Sequences, params: Params, parameters: int, seed: int) -> CalmJob:
+    """A CALM of the shape of the settings."""
+    return CalmJob(data, params, shape_of(params.calm, data.dim), parameters, seed)
+
+
 def train_small(seed: int = 0, **changes: object) -> Trained:
     """A training of seconds on an autoregressive process."""
     data = simulate("linear", 3000, DIM)
-    return train_calm(CalmJob(data, small(**changes), 6000, seed))
+    return train_calm(job_of(data, small(**changes), 6000, seed))
 
 
 def test_same_seed_same_bits_and_checkpoints_lead_to_the_end() -> None:
@@ -208,14 +214,15 @@ def test_same_seed_same_bits_and_checkpoints_lead_to_the_end() -> None:
 def test_counting_and_checkpoints_do_not_change_training() -> None:
     """`fit` by itself ends at the same bits."""
     trained = train_small()
-    job = CalmJob(simulate("linear", 3000, DIM), small(), 6000, 0)
+    job = job_of(simulate("linear", 3000, DIM), small(), 6000, 0)
     torch.manual_seed(seed_of(0, "calm"))
     train, validation = (
         make_batches(job.data.select(s), 1, job.params.predict.warmup_frames, 256)
         for s in ("train", "validation")
     )
     frames = job.data.select("train").frames.double()
-    model = make_calm(calm_shape(job), frames.mean(0).float(), frames.std(0).float())
+    shape = matched(job.shape, job.parameters)
+    model = make_calm(shape, frames.mean(0).float(), frames.std(0).float())
     generator = torch.Generator().manual_seed(seed_of(0, "calm"))
     training = CalmTraining(model, 3 * len(train))
     fit(training, train, validation, TrainingParams(job.params.calm.lr, 3), generator)
@@ -226,7 +233,7 @@ def test_counting_and_checkpoints_do_not_change_training() -> None:
 def test_a_process_is_learned() -> None:
     """Samples of the next frame have the spread and the correlation of the process."""
     data = simulate("linear", 12_000, DIM)
-    trained = train_calm(CalmJob(data, small(epochs=10, lr=0.004), 12_000, 0))
+    trained = train_calm(job_of(data, small(epochs=10, lr=0.004), 12_000, 0))
     test = data.select("test")
     starts = Starts(
         np.arange(len(test.lengths)), np.full(len(test.lengths), 30), np.full(len(test.lengths), 20)
@@ -251,7 +258,7 @@ def test_as_many_passes_on_little_data() -> None:
     predict = {"epochs": 2, "pretrain_epochs": 1, "min_steps": 3 * batches}
     changed = params.predict.model_copy(update=predict)
     params = params.model_copy(update={"predict": changed, "head": "gaussian"})
-    calm = train_calm(CalmJob(data, params, 6000, 0))
+    calm = train_calm(job_of(data, params, 6000, 0))
     density = train_predictor(PredictorJob(data, params, 8, 0))
     assert calm.passes == density.passes == 2 * 3
 
@@ -261,9 +268,9 @@ def test_size_is_that_of_the_pipeline() -> None:
     dim, state, rssm = SETTINGS.latents.dim, SETTINGS.rssm.state_dims[0], SETTINGS.rssm
     model = Rssm(RssmShape(dim, state, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components))
     wanted = our_parameters(SETTINGS, model)
-    job = CalmJob(simulate("white_noise", 200, dim), SETTINGS, wanted, 0)
+    job = job_of(simulate("white_noise", 200, dim), SETTINGS, wanted, 0)
     for parameters in (wanted, wanted // 2):
-        shape = matched(calm_shape(job), parameters)
+        shape = matched(job.shape, parameters)
         made = make_calm(shape, torch.zeros(dim), torch.ones(dim))
         assert parameters_of(made) == pytest.approx(parameters, rel=0.05)
 
@@ -273,5 +280,5 @@ def test_network_evaluations_are_counted() -> None:
     sequences = some_clips(9)
     assert network_evaluations(Generator(any_calm(), sequences), "consistency") == 3
     assert network_evaluations(Generator(any_calm(short_frames=0), sequences), "consistency") == 2
-    many = any_calm(head=HEAD | {"kind": "flow_matching", "steps": 16})
+    many = any_calm(head=replace(HEAD, kind="flow_matching", steps=16))
     assert network_evaluations(Generator(many, sequences), "flow_matching") == 18

@@ -21,10 +21,17 @@ from mimi_dynamics.studies.calm.adaln_mlp import AdaLnMlp, Dual
 from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation
 from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio, operations_to
 from mimi_dynamics.studies.calm.flops import count, epoch_flops
-from mimi_dynamics.studies.calm.model import make_calm, parameters_of
+from mimi_dynamics.studies.calm.model import CalmShape, make_calm, matched, parameters_of, shape_of
 from mimi_dynamics.studies.calm.samples import first_runs, recorded_paths, train_paths
-from mimi_dynamics.studies.calm.study import SIZES, ablation, scaled, study_metrics, thin_train
-from mimi_dynamics.studies.calm.training import Cost, calm_shape
+from mimi_dynamics.studies.calm.study import (
+    SIZES,
+    ablation,
+    scaled,
+    study_metrics,
+    switches_that_are_on,
+    thin_train,
+)
+from mimi_dynamics.studies.calm.training import Cost
 from mimi_dynamics.studies.calm.windows import (
     Windows,
     WindowSpace,
@@ -247,14 +254,29 @@ def test_contenders_are_as_large_and_ablations_differ() -> None:
         state = Var(torch.zeros(params.predict.var_order, 16, 16), torch.zeros(16), torch.eye(16))
         marginal = make_marginal(state, params.head, ours.width, params.predict.components)
         wanted = parameters_of(model, make_conditional(marginal, state, ours.width, 0.0))
-        made = make_calm(calm_shape(calm), torch.zeros(data.dim), torch.ones(data.dim))
+        whole = matched(calm.shape, calm.parameters)
+        made = make_calm(whole, torch.zeros(data.dim), torch.ones(data.dim))
         assert parameters_of(made) == pytest.approx(wanted, rel=0.05)
-    for on in (False, True):
-        calm = params.calm.model_copy(update={"tangent_normalisation": on})
-        changed = replace(comparison, params=params.model_copy(update={"calm": calm}))
-        names = {variant.name for variant in ablation(changed, found)}
-        assert "without head_batch" in names
-        assert ("without tangent_normalisation" in names) == on
+    jobs = {v.name: v.job.args[0] for v in ablation(comparison, found) if v.row == "calm"}
+    shapes = [job.shape for job in jobs.values()]
+    assert len(set(shapes)) == len(shapes) == 7
+    assert jobs["without head_batch"].shape.head.batch == 1
+    assert jobs["without short_context"].shape.short_frames == 0
+
+
+def test_only_what_is_on_is_switched_off() -> None:
+    """One stabiliser at a time, and those of consistency training for that alone."""
+    shape = shape_of(load_params(ROOT / "params.yaml").calm, DIM)
+
+    def names(**changes: object) -> set[str]:
+        changed: CalmShape = replace(shape, head=replace(shape.head, **changes))
+        return set(switches_that_are_on(changed))
+
+    assert "tangent_normalisation" not in names()
+    assert names(tangent_normalisation=True) == names() | {"tangent_normalisation"}
+    assert names(batch=1) == names() - {"head_batch"}
+    gone = {"tangent_warmup", "time_proposal"}
+    assert names(kind="flow_matching", steps=16) == names() - gone
 
 
 def test_train_is_thinned_by_clips() -> None:

@@ -27,17 +27,17 @@ class Dual(NamedTuple):
     tangent: Tensor | None = None
 
     def __add__(self, other: "Dual") -> "Dual":
-        """Sum."""
+        """Add the values, and the tangents."""
         return Dual(self.value + other.value, _sum(self.tangent, other.tangent))
 
     def __mul__(self, other: "Dual") -> "Dual":
-        """Product."""
+        """Multiply, by the product rule."""
         first = None if self.tangent is None else self.tangent * other.value
         second = None if other.tangent is None else self.value * other.tangent
         return Dual(self.value * other.value, _sum(first, second))
 
     def chunk(self, pieces: int) -> list["Dual"]:
-        """Along the last dimension."""
+        """Split value and tangent along the last dimension."""
         values = self.value.chunk(pieces, -1)
         if self.tangent is None:
             return [Dual(value) for value in values]
@@ -51,13 +51,13 @@ def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:
 
 
 def linear(layer: nn.Linear, inputs: Dual) -> Dual:
-    """The layer."""
+    """Apply a linear layer."""
     tangent = None if inputs.tangent is None else inputs.tangent @ layer.weight.T
     return Dual(layer(inputs.value), tangent)
 
 
 def silu(inputs: Dual) -> Dual:
-    """X σ(x)."""
+    """Compute x σ(x)."""
     gate = torch.sigmoid(inputs.value)
     value = inputs.value * gate
     if inputs.tangent is None:
@@ -66,7 +66,7 @@ def silu(inputs: Dual) -> Dual:
 
 
 def standardise(inputs: Dual) -> Dual:
-    """Mean 0 and variance 1 over the last dimension, as layer normalisation without weights."""
+    """Normalise to mean 0 and variance 1 over the last dimension: layer norm without weights."""
     centred = inputs.value - inputs.value.mean(-1, keepdim=True)
     inverse = (centred.square().mean(-1, keepdim=True) + EPSILON).rsqrt()
     value = centred * inverse
@@ -77,7 +77,7 @@ def standardise(inputs: Dual) -> Dual:
 
 
 def modulate(inputs: Dual, shift: Dual, scale: Dual) -> Dual:
-    """Standardised inputs × (1 + scale) + shift."""
+    """Compute standardised inputs × (1 + scale) + shift."""
     return standardise(inputs) * Dual(1 + scale.value, scale.tangent) + shift
 
 
@@ -96,7 +96,7 @@ class TimeEmbedding(nn.Module):
         self.outputs = nn.Linear(width, width)
 
     def embed(self, time: Dual) -> Dual:
-        """(..., width) of (..., 1)."""
+        """Embed times of (..., 1) as (..., width)."""
         angle = time.value * self.rates
         cos, sin = angle.cos(), angle.sin()
         tangent = None
@@ -122,7 +122,7 @@ class AdaLnBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def apply_to(self, inputs: Dual, condition: Dual) -> Dual:
-        """(..., width) of (..., width)."""
+        """Map (..., width) to (..., width)."""
         shift, scale, gate = linear(self.modulation, condition).chunk(3)
         hidden = linear(self.hidden, modulate(inputs, shift, scale))
         return inputs + gate * linear(self.outputs, silu(hidden))
@@ -155,7 +155,7 @@ class AdaLnMlp(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def dual(self, inputs: Dual, times: list[Dual], context: Tensor) -> Dual:
-        """Value and, if the inputs or a time have a tangent, directional derivative.
+        """Compute the value and, if inputs or a time have a tangent, the directional derivative.
 
         Args:
             inputs: (..., inputs).
@@ -176,5 +176,5 @@ class AdaLnMlp(nn.Module):
         return linear(self.outputs, modulate(hidden, shift, scale))
 
     def forward(self, inputs: Tensor, times: list[Tensor], context: Tensor) -> Tensor:
-        """(..., outputs), the value alone."""
+        """Compute the value alone, (..., outputs)."""
         return self.dual(Dual(inputs), [Dual(time) for time in times], context).value

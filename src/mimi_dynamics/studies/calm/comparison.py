@@ -17,9 +17,10 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.cost import CostCurve
+from mimi_dynamics.studies.calm.factorised import OursJob, train_ours
 from mimi_dynamics.studies.calm.flops import epoch_flops
-from mimi_dynamics.studies.calm.model import parameters_of
-from mimi_dynamics.studies.calm.ours import OursJob, train_ours
+from mimi_dynamics.studies.calm.inputs import Factorisation
+from mimi_dynamics.studies.calm.model import parameters_of, shape_of
 from mimi_dynamics.studies.calm.training import (
     CalmJob,
     Checkpoint,
@@ -34,19 +35,6 @@ from mimi_dynamics.studies.rssm.model import Rssm
 CONTENDERS = ("calm", "ours", "predictor", "var")
 CURVE_STARTS = 96  # of those of the grid, for checkpoints and other splits than test
 CURVE_SAMPLES = 4
-
-
-@dataclass(frozen=True)
-class Factorisation:
-    """What stage `rssm` chose.
-
-    Attributes:
-        model: its weights.
-        budget: nats per frame it was trained for.
-    """
-
-    model: Rssm
-    budget: float
 
 
 @dataclass
@@ -70,12 +58,12 @@ class Comparison:
     temperature: float
 
     def grid(self, split: str) -> Grid:
-        """Starts of one split, as in stage `rollout`."""
+        """Choose the starts of one split, as in stage `rollout`."""
         return make_grid(self.params, self.data, split)
 
 
 def make_grid(params: Params, data: Sequences, split: str) -> Grid:
-    """Starts of one split, as in stage `rollout`."""
+    """Choose the starts of one split, as in stage `rollout`."""
     settings = params.rollout
     starts = choose_starts(
         data.select(split),
@@ -104,9 +92,9 @@ def compare(
     trained = {"calm": results[:seeds], "ours": results[seeds:]}
     step, info = load_predictor(predictor)
     generators = {
-        f"{name}@{seed}": found.generator
+        f"{name}@{seed}": run.generator
         for name, runs in trained.items()
-        for seed, found in enumerate(runs)
+        for seed, run in enumerate(runs)
     }
     generators["predictor"] = Generator(step, data)
     generators["var"] = Generator(linear_floor(linear_model(params, data)), data)
@@ -114,15 +102,15 @@ def compare(
         params, data, trained, generators, predictor_cost(params, data, step, info["head"]), 1.0
     )
     comparison.temperature = choose_temperature(comparison)
-    for found in trained["calm"]:
-        found.generator.step.head.temperature = comparison.temperature
+    for run in trained["calm"]:
+        run.generator.step.head.temperature = comparison.temperature
     return comparison
 
 
 def training_jobs(
     params: Params, data: Sequences, factorisation: Factorisation
 ) -> list[partial[Trained]]:
-    """CALM first, because it takes longest; then ours; a training for each seed."""
+    """Give a job for each contender and seed: CALM first, because it takes longest; then ours."""
     model = factorisation.model
     parameters = our_parameters(params, model)
     seeds = [params.seed + number for number in range(params.calm.seeds)]
@@ -137,12 +125,13 @@ def training_jobs(
         )
         for number, seed in enumerate(seeds)
     ]
-    calms = [partial(train_calm, CalmJob(data, params, parameters, seed)) for seed in seeds]
-    return calms + [partial(train_ours, job) for job in ours]
+    shape = shape_of(params.calm, data.dim)
+    calms = [CalmJob(data, params, shape, parameters, seed) for seed in seeds]
+    return [partial(train_calm, job) for job in calms] + [partial(train_ours, job) for job in ours]
 
 
 def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int:
-    """Trained numbers of factorisation and dynamics.
+    """Count the trained numbers of factorisation and dynamics.
 
     Args:
         params: all settings.
@@ -157,13 +146,13 @@ def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int
 
 
 def linear_model(params: Params, data: Sequences) -> Var:
-    """The ridge VAR of one frame ahead."""
+    """Fit the ridge VAR of one frame ahead."""
     train, validation = batches_of(data, params, params.predict.batch_frames)
     return fit_var(train, validation, params.predict.var_order)
 
 
 def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head: str) -> Cost:
-    """What stage `horizon` spent on the plain predictor: both of its trainings."""
+    """Compute what stage `horizon` spent on the plain predictor, in both of its trainings."""
     predict = params.predict
     train, _ = batches_of(data, params, predict.batch_frames)
     pretrain, epochs = (
@@ -177,7 +166,7 @@ def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head:
 
 
 def choose_temperature(comparison: Comparison) -> float:
-    """The one of the settings whose score, over all leads, is best on validation."""
+    """Choose that of the settings whose score, over all leads, is best on validation."""
     temperatures = comparison.params.calm.temperatures
     if len(temperatures) == 1:
         return temperatures[0]
@@ -191,27 +180,27 @@ def choose_temperature(comparison: Comparison) -> float:
 
 
 def with_temperature(generator: Generator, temperature: float) -> Generator:
-    """A copy whose noise has another variance."""
+    """Copy a contender, with another variance of its noise."""
     step = copy.deepcopy(generator.step)
     step.head.temperature = temperature
     return replace(generator, step=step)
 
 
 def at_checkpoint(trained: Trained, checkpoint: Checkpoint) -> Generator:
-    """The contender as it was then."""
+    """Give back the contender as it was at a checkpoint."""
     step = copy.deepcopy(trained.generator.step)
     step.load_state_dict(checkpoint.weights)
     return replace(trained.generator, step=step.eval())
 
 
 def cost_curves(comparison: Comparison) -> dict[str, CostCurve]:
-    """Mean energy score over leads on test at every checkpoint of `calm` and `ours`."""
+    """Score `calm` and `ours` at every checkpoint: mean energy score over leads, on test."""
     grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
     generators = {
-        f"{name} {number}@{seed}": at_checkpoint(found, checkpoint)
+        f"{name} {number}@{seed}": at_checkpoint(run, checkpoint)
         for name, runs in comparison.trained.items()
-        for seed, found in enumerate(runs)
-        for number, checkpoint in enumerate(found.checkpoints)
+        for seed, run in enumerate(runs)
+        for number, checkpoint in enumerate(run.checkpoints)
     }
     table = score_paths(draw_all(generators, grid), grid)
     draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed

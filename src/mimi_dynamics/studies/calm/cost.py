@@ -21,12 +21,12 @@ class CostCurve:
 
     @property
     def table(self) -> np.ndarray:
-        """(points, 1 + resamples) scores; the first column is of all clips as they are."""
+        """Scores of (points, 1 + resamples); the first column is of all clips as they are."""
         return np.array([np.concatenate([[s.value], s.resamples]) for s in self.scores])
 
 
 def equal_score_ratio(ours: CostCurve, theirs: CostCurve) -> Estimate:
-    """Operations that ours takes over those that theirs takes, to a score that both reach.
+    """Divide the operations that ours takes by those that theirs takes to a score that both reach.
 
     That is the worse of the two last ones, of the weights that validation chose, in every resample
     anew. Between two points of a curve the score is taken to be linear in the logarithm of the
@@ -40,7 +40,7 @@ def equal_score_ratio(ours: CostCurve, theirs: CostCurve) -> Estimate:
 
 
 def operations_to(curve: CostCurve, target: np.ndarray) -> np.ndarray:
-    """(1 + resamples,) operations at which the best score so far is the target.
+    """Find the operations, (1 + resamples,), at which the best score so far is the target.
 
     Args:
         curve: that reaches it.

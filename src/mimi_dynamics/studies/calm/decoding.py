@@ -13,7 +13,7 @@ from mimi_dynamics.codec.log_mel import log_mel_distance
 from mimi_dynamics.generation.rollouts import listening_starts, seeded
 from mimi_dynamics.generation.scores import Grid
 from mimi_dynamics.generation.sounds import Decoder, Listening
-from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.conventions import FRAME_MS, choose_evenly
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.studies.calm.comparison import Comparison
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs
@@ -26,7 +26,7 @@ PROMPT_FRAMES = 8  # decoded before, so that the decoder is past its beginning
 
 @dataclass(frozen=True)
 class Continuations:
-    """Of one contender, from starts in one split.
+    """What one contender drew from starts in one split.
 
     Attributes:
         name: of the contender.
@@ -50,7 +50,7 @@ def decode_contenders(comparison: Comparison, drawn: Drawn, decode: Decoder) -> 
 
 
 def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
-    """Distances in nepers, and their energy score, over some starts.
+    """Measure the distances in nepers, and their energy score, from some starts.
 
     The distance of a sample to what came is least for a blurred one; the energy score
     mean d(X, y) − ½ mean d(X, X′) is proper for d too, a mean of absolute differences.
@@ -61,7 +61,7 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
     grid = job.grid
     frames = min(DECODED_FRAMES, int(grid.steps[0]))
     reach = int((grid.steps >= frames).sum())
-    kept = np.unique(np.linspace(0, reach - 1, DECODED_STARTS).astype(int))
+    kept = choose_evenly(reach, DECODED_STARTS)
     clips = grid.data.select(grid.split)
     rows = []
     for number in kept:
@@ -82,13 +82,13 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
 
 
 def _sound(prompt: Tensor, continued: Tensor, decode: Decoder) -> Tensor:
-    """(1, samples) audio of the continuation alone."""
+    """Decode, and keep the audio of the continuation alone, (1, samples)."""
     audio = decode(torch.cat([prompt, continued]))
     return torch.from_numpy(audio[len(prompt) * FRAME_SIZE :])[None]
 
 
 def listen(comparison: Comparison, names: np.ndarray, decode: Decoder) -> list[Listening]:
-    """Some test clips: what was said, and what each contender makes of its beginning.
+    """Make sounds of some test clips: what was said, and how each contender continues them.
 
     Args:
         comparison: trained.

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import (
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Starts, read_past, roll_out, seeded
 from mimi_dynamics.latents.sequences import Batch, scored_frames
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.studies.calm.head_base import CalmHead
 
 BATCHES = 4  # counted, evenly spaced from short clips to long ones
@@ -63,7 +64,7 @@ for formula in ON_PROCESSORS.values():
 
 
 def count(work: Callable[[], object]) -> int:
-    """Operations of all matrix products, convolutions and attention that `work` does.
+    """Count the operations of all matrix products, convolutions and attention that `work` does.
 
     A product of (a, b) with (b, c) is 2abc. Attention counts the pairs that its mask leaves, as if
     the others were skipped. What works element by element does not count.
@@ -74,12 +75,12 @@ def count(work: Callable[[], object]) -> int:
 
 
 def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
-    """Operations of one pass over the training batches: forward, backward, derivatives and all.
+    """Count operations of a pass over the training batches: forward, backward, derivatives and all.
 
     Counted on a few batches, by scored frame. The module stays as it is.
     """
     copied = copy.deepcopy(training).train()
-    some = [batches[i] for i in np.unique(np.linspace(0, len(batches) - 1, BATCHES).astype(int))]
+    some = [batches[i] for i in choose_evenly(len(batches), BATCHES)]
 
     def work() -> None:
         for batch in some:
@@ -91,7 +92,7 @@ def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
 
 
 def frame_flops(generator: Generator, start: Starts) -> float:
-    """Operations of one generated frame, when all before it has been read.
+    """Count the operations of one generated frame, when all before it has been read.
 
     Args:
         generator: to look at.
@@ -112,7 +113,7 @@ PASSES_PER_COORDINATE = {"autoregressive": 1, "flow": 2}
 
 
 def network_evaluations(generator: Generator, head: str) -> int:
-    """Passes through a network that one frame takes, one after the other.
+    """Count the passes through a network that one frame takes, one after the other.
 
     A transformer, trunk or head counts once each time it is run; prior and reconstructor likewise.
 
@@ -122,8 +123,7 @@ def network_evaluations(generator: Generator, head: str) -> int:
     """
     step = generator.step
     if isinstance(step.head, CalmHead):
-        passes = max(1, step.head.shape.steps) if step.head.times else 1
-        return 1 + (step.trunk.short is not None) + passes
+        return 1 + (step.trunk.short is not None) + step.head.shape.steps
     dim = len(step.whitening.mean)
     passes = PASSES_PER_COORDINATE.get(head, 0) * dim or 1
     return 1 + passes + 2 * (generator.render is not None)

@@ -16,37 +16,32 @@ WEIGHT_RANGE = 4.0  # of the adaptive log weight; beyond, the total falls while 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What it takes to build a head, and what keeps its training stable.
+    """What kind of head it is, and what keeps its training stable.
 
     Attributes:
         kind: a key of `CALM_HEADS`.
-        dim: coordinates of a frame.
-        context_dim: features of the context.
-        width: features of the network.
         depth: blocks of the network.
         batch: losses with noise of their own for each context that the trunk computes.
         steps: evaluations of the network for one sample.
         adaptive_weight: whether losses are weighed by a learned function of the time.
-        tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c).
+        tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c); that biases
+            what is drawn.
         tangent_warmup: share of training over which its unstable part is faded in.
         time_proposal: whether times are log-normal rather than uniform.
     """
 
     kind: str
-    dim: int
-    context_dim: int
-    width: int
     depth: int
     batch: int
     steps: int
-    adaptive_weight: bool
-    tangent_normalisation: bool
-    tangent_warmup: float
-    time_proposal: bool
+    adaptive_weight: bool = True
+    tangent_normalisation: bool = False
+    tangent_warmup: float = 0.25
+    time_proposal: bool = True
 
 
 class Loss(NamedTuple):
-    """Of each frame.
+    """The loss of each frame.
 
     Attributes:
         weighted: (rows,) what is minimised.
@@ -62,36 +57,34 @@ class CalmHead(nn.Module):
 
     Args:
         shape: see `HeadShape`.
-        times: how many times the network is told.
-        inputs: coordinates of its input; None for those of a frame.
+        dim: coordinates of a frame.
+        context_dim: features of the context.
+        width: features of the network.
     """
 
-    times: ClassVar[int]
+    times: ClassVar[int]  # how many times the network is told
 
-    def __init__(self, shape: HeadShape, inputs: int | None = None) -> None:
+    def __init__(self, shape: HeadShape, dim: int, context_dim: int, width: int) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.dim = shape, dim
         self.temperature = 1.0  # τ: noise has variance τ in sampling
-        dim = shape.dim
-        self.network = AdaLnMlp(
-            inputs or dim, dim, shape.context_dim, shape.width, shape.depth, self.times
-        )
-        self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight and self.times else None
+        self.network = AdaLnMlp(dim, dim, context_dim, width, shape.depth, self.times)
+        self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight else None
 
     def forward(self, context: Tensor) -> "Draws":
-        """What can be sampled, for (rows, context_dim)."""
+        """Give what can be sampled for a context of (rows, context_dim)."""
         return Draws(self, context)
 
     def noise(self, rows: int) -> Tensor:
-        """(rows, dim) of variance τ."""
-        return math.sqrt(self.temperature) * torch.randn(rows, self.shape.dim)
+        """Draw noise of variance τ, (rows, dim)."""
+        return math.sqrt(self.temperature) * torch.randn(rows, self.dim)
 
     def generate(self, context: Tensor) -> Tensor:
-        """(rows, dim) one sample for every row of the context; gradients pass."""
+        """Draw one sample for every row of the context, (rows, dim); gradients pass."""
         raise NotImplementedError
 
     def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Loss of (rows, dim) targets, a mean over `batch` draws of noise for every row.
+        """Compute the loss of (rows, dim) targets, a mean over `batch` draws of noise for each.
 
         Args:
             context: (rows, context_dim).
@@ -107,11 +100,11 @@ class CalmHead(nn.Module):
         return Loss(*(part.view(repeats, -1).mean(0) for part in loss))
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """The same for one draw of noise each."""
+        """Compute the loss for one draw of noise each."""
         raise NotImplementedError
 
     def weighted(self, gap: Tensor, error: Tensor, *times: Tensor) -> Loss:
-        """Loss of the (rows, dim) gap to what the network should say, weighed if so wished.
+        """Compute the loss of a (rows, dim) gap, with the learned weight if the head has one.
 
         Args:
             gap: its square is minimised.
@@ -143,7 +136,7 @@ class AdaptiveWeight(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, times: Tensor) -> Tensor:
-        """(rows,) of (rows, times)."""
+        """Give the log weight, (rows,), at (rows, times)."""
         angle = math.tau * times @ self.rates
         raw = self.linear(torch.cat([angle.cos(), angle.sin()], -1))[:, 0]
         return WEIGHT_RANGE * torch.tanh(raw / WEIGHT_RANGE)
@@ -161,7 +154,7 @@ class Draws:
         self.head, self.context = head, context
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """(*sample_shape, rows, dim) independent draws for every row of the context."""
+        """Draw independently for every row of the context, (*sample_shape, rows, dim)."""
         context = self.context.expand(*sample_shape, *self.context.shape)
         with torch.no_grad():
             return self.head.generate(context.flatten(0, -2)).view(*context.shape[:-1], -1)

@@ -1,4 +1,4 @@
-"""Heads that are sampled and have no density: consistency, flow matching, LSD, energy score.
+"""Heads that are sampled and have no density: consistency, flow matching, LSD.
 
 Each draws a frame y, of mean 0 and variance 1 in every coordinate, given a context, and knows the
 loss that trains it: per frame the weighted one that is minimised, and the unweighted error.
@@ -9,15 +9,13 @@ import math
 import torch
 from torch import Tensor
 
-from mimi_dynamics.evidence.energy_score import distance
 from mimi_dynamics.studies.calm.adaln_mlp import Dual
-from mimi_dynamics.studies.calm.head_base import END, CalmHead, HeadShape, Loss
+from mimi_dynamics.studies.calm.head_base import END, CalmHead, Loss
 
 # Of log tan t, normal (Lu & Song 2024, arXiv 2410.11081). They have −1 and 1.4 for images.
 PROPOSAL_MEAN, PROPOSAL_SPREAD = -0.8, 1.4
 TANGENT_FLOOR = 0.1  # c of g / (|g| + c)
 DISTILLED_SHARE = 0.25  # of the samples of LSD; the others match the flow
-ENERGY_NOISE = 64  # uniform numbers behind a sample of the energy head
 
 
 class ConsistencyHead(CalmHead):
@@ -31,9 +29,9 @@ class ConsistencyHead(CalmHead):
     times = 1
 
     def generate(self, context: Tensor) -> Tensor:
-        """From noise at the end of time, or by turns denoised and noised again."""
+        """Denoise noise from the end of time, by turns noised again if there are several steps."""
         rows, steps = len(context), self.shape.steps
-        clean = torch.zeros(rows, self.shape.dim)
+        clean = torch.zeros(rows, self.dim)
         for time in (END * (1 - step / steps) for step in range(steps)):
             cos, sin = math.cos(time), math.sin(time)
             noisy = cos * clean + sin * self.noise(rows)
@@ -42,7 +40,7 @@ class ConsistencyHead(CalmHead):
         return clean
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """See the class; the unweighted error is |cos t · df/dt|², whole and not normalised."""
+        """Move F along the tangent; the error is |cos t · df/dt|², whole and not normalised."""
         time = self.draw_times(len(target))
         noise = torch.randn_like(target)
         noisy = time.cos() * target + time.sin() * noise
@@ -58,7 +56,7 @@ class ConsistencyHead(CalmHead):
     def tangent(
         self, noisy: Tensor, velocity: Tensor, time: Tensor, context: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """F, and cos t · df/dt along the velocity as the sum of a stable and an unstable half.
+        """Compute F, and cos t · df/dt along the velocity as a stable and an unstable half.
 
         The halves have no gradient. Those of F − v need no derivative of the network; the other
         is what makes training unstable, and what makes it a consistency model.
@@ -72,7 +70,7 @@ class ConsistencyHead(CalmHead):
             return said.value, stable, -(scale * noisy + said.tangent)
 
     def draw_times(self, rows: int) -> Tensor:
-        """(rows, 1) in (0, π/2)."""
+        """Draw times in (0, π/2), (rows, 1)."""
         if self.shape.time_proposal:
             return (PROPOSAL_MEAN + PROPOSAL_SPREAD * torch.randn(rows, 1)).exp().atan()
         return END * torch.rand(rows, 1)
@@ -88,7 +86,7 @@ class FlowHead(CalmHead):
     times = 2
 
     def generate(self, context: Tensor) -> Tensor:
-        """From noise at time 0 to data at time 1."""
+        """Follow the flow from noise at time 0 to data at time 1."""
         sample = self.noise(len(context))
         for step in range(self.shape.steps):
             begin, end = (
@@ -101,7 +99,7 @@ class FlowHead(CalmHead):
     jump = 0  # whether a step asks for the mean velocity of the whole step
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Squared error of the velocity of the pair (target, noise)."""
+        """Square the error of the velocity of the pair (target, noise)."""
         time = torch.rand(len(target), 1)
         noise = torch.randn_like(target)
         noisy = (1 - time) * noise + time * target
@@ -119,7 +117,7 @@ class LsdHead(FlowHead):
     jump = 1
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """See the class; the gradient passes through the derivative by t."""
+        """Distil some samples and match the rest; gradients pass through the derivative by t."""
         distilled = round(DISTILLED_SHARE * len(target))
         # Others every time: a frame that is never matched would teach nothing.
         order = torch.randperm(len(target))
@@ -141,36 +139,8 @@ class LsdHead(FlowHead):
         return Loss(*(part[order.argsort()] for part in losses))
 
 
-class EnergyHead(CalmHead):
-    """A generator trained on the energy score of its samples (Tencent's CALM, arXiv 2510.27688).
-
-    Its loss and its noise; the network is that of the other heads, so that only training differs.
-    """
-
-    times = 0
-
-    def __init__(self, shape: HeadShape) -> None:
-        super().__init__(shape, inputs=ENERGY_NOISE)
-
-    def generate(self, context: Tensor) -> Tensor:
-        """One pass; the temperature narrows the noise."""
-        noise = math.sqrt(self.temperature) * (torch.rand(len(context), ENERGY_NOISE) - 0.5)
-        return self.network(noise, [], context)
-
-    def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Fair energy score of at least two samples."""
-        draws = max(2, self.shape.batch)
-        every = context.expand(draws, *context.shape).flatten(0, 1)
-        samples = self.generate(every).view(draws, *target.shape)
-        apart = distance(samples[:, None], samples[None])
-        apart = (apart.sum((0, 1)) - apart.diagonal().sum(-1)) / (draws * (draws - 1))
-        score = distance(samples, target).mean(0) - apart / 2
-        return Loss(score, score.detach())
-
-
 CALM_HEADS: dict[str, type[CalmHead]] = {
     "consistency": ConsistencyHead,
     "flow_matching": FlowHead,
     "lsd": LsdHead,
-    "energy": EnergyHead,
 }

@@ -1,4 +1,4 @@
-"""From a comparison to `metrics/calm.json` and the tables behind its figure."""
+"""From a comparison to `metrics/detail/calm.json` and the tables behind its figure."""
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths
 
 FLOORS = ("climatology", "persistence")
 LAST_SECOND = 12  # frames
+COURSE_POINTS = 200
 
 
 def calm_metrics(
@@ -22,7 +23,7 @@ def calm_metrics(
     curves: dict[str, CostCurve],
     heard: pd.DataFrame,
 ) -> dict[str, object]:
-    """All of `metrics/calm.json`.
+    """Gather all of `metrics/detail/calm.json`.
 
     Args:
         comparison: trained.
@@ -67,7 +68,7 @@ def calm_metrics(
 
 
 def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
-    """Energy score of one contender over another's, over all leads and at each."""
+    """Divide one contender's energy score by another's, over all leads and at each."""
     found = (scores.overall(first) / scores.overall(second)).metrics("energy_score")
     for lead in scores.leads:
         ratio = scores.at(first, lead) / scores.at(second, lead)
@@ -76,7 +77,7 @@ def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
 
 
 def score_metrics(scores: LeadScores, name: str) -> dict[str, object]:
-    """Energy score and skill by lead, and over all of them."""
+    """Give the energy score and skill by lead, and over all leads."""
     energy, skill = {}, {}
     for lead in scores.leads:
         energy |= scores.at(name, lead).metrics(f"k{lead}")
@@ -86,7 +87,7 @@ def score_metrics(scores: LeadScores, name: str) -> dict[str, object]:
 
 
 def quality_metrics(comparison: Comparison, drawn: Drawn, name: str) -> dict[str, object]:
-    """Diversity, survival and drift of one contender."""
+    """Measure diversity, survival and drift of one contender."""
     scores = drawn.scores
     diversity = scores.overall(name, "spread") / scores.overall(name, "error")
     return {
@@ -101,7 +102,7 @@ def quality_metrics(comparison: Comparison, drawn: Drawn, name: str) -> dict[str
 
 
 def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
-    """Norm of frames in the last second drawn, over that of the recorded ones there.
+    """Divide the norm of frames in the last second drawn by that of the recorded ones there.
 
     1 is no drift; silence and explosions show as less and more. Of the longest trajectories only.
     """
@@ -117,7 +118,7 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
 
 
 def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
-    """What one contender costs to train and to run."""
+    """Say what one contender costs to train and to run."""
     key = name if name in comparison.generators else f"{name}@0"
     generator = comparison.generators[key]
     head = comparison.params.calm.head if name == "calm" else comparison.params.head
@@ -145,7 +146,7 @@ def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
 
 
 def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Means over starts, by contender."""
+    """Average over starts, by contender."""
     found: dict[str, dict[str, float]] = {}
     params = comparison.params
     for name, rows in heard.groupby("row"):
@@ -158,7 +159,7 @@ def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, di
 
 
 def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
-    """Skill by lead of every contender and of persistence."""
+    """Tabulate the skill by lead of every contender and of persistence."""
     rows = [
         {"split": split, "lead_ms": lead * FRAME_MS, "row": name}
         | found.scores.skill(name, lead).metrics("skill")
@@ -170,7 +171,7 @@ def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
 
 
 def cost_table(curves: dict[str, CostCurve], comparison: Comparison) -> pd.DataFrame:
-    """Mean energy score against training cost, at every checkpoint."""
+    """Tabulate the mean energy score against training cost, at every checkpoint."""
     rows = []
     for name, curve in curves.items():
         checkpoints = comparison.trained[name][0].checkpoints
@@ -181,7 +182,7 @@ def cost_table(curves: dict[str, CostCurve], comparison: Comparison) -> pd.DataF
 
 
 def window_table(metrics: dict[str, object]) -> pd.DataFrame:
-    """Distances of windows, one row for every contender and distance."""
+    """Tabulate distances of windows, one row for every contender and distance."""
     rows = []
     for name in (*CONTENDERS, "recorded"):
         found = metrics[name]["windows"]
@@ -195,4 +196,17 @@ def window_table(metrics: dict[str, object]) -> pd.DataFrame:
             }
             for key in ("frechet", "sliced_wasserstein")
         ]
+    return pd.DataFrame(rows)
+
+
+def course_table(comparison: Comparison) -> pd.DataFrame:
+    """Tabulate what CALM minimised and its unweighted error, in means over 1/200 of its steps."""
+    rows = []
+    for seed, trained in enumerate(comparison.trained["calm"]):
+        course = trained.course
+        steps = np.arange(len(course.error))
+        for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
+            weighted, error = (np.array(v)[part].mean() for v in (course.weighted, course.error))
+            row = {"training": seed, "step": int(part[-1]) + 1}
+            rows.append(row | {"weighted_loss": weighted, "unweighted_error": error})
     return pd.DataFrame(rows)

@@ -1,9 +1,8 @@
 """CALM as a predictor of the next frame: its trunk, its head, and the training of both."""
 
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from mimi_dynamics.density.predictor import Predictor, Whitening
 from mimi_dynamics.density.trunk import State
 from mimi_dynamics.evidence.energy_score import energy_of_pair
 from mimi_dynamics.latents.sequences import Batch, Sequences
+from mimi_dynamics.pipeline.params import CalmParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
 from mimi_dynamics.studies.calm.head_base import HeadShape
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
@@ -30,25 +30,33 @@ class CalmShape:
         width: features of both transformers and of the head.
         layers: of the backbone.
         context: frames that a layer of the backbone sees.
+        head: what the head is like, but for sizes, which are those of the whole.
         short_frames: K, clean frames that the short transformer of one layer sees; 0 for none.
         noise_injection: whether the backbone reads noisy frames in training.
-        dropout: of the transformers, in training.
-        head: the keys of `HeadShape` but sizes that are those of the whole.
+        dropout: share dropped in the transformers, in training.
     """
 
     dim: int
     width: int
     layers: int
     context: int
-    short_frames: int
-    noise_injection: bool
-    dropout: float
-    head: dict[str, Any]
+    head: HeadShape
+    short_frames: int = 5
+    noise_injection: bool = True
+    dropout: float = 0.1
 
-    @property
-    def head_shape(self) -> HeadShape:
-        """Of the head in full."""
-        return HeadShape(dim=self.dim, context_dim=self.width, width=self.width, **self.head)
+
+def shape_of(settings: CalmParams, dim: int) -> CalmShape:
+    """Give the shape that the settings ask for, with no width yet: `matched` finds one.
+
+    Args:
+        settings: of the section `calm`.
+        dim: coordinates of a frame.
+    """
+    head = HeadShape(
+        settings.head, settings.head_depth, settings.head_batch, settings.sampling_steps
+    )
+    return CalmShape(dim, 0, settings.layers, settings.context_frames, head)
 
 
 class Conditioning(nn.Module):
@@ -88,41 +96,41 @@ class Conditioning(nn.Module):
         return summary, after
 
     def features(self, batch: Batch) -> Tensor:
-        """(scored, width) of what is known when each scored target is predicted."""
+        """Summarise what is known when each scored target is predicted, (scored, width)."""
         return self.step(batch.context, None)[0][batch.scored]
 
 
 def inject_noise(frames: Tensor) -> Tensor:
-    """√k ε + √(1 − k) x, k ~ U(0, 1) for every frame alone: as much variance, less of x."""
+    """Mix √k ε + √(1 − k) x, k ~ U(0, 1) for every frame alone: as much variance, less of x."""
     share = torch.rand(*frames.shape[:-1], 1)
     return share.sqrt() * torch.randn_like(frames) + (1 - share).sqrt() * frames
 
 
 def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
-    """A predictor that can be sampled; it has no density.
+    """Build a predictor that can be sampled; it has no density.
 
     Args:
         shape: see `CalmShape`.
         mean: (dim,) of train frames.
         scale: (dim,) standard deviation of train frames.
     """
-    head = CALM_HEADS[shape.head["kind"]](shape.head_shape)
+    head = CALM_HEADS[shape.head.kind](shape.head, shape.dim, shape.width, shape.width)
     return Predictor(Whitening(mean, scale.square().diag()), Conditioning(shape, mean, scale), head)
 
 
 def moments(data: Sequences) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every coordinate of train frames, each (dim,)."""
+    """Compute mean and standard deviation of every coordinate of train frames, each (dim,)."""
     frames = data.select("train").frames.double()
     return frames.mean(0).float(), frames.std(0).float()
 
 
 def parameters_of(*modules: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Count the numbers that are trained."""
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
 def matched(shape: CalmShape, parameters: int) -> CalmShape:
-    """The same with the width at which it has as nearly as can be so many parameters."""
+    """Choose the width at which the model comes nearest to so many parameters."""
     unit = torch.ones(shape.dim)
 
     def above(width: int) -> int:
@@ -152,7 +160,7 @@ class CalmTraining(nn.Module):
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) losses."""
+        """Compute the losses of scored frames, (scored,)."""
         target = self.model.whitening.whiten(batch.target[batch.scored])
         features = self.model.trunk.features(batch)
         head = self.model.head
@@ -185,16 +193,16 @@ class Course:
 
 def save_calm(model: Predictor, shape: CalmShape, path: Path) -> None:
     """Write weights, and what is needed to build the model again."""
-    info = {**vars(shape), "temperature": model.head.temperature}
+    info = {**asdict(shape), "temperature": model.head.temperature}
     write_tensors(path, model.state_dict(), info)
 
 
 def load_calm(path: Path) -> Predictor:
     """Read what `save_calm` wrote, ready to sample."""
     tensors, info = read_tensors(path)
-    temperature = info.pop("temperature")
+    temperature, head = info.pop("temperature"), HeadShape(**info.pop("head"))
     unit = torch.ones(info["dim"])
-    model = make_calm(CalmShape(**info), unit, unit)
+    model = make_calm(CalmShape(head=head, **info), unit, unit)
     model.load_state_dict(tensors)
     model.head.temperature = temperature
     return model.eval()

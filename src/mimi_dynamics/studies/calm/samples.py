@@ -44,12 +44,12 @@ def draw_split(comparison: Comparison, split: str) -> Drawn:
 
 
 def draw_splits(comparison: Comparison) -> dict[str, Drawn]:
-    """Of `test`, and `test_voice` where a voice is held out."""
+    """Draw and score on `test`, and on `test_voice` where a voice is held out."""
     return {split: draw_split(comparison, split) for split in evaluated_splits(comparison.data)}
 
 
 def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str, Estimate]]:
-    """Of generated windows to recorded ones at the same places; of other recorded ones too.
+    """Compare generated windows, and other recorded ones, with the recorded ones in their place.
 
     The row `recorded` is what speech of train is away from it, at the same number of windows.
     """
@@ -69,13 +69,13 @@ def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str
 
 
 def first_runs(found: Mapping[str, Value]) -> dict[str, Value]:
-    """What is there of the first training of each contender, by its name."""
+    """Keep what is of the first training of each contender, by its name."""
     parts = {name: name.partition("@") for name in found}
     return {parts[n][0]: value for n, value in found.items() if parts[n][2] in ("", "0")}
 
 
 def recorded_paths(grid: Grid) -> Tensor:
-    """(starts, longest, dim) what came after each start; zeros past what is drawn."""
+    """Give what came after each start, (starts, longest, dim); zeros past what is drawn."""
     clips = grid.data.select(grid.split)
     longest = int(grid.steps[0])
     ends = np.cumsum(clips.lengths)[grid.starts.clip]
@@ -86,7 +86,7 @@ def recorded_paths(grid: Grid) -> Tensor:
 
 
 def train_paths(train: Sequences) -> tuple[Tensor, np.ndarray]:
-    """Whole clips as paths from their first frame, and their lengths."""
+    """Give whole clips as paths from their first frame, and their lengths."""
     longest = int(train.lengths.max())
     begins = np.cumsum(train.lengths) - train.lengths
     inside = np.arange(longest)[None] < train.lengths[:, None]

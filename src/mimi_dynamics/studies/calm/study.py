@@ -15,28 +15,34 @@ import pandas as pd
 
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.parallel import run_parallel
-from mimi_dynamics.pipeline.params import Section
+from mimi_dynamics.pipeline.params import Params, Section
 from mimi_dynamics.studies.calm.comparison import (
     CURVE_SAMPLES,
     CURVE_STARTS,
     Comparison,
-    Factorisation,
     our_parameters,
 )
-from mimi_dynamics.studies.calm.ours import OursJob, PredictorJob, train_ours, train_predictor
+from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob, train_ours, train_predictor
+from mimi_dynamics.studies.calm.inputs import Factorisation
+from mimi_dynamics.studies.calm.model import CalmShape, shape_of
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm
 
 # What is switched off, one at a time. Temperature is no part of training and is chosen anyway.
-CALM_SWITCHES = {
-    "noise_injection": {"noise_injection": False},
-    "short_context": {"short_frames": 0},
-    "head_batch": {"head_batch": 1},
-    "adaptive_weight": {"adaptive_weight": False},
-    "tangent_normalisation": {"tangent_normalisation": False},
-    "tangent_warmup": {"tangent_warmup": 0.0},
-    "time_proposal": {"time_proposal": False},
+CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
+    "noise_injection": lambda shape: replace(shape, noise_injection=False),
+    "short_context": lambda shape: replace(shape, short_frames=0),
+    "head_batch": lambda shape: replace(shape, head=replace(shape.head, batch=1)),
+    "adaptive_weight": lambda shape: replace(
+        shape, head=replace(shape.head, adaptive_weight=False)
+    ),
+    "tangent_normalisation": lambda shape: replace(
+        shape, head=replace(shape.head, tangent_normalisation=False)
+    ),
+    "tangent_warmup": lambda shape: replace(shape, head=replace(shape.head, tangent_warmup=0.0)),
+    "time_proposal": lambda shape: replace(shape, head=replace(shape.head, time_proposal=False)),
 }
 CONSISTENCY_ONLY = ("tangent_normalisation", "tangent_warmup", "time_proposal")
 OUR_SWITCHES = {
@@ -44,9 +50,11 @@ OUR_SWITCHES = {
     "rollout_loss": {"rollout_weight": 0.0},
     "dynamics_loss": {"dynamics_weight": 0.0},
 }
+# Sections of params.yaml that its numbers depend on.
+SECTIONS = ("calm", "calm_study", "codec", "head", "horizons", "latents")
+SECTIONS += ("predict", "rollout", "rssm", "seed")
 SIZES = (0.5, 0.71, 1.0)  # of all our widths; CALM gets as many parameters as ours has then
 DATA_SHARES = (0.25, 0.5, 1.0)  # of the clips of train
-COURSE_POINTS = 200
 COLUMNS = ["study", "row", "variant", "params", "train_flops", "energy_score", "low", "high"]
 WORSE = ["worse", "worse_low", "worse_high"]  # than the row's variant `all`
 
@@ -68,55 +76,63 @@ class Variant:
     job: Callable[[], Trained]
 
 
+def study_params(params: Params) -> Params:
+    """Give the settings of stage `calm` with the study's own number of trainings."""
+    calm = params.calm.model_copy(update={"seeds": params.calm_study.seeds})
+    return params.model_copy(update={"calm": calm})
+
+
 def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFrame:
-    """Train and score the variants that the settings ask for; an empty table if none.
+    """Train and score all variants.
 
     Returns:
         `COLUMNS` and `WORSE`: the score of a variant less that of the same contender as it is,
         paired by clips.
     """
-    settings = comparison.params.calm
-    variants = [
-        *(ablation(comparison, factorisation) if settings.ablation else []),
-        *(scaling(comparison, factorisation) if settings.scaling else []),
-    ]
-    if not variants:
-        return pd.DataFrame(columns=[*COLUMNS, *WORSE])
+    variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
     trained = run_parallel(call, [variant.job for variant in variants], "study")
-    for variant, found in zip(variants, trained, strict=True):
+    for variant, result in zip(variants, trained, strict=True):
         if variant.row == "calm":
-            found.generator.step.head.temperature = comparison.temperature
+            result.generator.step.head.temperature = comparison.temperature
     grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
     return study_table(comparison, variants, trained, grid)
 
 
 def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """All of it, and every stabiliser that is on switched off alone."""
+    """List the contenders as they are, and without each stabiliser that is on."""
     params, data = comparison.params, comparison.data
     size = our_parameters(params, factorisation.model)
     whole = calm_job(comparison, size)
-    found = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
-    for name, changes in CALM_SWITCHES.items():
-        relevant = params.calm.head == "consistency" or name not in CONSISTENCY_ONLY
-        if relevant and is_change(params.calm, changes):
-            job = partial(train_calm, replace(whole, changes=changes))
-            found.append(Variant("ablation", "calm", f"without {name}", job))
+    variants = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
+    for name, without in switches_that_are_on(whole.shape).items():
+        job = partial(train_calm, replace(whole, shape=without))
+        variants.append(Variant("ablation", "calm", f"without {name}", job))
     ours = our_job(comparison, factorisation, data)
-    found.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
+    variants.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
     for name, changes in OUR_SWITCHES.items():
         if is_change(params.rssm, changes):
             job = partial(train_ours, replace(ours, changes=changes))
-            found.append(Variant("ablation", "ours", f"without {name}", job))
-    return found
+            variants.append(Variant("ablation", "ours", f"without {name}", job))
+    return variants
+
+
+def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
+    """Give the shape without each stabiliser that it has: the same training twice tells nothing."""
+    relevant = {
+        name: switch(shape)
+        for name, switch in CALM_SWITCHES.items()
+        if shape.head.kind == "consistency" or name not in CONSISTENCY_ONLY
+    }
+    return {name: without for name, without in relevant.items() if without != shape}
 
 
 def is_change(settings: Section, changes: dict[str, Any]) -> bool:
-    """Whether it is not off already: the same training again would tell nothing."""
+    """Tell whether it is on: the same training again would tell nothing."""
     return any(getattr(settings, name) != value for name, value in changes.items())
 
 
 def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """Three sizes on all data, and three shares of the data at full size."""
+    """List three sizes on all data, and three shares of the data at full size."""
     cells = [("size", size, 1.0) for size in SIZES]
     cells += [("data", 1.0, share) for share in DATA_SHARES]
     return [v for cell in cells for v in scaled(comparison, factorisation, *cell)]
@@ -125,7 +141,7 @@ def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Varian
 def scaled(
     comparison: Comparison, factorisation: Factorisation, study: str, size: float, share: float
 ) -> list[Variant]:
-    """All contenders at one size, on one share of train."""
+    """List all contenders at one size, on one share of train."""
     params = comparison.params
     data = thin_train(comparison.data, share)
     rssm_width, width, plain = (
@@ -148,21 +164,22 @@ def scaled(
 
 
 def calm_job(comparison: Comparison, parameters: int) -> CalmJob:
-    """The main one."""
-    return CalmJob(comparison.data, comparison.params, parameters, comparison.params.seed)
+    """Give the job of CALM as it is, but for its size."""
+    params, data = comparison.params, comparison.data
+    return CalmJob(data, params, shape_of(params.calm, data.dim), parameters, params.seed)
 
 
 def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequences) -> OursJob:
-    """With a factorisation of its own, as every variant has."""
+    """Give the job of ours with a factorisation of its own, as every variant has."""
     params = comparison.params
     state_dim = factorisation.model.shape.state_dim
     return OursJob(data, params, state_dim, factorisation.budget, params.seed)
 
 
 def thin_train(data: Sequences, share: float) -> Sequences:
-    """Only every so-many-th clip of train; the other splits whole."""
+    """Keep only every so-many-th clip of train, and the other splits whole."""
     train = np.flatnonzero(data.splits == "train")
-    kept = np.unique(np.linspace(0, len(train) - 1, round(share * len(train))).astype(int))
+    kept = choose_evenly(len(train), round(share * len(train)))
     splits = data.splits.astype("<U16")
     splits[np.setdiff1d(train, train[kept])] = "unused"
     return replace(data, splits=splits)
@@ -171,7 +188,7 @@ def thin_train(data: Sequences, share: float) -> Sequences:
 def study_table(
     comparison: Comparison, variants: list[Variant], trained: list[Trained], grid: Grid
 ) -> pd.DataFrame:
-    """Scores of all variants, and what they lack to the contender as it is."""
+    """Score all variants, and compare each with the contender as it is."""
     names = [f"{v.study} {v.row} {v.name}" for v in variants]
     generators = {name: found.generator for name, found in zip(names, trained, strict=True)}
     params = comparison.params
@@ -191,7 +208,7 @@ def study_table(
 
 
 def study_metrics(table: pd.DataFrame) -> dict[str, object]:
-    """By study, contender and variant; and how many stabilisers a contender cannot do without."""
+    """Nest the table by study, contender and variant; count the stabilisers that are needed."""
     found: dict[str, dict] = {}
     for _, row in table.iterrows():
         name = row["variant"].replace(" ", "_").replace(".", "p")
@@ -201,16 +218,3 @@ def study_metrics(table: pd.DataFrame) -> dict[str, object]:
         needed = sum(v["worse_low"] > 0 for v in variants.values())
         variants["needed"] = int(needed)
     return found
-
-
-def course_table(comparison: Comparison) -> pd.DataFrame:
-    """What CALM minimised, and its unweighted error, averaged over a two-hundredth of its steps."""
-    rows = []
-    for seed, trained in enumerate(comparison.trained["calm"]):
-        course = trained.course
-        steps = np.arange(len(course.error))
-        for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
-            weighted, error = (np.array(v)[part].mean() for v in (course.weighted, course.error))
-            row = {"training": seed, "step": int(part[-1]) + 1}
-            rows.append(row | {"weighted_loss": weighted, "unweighted_error": error})
-    return pd.DataFrame(rows)

@@ -2,7 +2,6 @@
 
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +20,6 @@ from mimi_dynamics.studies.calm.model import (
     moments,
     parameters_of,
 )
-
-HEAD_SETTINGS = ("adaptive_weight", "tangent_normalisation", "tangent_warmup", "time_proposal")
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class Recorder:
     checkpoints: list[Checkpoint] = field(default_factory=list)
 
     def __call__(self, epoch: int, weights: dict[str, Tensor]) -> None:
-        """After an epoch; about the square roots of two apart, the last epoch always."""
+        """Keep this epoch if it is about √2 times the one kept before, or the last of all."""
         due = {round(2 ** (power / 2)) for power in range(64)} | {self.epochs}
         if epoch in due:
             flops = self.before + epoch * self.epoch_flops
@@ -96,43 +93,24 @@ class CalmJob:
     Attributes:
         data: the frames x of every split.
         params: all settings.
-        parameters: about how many it shall have.
+        shape: of any width.
+        parameters: about how many it is to have; its width follows.
         seed: of weights, order of batches and noise.
-        changes: settings of the section `calm` that are others here.
     """
 
     data: Sequences
     params: Params
+    shape: CalmShape
     parameters: int
     seed: int
-    changes: dict[str, Any] = field(default_factory=dict)
-
-
-def calm_shape(job: CalmJob) -> CalmShape:
-    """As settings and number of parameters want it."""
-    settings = job.params.calm.model_copy(update=job.changes)
-    head = {name: getattr(settings, name) for name in HEAD_SETTINGS}
-    head |= {"kind": settings.head, "depth": settings.head_depth}
-    head |= {"batch": settings.head_batch, "steps": settings.sampling_steps}
-    shape = CalmShape(
-        dim=job.data.dim,
-        width=0,
-        layers=settings.layers,
-        context=settings.context_frames,
-        short_frames=settings.short_frames,
-        noise_injection=settings.noise_injection,
-        dropout=settings.dropout,
-        head=head,
-    )
-    return matched(shape, job.parameters)
 
 
 def train_calm(job: CalmJob) -> Trained:
     """Train on train, keep what validation likes best."""
     seed = seed_of(job.seed, "calm")
     torch.manual_seed(seed)
-    settings = job.params.calm.model_copy(update=job.changes)
-    shape = calm_shape(job)
+    settings = job.params.calm
+    shape = matched(job.shape, job.parameters)
     train, validation = batches_of(job.data, job.params, settings.batch_frames)
     epochs = enough_epochs(settings.epochs, len(train), job.params)
     training = CalmTraining(make_calm(shape, *moments(job.data)), epochs * len(train))
@@ -159,7 +137,7 @@ def train_calm(job: CalmJob) -> Trained:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a training.
+    """What a training took.
 
     Attributes:
         flops: operations of matrix products.
@@ -175,7 +153,7 @@ class Cost:
 def batches_of(
     data: Sequences, params: Params, batch_frames: int
 ) -> tuple[list[Batch], list[Batch]]:
-    """Train and validation, one frame ahead, with the targets of `predict`."""
+    """Make batches of train and validation, one frame ahead, with the targets of `predict`."""
     warmup = params.predict.warmup_frames
     return tuple(
         make_batches(data.select(split), 1, warmup, batch_frames)
@@ -184,7 +162,7 @@ def batches_of(
 
 
 def enough_epochs(epochs: int, batches: int, params: Params) -> int:
-    """Multiplied where batches are few, by what the predictor needs for its `min_steps`.
+    """Multiply epochs where batches are few, by what the predictor needs for its `min_steps`.
 
     By the same for all: what has as many epochs in the settings makes as many passes.
     """
@@ -193,5 +171,5 @@ def enough_epochs(epochs: int, batches: int, params: Params) -> int:
 
 
 def seed_of(seed: int, name: str) -> int:
-    """Of one training."""
+    """Give the seed of one training."""
     return zlib.crc32(f"{seed} {name}".encode())

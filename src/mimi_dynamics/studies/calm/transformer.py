@@ -35,11 +35,11 @@ class CausalTransformer(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """Tensors in a state: how many frames were read, and the memory of every block."""
+        """Count the tensors in a state: one that counts frames, and one for every block."""
         return 1 + len(self.blocks)
 
     def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """(clips, time, width) summary at each of (clips, time, dim) frames, and the new state."""
+        """Summarise (clips, time, dim) frames as (clips, time, width), and give the new state."""
         hidden = self.inputs(frames)
         rows, time, _ = frames.shape
         known = frames.new_zeros(rows, 1) if state is None else state[0]
@@ -75,7 +75,7 @@ class Block(nn.Module):
     def forward(
         self, hidden: Tensor, position: Tensor, memory: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Output of (clips, time, width), and the keys and values that later frames need.
+        """Compute the output, (clips, time, width), and the keys and values that later frames need.
 
         Args:
             hidden: (clips, time, width).
@@ -99,7 +99,7 @@ class Block(nn.Module):
 
 
 def visible(position: Tensor, known: int, context: int) -> Tensor:
-    """(clips, 1, time, known) bool: which of the newest `known` frames each of the last ones sees.
+    """Mask (clips, 1, time, known): which of the newest `known` frames each of the last ones sees.
 
     Neither what comes after it, nor what is out of its window, nor what lies before the clip.
     """
@@ -110,12 +110,12 @@ def visible(position: Tensor, known: int, context: int) -> Tensor:
 
 
 def split_heads(features: Tensor) -> Tensor:
-    """(clips, heads, time, width / heads)."""
+    """Split features by head, (clips, heads, time, width / heads)."""
     return features.unflatten(-1, (HEADS, -1)).transpose(1, 2)
 
 
 def rotate(features: Tensor, position: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021) of (clips, time, width) features, head by head."""
+    """Turn (clips, time, width) features by rotary positions (Su et al. 2021), head by head."""
     half = features.shape[-1] // HEADS // 2
     rates = torch.exp(torch.arange(half, device=features.device) * -math.log(ROTARY_PERIOD) / half)
     angle = (position[..., None] * rates)[:, :, None]

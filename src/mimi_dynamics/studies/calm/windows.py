@@ -34,7 +34,7 @@ class Windows:
 
 
 def cut(paths: Tensor, steps: np.ndarray, length: int) -> tuple[Tensor, np.ndarray]:
-    """All whole windows, one after the other, of paths of (starts, time, dim).
+    """Cut paths of (starts, time, dim) into whole windows, one after the other.
 
     Args:
         paths: frames.
@@ -68,16 +68,16 @@ class WindowSpace:
         self.slices = slices / np.linalg.norm(slices, axis=0)
 
     def components(self, windows: np.ndarray) -> np.ndarray:
-        """(windows, components) whitened leading components."""
+        """Project onto the whitened leading components, (windows, components)."""
         return (windows - self.mean) @ self.axes.T / self.scale
 
     def projections(self, windows: np.ndarray) -> np.ndarray:
-        """(windows, DIRECTIONS) along the slices."""
+        """Project onto the slices, (windows, DIRECTIONS)."""
         return windows.astype(np.float64) @ self.slices
 
 
 def frechet(first: np.ndarray, second: np.ndarray) -> float:
-    """|Δmean|² + tr(A + B − 2 (A B)^½) of the moments of two tables of (windows, dim)."""
+    """Compute |Δmean|² + tr(A + B − 2 (A B)^½) of the moments of two tables of (windows, dim)."""
     gap = first.mean(0) - second.mean(0)
     a, b = (np.cov(part, rowvar=False, bias=True) for part in (first, second))
     values, vectors = np.linalg.eigh(a)
@@ -87,14 +87,14 @@ def frechet(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def sliced_wasserstein(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean over slices of the 1-Wasserstein distance of two tables of (windows, slices)."""
+    """Average the 1-Wasserstein distance of two tables of (windows, slices) over slices."""
     return float(np.abs(np.sort(first, axis=0) - np.sort(second, axis=0)).mean())
 
 
 def distances(
     windows: Windows, space: WindowSpace, truth: str, seed: int
 ) -> dict[str, dict[str, Estimate]]:
-    """Fréchet and sliced Wasserstein distance of every other source to the truth.
+    """Measure the Fréchet and sliced Wasserstein distance of every other source to the truth.
 
     Intervals are of clips drawn again; those of biased distances lie above the value, because
     a draw has fewer different windows, and are shifted back by the mean difference.

@@ -1,4 +1,4 @@
-"""From a sweep to `metrics/rssm.json` and the tables behind its figure."""
+"""From a sweep to `metrics/detail/rssm.json` and the tables behind its figure."""
 
 import math
 
@@ -55,7 +55,7 @@ def sweep_metrics(sweep: Sweep, name: str) -> dict[str, object]:
 
 
 def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
-    """All of `metrics/rssm.json` but what is decoded or generated."""
+    """All of `metrics/detail/rssm.json` but what is decoded or generated."""
     metrics = sweep_metrics(sweep, chosen)
     surrogates = {row: sweep.ease(row, "test").metrics("ease") for row in SURROGATES}
     surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")

@@ -1,7 +1,4 @@
-"""Tables and figure of the studies of stage `calm`: stabilisers switched off, sizes, data.
-
-Used by benchmarks/calm.py; reads rows of a plots/calm_study.csv.
-"""
+"""Figure and tables of the CALM study, of `plots/calm_study.csv`: stabilisers, sizes, data."""
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +10,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mimi_dynamics.figures.calm import COLOURS
 from mimi_dynamics.figures.calm import LABELS as LEGENDS
 from mimi_dynamics.pipeline.plotting import STYLE
-from mimi_dynamics.studies.calm.study import DATA_SHARES
 
 LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
 TITLES = {
@@ -25,7 +21,7 @@ SCALED = {"size": "parameters", "data": "share of the clips of train"}
 
 
 def study_lines(table: pd.DataFrame) -> list[str]:
-    """All studies as Markdown."""
+    """Write all studies as Markdown."""
     lines = []
     for study, rows in table.groupby("study", sort=False):
         lines += ["", f"## {TITLES[study]}", ""]
@@ -44,25 +40,25 @@ def study_lines(table: pd.DataFrame) -> list[str]:
 
 
 def by_row(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The contenders, each with its variants from small to large."""
+    """Give the contenders, each with its variants from small to large."""
     rows = rows.assign(scale=scale_of(rows))
     return [(name, of.sort_values("scale")) for name, of in rows.groupby("row", sort=False)]
 
 
 def scale_of(rows: pd.DataFrame) -> pd.Series:
-    """What grows: parameters, or the share of train."""
+    """Give what grows: parameters, or the share of train."""
     if rows["study"].iloc[0] == "size":
         return rows["params"].astype(float)
     return rows["variant"].replace("all", "1").astype(float)
 
 
 def per_doubling(rows: pd.DataFrame) -> float:
-    """Slope of the score against log2 of what grows, by least squares."""
+    """Fit the slope of the score against log2 of what grows, by least squares."""
     return float(np.polyfit(np.log2(rows["scale"]), rows["energy_score"], 1)[0])
 
 
 def study_figure(table: pd.DataFrame) -> Figure:
-    """What each stabiliser is worth, and how scores fall with operations."""
+    """Draw what each stabiliser is worth, and how scores fall with operations."""
     ablation = table[(table["study"] == "ablation") & (table["variant"] != "all")]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 4.8), layout="constrained")
@@ -77,7 +73,7 @@ def study_figure(table: pd.DataFrame) -> Figure:
         middle.set_title("Larger models?", loc="left")
         right.set_title("More data?", loc="left")
         right.sharey(middle)
-        shares = [100 * share for share in DATA_SHARES]
+        shares = sorted(set(100 * scale_of(data)))
         right.set_xticks(shares, [f"{share:g}" for share in shares])
         handles = middle.get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower right", ncols=3, frameon=False, fontsize=9)
@@ -98,7 +94,7 @@ def _ablation(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _scaling(axes: Axes, rows: pd.DataFrame, x: pd.Series) -> None:
-    """Bars are of the difference to the last point: all share the clips, and their luck."""
+    """Draw scores; bars are of the difference to the last point, as all share the same clips."""
     for name, of in rows.assign(x=x).groupby("row", sort=False):
         of, colour = of.sort_values("x"), COLOURS[name]
         errors = [of["worse"] - of["worse_low"], of["worse_high"] - of["worse"]]

@@ -52,7 +52,7 @@ class OursJob:
 
 
 def train_ours(job: OursJob) -> Trained:
-    """p(z_dyn,t+1 | z_dyn,≤t) on the states of a factorisation that is at hand or trained first."""
+    """Train p(z_dyn,t+1 | z_dyn,≤t) on states of a factorisation at hand, or trained first."""
     settings = job.params.rssm.model_copy(update=job.changes)
     with diverging_named(f"ours, factorisation, seed {job.seed}"):
         rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
@@ -86,14 +86,14 @@ class PredictorJob:
 
 
 def train_predictor(job: PredictorJob) -> Trained:
-    """p(x_t+1 | x_≤t)."""
+    """Train p(x_t+1 | x_≤t)."""
     seed = seed_of(job.seed, "predictor")
     with diverging_named(f"predictor, seed {job.seed}"):
         return train_density(job.data, job.params, job.width, seed, Cost(0.0, 0, 0))
 
 
 def train_density(known: Sequences, params: Params, width: int, seed: int, before: Cost) -> Trained:
-    """By the estimator of `predict`: first without the past, then with it.
+    """Train a density by the estimator of `predict`: first without the past, then with it.
 
     Args:
         known: what the density is of.
@@ -137,13 +137,13 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
 
 
 def rssm_job(job: OursJob, settings: RssmParams) -> RssmJob:
-    """The factorisation of the same data with the same seed."""
+    """Give the job of training the factorisation on the same data with the same seed."""
     steps = job.params.predict.min_steps
     return RssmJob(job.data, job.state_dim, job.budget, settings, steps, job.seed)
 
 
 def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:
-    """What training the factorisation takes, at most: 1 % more than with shorter first rollouts."""
+    """Compute the most that the factorisation takes: 1 % more than with shorter first rollouts."""
     train = make_batches(job.data.select("train"), 1, 0, settings.batch_frames)
     epochs = settings.epochs * max(
         1, -(-job.params.predict.min_steps // (settings.epochs * len(train)))
