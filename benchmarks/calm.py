@@ -6,8 +6,8 @@ work they vary less. The time to an equal score is the training time in proporti
 
     PYTHONPATH=src .venv/bin/python benchmarks/calm.py
 
-Reads what stage `calm` reads, metrics/detail/calm.json, and results of the study `calm_study`. Prints a
-page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
+Reads what stage `calm` reads, metrics/detail/calm.json, and results of the study `calm_study`.
+Prints a page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
 """
 
 import argparse

@@ -63,20 +63,25 @@ def modes_of(head: CalmHead, condition: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "steps"),
+    ("kind", "steps", "least_near", "tolerance"),
     [
-        ("consistency", 700),
-        ("flow_matching", 400),
-        pytest.param("lsd", 4000, marks=pytest.mark.slow),
+        # Another processor is like another seed. Of eight, the consistency head put 0.90 ± 0.06 of
+        # its samples near a mode and was 0.06 to 0.07 (root mean square) from the shares, at most
+        # 0.13: three times that. Flow matching was 0.02 from them, with 0.98 near.
+        ("consistency", 700, 0.7, 0.2),
+        ("flow_matching", 400, 0.9, 0.1),
+        pytest.param("lsd", 4000, 0.8, 0.1, marks=pytest.mark.slow),
     ],
 )
-def test_both_modes_in_proportion(kind: str, steps: int) -> None:
-    """A regression to the mean would put all between the modes."""
+def test_both_modes_in_proportion(
+    kind: str, steps: int, least_near: float, tolerance: float
+) -> None:
+    """A regression to the mean would put all between the modes; swapped shares are 0.5 apart."""
     head = trained(kind, "two_modes", steps)
     for condition, share in zip((0.0, 1.0), SHARES, strict=True):
         near, right = modes_of(head, condition)
-        assert near > 0.8, (kind, condition)
-        assert right == pytest.approx(share, abs=0.1), (kind, condition)
+        assert near > least_near, (kind, condition)
+        assert right == pytest.approx(share, abs=tolerance), (kind, condition)
 
 
 def test_the_velocity_alone_does_not_give_both_modes_in_one_step() -> None:
