@@ -15,7 +15,8 @@ their spectrograms. Ablations and scaling are a study of their own, src/calm_stu
 from pathlib import Path
 
 from mimi_dynamics.codec.loading import load_codec
-from mimi_dynamics.generation.sounds import make_decoder, write_sounds
+from mimi_dynamics.generation.continuations import make_decoder
+from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics

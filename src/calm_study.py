@@ -15,7 +15,7 @@ Writes metrics/detail/calm_study.json and plots/calm_study.csv.
 from pathlib import Path
 
 from mimi_dynamics.codec.loading import load_codec
-from mimi_dynamics.generation.sounds import make_decoder
+from mimi_dynamics.generation.continuations import make_decoder
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.params import Params

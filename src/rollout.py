@@ -17,10 +17,11 @@ import pandas as pd
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.density.var import Var, fit_var
+from mimi_dynamics.generation.continuations import listen, make_decoder
 from mimi_dynamics.generation.generator import Generator, load_generator, make_grid
 from mimi_dynamics.generation.rollouts import linear_floor
 from mimi_dynamics.generation.scores import score_forecasts, scores_of_each_lead
-from mimi_dynamics.generation.sounds import listen, make_decoder, write_sounds
+from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.pipeline.conventions import FRAME_MS

@@ -2,8 +2,7 @@
 
 import io
 import math
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,22 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
+from mimi_dynamics.codec.base import SAMPLE_RATE
 from mimi_dynamics.codec.log_mel import mel_spectrum
-from mimi_dynamics.generation.generator import Generator
-from mimi_dynamics.generation.rollouts import listening_starts, seeded
-from mimi_dynamics.latents.normalizer import Normalizer
-from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.files import atomic_path
-from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.plotting import STYLE, save_figure
 
 WINDOW = 1024  # samples
 QUIETEST_DB, LOUDEST_DB = -90.0, -25.0
 DB_PER_NEPER = 20 / math.log(10)
 TICKS_KHZ = (0.5, 2, 8)
-Decoder = Callable[[torch.Tensor], np.ndarray]
 
 
 class Listening(NamedTuple):
@@ -107,50 +99,3 @@ def _spectrogram(axes: Axes, sound: np.ndarray) -> AxesImage:
 
 def _mel(hertz: float) -> float:
     return 2595 * math.log10(1 + hertz / 700)
-
-
-def listen(
-    params: Params,
-    generators: Mapping[str, Generator],
-    test: Sequences,
-    names: np.ndarray,
-    decode: Decoder,
-) -> list[Listening]:
-    """Decode some clips: what was said, and what each generator makes of its beginning.
-
-    Args:
-        params: all settings.
-        generators: by name, drawing from the clips of test.
-        test: the frames x of the clips of test.
-        names: (clips,) of these clips.
-        decode: frames to audio.
-    """
-    settings, steps = params.rollout, max(params.horizons)
-    starts = listening_starts(test, settings.listen_clips, settings.listen_prompt_frames, steps)
-    lengths, samples = np.full(len(starts), steps), settings.listen_samples
-    with seeded(zlib.crc32(f"{params.seed} listen".encode())):
-        paths = {n: g.paths("test", starts, lengths, samples) for n, g in generators.items()}
-        clips = []
-        for number, (clip, known) in enumerate(zip(starts.clip, starts.past, strict=True)):
-            end = test.lengths[: clip + 1].sum()
-            frames = test.frames[end - test.lengths[clip] : end]
-            sounds = {"recorded": decode(frames[: known + steps])}
-            for name, path in paths.items():
-                for sample, continued in enumerate(path[:, number], 1):
-                    sounds[f"{name} {sample}"] = decode(torch.cat([frames[:known], continued]))
-            clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
-    return clips
-
-
-def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
-    """Give a function from (frames, dim) coordinates to (samples,) audio.
-
-    Recordings pass through it too, so that all that differs in a continuation is what is predicted.
-    """
-
-    @torch.no_grad()
-    def decode(coordinates: torch.Tensor) -> np.ndarray:
-        latents = torch.from_numpy(normalizer.restore(coordinates.numpy()))
-        return codec.decode(latents[None])[0].clamp(-1, 1).numpy()
-
-    return decode

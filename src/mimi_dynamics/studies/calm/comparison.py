@@ -10,8 +10,8 @@ import torch
 
 from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
 from mimi_dynamics.density.var import Var, fit_var
-from mimi_dynamics.generation.generator import Generator
-from mimi_dynamics.generation.rollouts import choose_starts, linear_floor
+from mimi_dynamics.generation.generator import Generator, make_grid
+from mimi_dynamics.generation.rollouts import linear_floor
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.parallel import run_parallel
@@ -59,20 +59,7 @@ class Comparison:
 
     def grid(self, split: str) -> Grid:
         """Choose the starts of one split, as in stage `rollout`."""
-        return make_grid(self.params, self.data, split)
-
-
-def make_grid(params: Params, data: Sequences, split: str) -> Grid:
-    """Choose the starts of one split, as in stage `rollout`."""
-    settings = params.rollout
-    starts = choose_starts(
-        data.select(split),
-        settings.prompt_frames,
-        settings.stride_frames,
-        settings.starts,
-        max(params.horizons),
-    )
-    return Grid(data, split, starts, sorted(params.horizons), settings.samples, params.seed)
+        return make_grid(self.params, self.data, split, max(self.params.horizons))
 
 
 def compare(

@@ -1,6 +1,5 @@
 """What the ear gets: continuations to listen to, and their log-mel distance to what was said."""
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +9,11 @@ from torch import Tensor
 
 from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.codec.log_mel import log_mel_distance
-from mimi_dynamics.generation.rollouts import listening_starts, seeded
+from mimi_dynamics.generation import continuations
+from mimi_dynamics.generation.continuations import Decoder
 from mimi_dynamics.generation.scores import Grid
-from mimi_dynamics.generation.sounds import Decoder, Listening
-from mimi_dynamics.pipeline.conventions import FRAME_MS, choose_evenly
+from mimi_dynamics.generation.sounds import Listening
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.studies.calm.comparison import Comparison
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs
@@ -95,22 +95,6 @@ def listen(comparison: Comparison, names: np.ndarray, decode: Decoder) -> list[L
         names: of the test clips.
         decode: frames to audio.
     """
-    params, test = comparison.params, comparison.data.select("test")
-    settings, steps = params.rollout, max(params.horizons)
-    prompt, samples = settings.listen_prompt_frames, settings.listen_samples
-    starts = listening_starts(test, settings.listen_clips, prompt, steps)
     generators = {n: g for n, g in first_runs(comparison.generators).items() if n != "var"}
-    with seeded(zlib.crc32(f"{params.seed} listen".encode())):
-        lengths = np.full(len(starts), steps)
-        paths = {n: g.paths("test", starts, lengths, samples) for n, g in generators.items()}
-        clips = []
-        for number, (clip, known) in enumerate(zip(starts.clip, starts.past, strict=True)):
-            end = test.lengths[: clip + 1].sum()
-            frames = test.frames[end - test.lengths[clip] : end]
-            sounds = {"recorded": decode(frames[: known + steps])}
-            for name, path in paths.items():
-                for sample in range(samples):
-                    continued = torch.cat([frames[:known], path[sample, number]])
-                    sounds[f"{name} {sample + 1}"] = decode(continued)
-            clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
-    return clips
+    test = comparison.data.select("test")
+    return continuations.listen(comparison.params, generators, test, names, decode)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from mimi_dynamics.generation.continuations import listen
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import linear_floor
-from mimi_dynamics.generation.sounds import listen
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.params import load_params
 from tests.generation.test_rollouts import known_var, some_clips
