@@ -80,7 +80,7 @@ def subject_and_shape(params: Params) -> tuple[Subject, Shape]:
         make_batches(data.select(split), params.horizon, *size) for split in ("train", "validation")
     )
     var, gaussian = (fit_var(learned, validation, order) for order in (predict.var_order, 0))
-    return subject, Shape(var, gaussian, KEYS, settings, predict.dropout, predict.components)
+    return subject, Shape(var, gaussian, KEYS, settings, predict)
 
 
 def scattered(batch: Batch, keys: int) -> Batch:
@@ -142,9 +142,8 @@ def large(params: Params) -> EngramParams:
 
 def with_rows(shape: Shape) -> list[Predictor]:
     """A model with a memory of every size."""
-    settings = shape.settings
-    tables = len(ORDERS) * settings.heads
-    return [build(shape, "engram", settings.width, rows // tables, 0) for rows in ROWS]
+    width, tables = shape.settings.width, len(ORDERS) * shape.settings.heads
+    return [build(shape.with_rows(rows // tables), "engram", width, 0) for rows in ROWS]
 
 
 def read_seconds(shape: Shape, batch: Batch) -> list[float]:
@@ -157,7 +156,7 @@ def read_seconds(shape: Shape, batch: Batch) -> list[float]:
 def shares_of_work(shape: Shape, batch: Batch) -> list[tuple[float, float]]:
     """Prediction and training step, as multiples of those without memory, by number of rows."""
     settings = shape.settings
-    models = [build(shape, "none", settings.width, 0, 0), *with_rows(shape)]
+    models = [build(shape, "none", settings.width, 0), *with_rows(shape)]
     optimizers = [make_optimizers(m, settings.lr, settings.table_lr) for m in models]
     plain, *forwards = fastest([partial(forward, model, batch) for model in models])
     plain_step, *steps = fastest(

@@ -119,7 +119,7 @@ class Readout(nn.Module):
         nn.init.zeros_(self.direct.weight)
 
     def read(self, state: Tensor) -> Tensor:
-        """x of shape (..., dim) as read from (..., state_dim) coordinates."""
+        """Frames x of shape (..., dim) as read from (..., state_dim) coordinates."""
         return self.outputs(functional.silu(self.hidden(state))) + self.direct(state)
 
     def forward(self, batch: Batch) -> Tensor:
