@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
+STUDIES := calm_study
 
 # A first look: one voice, small models, short training. Too rough for verdicts, and the page says so.
 QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] ingest.max_seconds=3 latents.dim=8 \
@@ -16,7 +17,7 @@ QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] ingest.max_seconds
 	calm.layers=1 calm.context_frames=16 calm.head_depth=1 calm.head_batch=2 calm.epochs=1 \
 	calm.dynamics_width=32 calm.temperatures=[1.0]
 
-.PHONY: install repro quick readme test lint lock audit
+.PHONY: install repro quick studies readme test lint lock audit
 
 install: .venv/installed
 
@@ -37,6 +38,11 @@ quick: install
 	ln -s "$(CURDIR)/runs/downloads" runs/quick/runs/downloads
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick $(foreach setting,$(QUICK),-S '$(setting)')
 	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
+
+# Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.
+studies: install
+	set -e; for study in $(STUDIES); do \
+		$(BIN)/python src/$$study.py; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f $$study; done
 
 # The numbers of README.md, from metrics/.
 readme: install

@@ -6,9 +6,8 @@ work they vary less. The time to an equal score is the training time in proporti
 
     PYTHONPATH=src .venv/bin/python benchmarks/calm.py
 
-Reads what stage `calm` reads, metrics/calm.json, plots/calm_cost.csv and, if it is there,
-docs/calm_study.csv and .json: plots/calm_study.csv and metrics/calm.json of the full study. Prints
-a page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
+Reads what stage `calm` reads, metrics/calm.json, and results of the study `calm_study`. Prints a
+page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
 """
 
 import argparse
@@ -23,8 +22,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from calm_study import LABELS, study_figure, study_lines
 from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.figures.calm_study import LABELS, study_figure, study_lines
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
 from mimi_dynamics.latents.normalizer import read_sequences
@@ -32,16 +31,18 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
-from mimi_dynamics.studies.calm.comparison import Factorisation, training_jobs
+from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.studies.calm.comparison import training_jobs
+from mimi_dynamics.studies.calm.inputs import Factorisation, read_factorisation, require_predictor
+from mimi_dynamics.studies.calm.study import SECTIONS, study_params
 from mimi_dynamics.studies.calm.training import Trained
-from mimi_dynamics.studies.rssm.training import RssmJob, load_rssm, train_rssm
+from mimi_dynamics.studies.rssm.training import RssmJob, train_rssm
 
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt
 REPEATS = 3  # of which the fastest counts
-STUDY, FIGURE = Path("docs/calm_study.csv"), Path("docs/calm_study.png")
-METRICS = Path("docs/calm_study.json")  # of that run
-STUDY_COMMAND = "dvc exp run -S calm.seeds=3 -S calm.ablation=true -S calm.scaling=true"
+STUDY, FIGURE = Path("plots/calm_study.csv"), Path("plots/calm_study.png")
+STUDY_METRICS = Path("metrics/detail/calm_study.json")
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,8 @@ def train_all(params: Params, factorisation: Factorisation) -> dict[str, tuple[T
 def page(params: Params) -> str:
     """All of docs/calm.md."""
     metrics = json.loads(Path("metrics/calm.json").read_text())
-    budget = json.loads(Path("metrics/rssm.json").read_text())["budget_nats_per_frame"]
-    factorisation = Factorisation(load_rssm(Path("models/rssm.safetensors")), budget)
-    trained = train_all(params, factorisation)
-    step, _ = load_predictor(Path("models/horizons/k1.safetensors"))
+    trained = train_all(params, read_factorisation())
+    step, _ = load_predictor(require_predictor())
     generators = {name: found.generator for name, (found, _) in trained.items()}
     generators["predictor"] = Generator(step, generators["calm"].known)
     seconds = {name: spent for name, (_, spent) in trained.items()}
@@ -140,7 +139,7 @@ def page(params: Params) -> str:
         f" [{ratio[key + '_ci_low']:.2f}, {ratio[key + '_ci_high']:.2f}] times the operations of"
         " CALM,",
         f"and {ratio[key] * each:.2f} times its seconds.",
-        *study_section(),
+        *study_section(params),
     ]
     return "\n".join(lines) + "\n"
 
@@ -161,13 +160,10 @@ def table_row(name: str, metrics: dict, measured: Speed, seconds: float | None) 
     return f"| {' | '.join(cells)} |"
 
 
-def study_section() -> list[str]:
-    """Figure and tables of the studies, if they were run."""
-    if not STUDY.exists():
-        return []
-    table = pd.read_csv(STUDY)
-    image = f"![Stabilisers switched off, sizes, data]({FIGURE.name})"
-    ratio = json.loads(METRICS.read_text())["ratio"]
+def study_section(params: Params) -> list[str]:
+    """Figure and tables of the study, and which of today's settings it did not run under."""
+    study = json.loads(STUDY_METRICS.read_text())
+    ratio = study["ratio"]
     both = [
         f"{name} {ratio[key]:.3f} [{ratio[key + '_ci_low']:.3f}, {ratio[key + '_ci_high']:.3f}]"
         for name, key in (
@@ -175,9 +171,31 @@ def study_section() -> list[str]:
             ("operations to the same score", "train_flops_to_equal_energy_score"),
         )
     ]
-    trainings = f"Ours / CALM over three trainings of each (`{METRICS.name}`): {', '.join(both)}."
-    bars = "Bars: 95 % intervals of the difference to all of it, paired by clips."
-    return ["", f"By `{STUDY_COMMAND}`:", "", trainings, "", image, "", bars, *study_lines(table)]
+    return [
+        "",
+        "By the study `calm_study` (`make studies`), whose file records the settings it ran under.",
+        settings_sentence(changed_settings(study["settings"], current_settings(params))),
+        "",
+        f"Ours / CALM over {study['trainings']} trainings of each (`{STUDY_METRICS}`):",
+        f"{', '.join(both)}.",
+        "",
+        f"![Stabilisers switched off, sizes, data](../{FIGURE})",
+        "",
+        "Bars: 95 % intervals of the difference to all of it, paired by clips.",
+        *study_lines(pd.read_csv(STUDY)),
+    ]
+
+
+def current_settings(params: Params) -> dict[str, object]:
+    """Settings under which the study would run today."""
+    return study_settings(study_params(params), SECTIONS)
+
+
+def settings_sentence(changed: list[str]) -> str:
+    """Say which settings are others today than in the study."""
+    if not changed:
+        return "They are those of today."
+    return f"Other than today were {', '.join(f'`{setting}`' for setting in changed)}."
 
 
 def main() -> None:
@@ -195,8 +213,7 @@ def main() -> None:
     print(text)
     if options.write:
         write_text(Path("docs/calm.md"), text)
-        if STUDY.exists():
-            save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
+        save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
 
 
 if __name__ == "__main__":

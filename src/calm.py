@@ -8,11 +8,10 @@ scores free-running continuations of both beside the plain predictor, a linear m
 Reads data/latents/, models/normalizer.safetensors, models/horizons/, models/rssm.safetensors,
 metrics/rssm.json and the codec.
 Writes metrics/calm.json, models/calm.safetensors, plots/calm.png, plots/calm.csv,
-plots/calm_cost.csv, plots/calm_training.csv, plots/calm_study.csv, and data/calm/: continuations to
-listen to, and their spectrograms.
+plots/calm_cost.csv, plots/calm_training.csv, and data/calm/: continuations to listen to, and their
+spectrograms. Ablations and scaling are a study of their own, src/calm_study.py.
 """
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -22,63 +21,50 @@ from mimi_dynamics.figures.calm import calm_figure
 from mimi_dynamics.generation.sounds import make_decoder, write_sounds
 from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
 from mimi_dynamics.latents.store import read_latents
-from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics, write_text
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation, compare, cost_curves
+from mimi_dynamics.studies.calm.comparison import Comparison, compare, cost_curves
 from mimi_dynamics.studies.calm.cost import CostCurve
 from mimi_dynamics.studies.calm.decoding import decode_contenders, listen
-from mimi_dynamics.studies.calm.metrics import calm_metrics, cost_table, skill_table, window_table
+from mimi_dynamics.studies.calm.inputs import (
+    LATENTS,
+    NORMALIZER,
+    read_factorisation,
+    require_predictor,
+)
+from mimi_dynamics.studies.calm.metrics import (
+    calm_metrics,
+    cost_table,
+    course_table,
+    skill_table,
+    window_table,
+)
 from mimi_dynamics.studies.calm.model import save_calm
 from mimi_dynamics.studies.calm.samples import Drawn, draw_splits
-from mimi_dynamics.studies.calm.study import course_table, run_study, study_metrics
-from mimi_dynamics.studies.rssm.training import load_rssm
 
 SOUNDS_TITLE = "Up to the line what was said; after it, what each model makes up"
-PREDICTOR = Path("models/horizons/k1.safetensors")
-RSSM = Path("models/rssm.safetensors")
 
 
 def calm(params: Params) -> None:
     """Run the stage."""
-    factorisation = read_factorisation()
-    if not PREDICTOR.exists():
-        raise InputError(f"{PREDICTOR}: not there; run the stage horizon with 1 among horizons")
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
+    factorisation, predictor = read_factorisation(), require_predictor()
+    latents = read_latents(LATENTS)
+    normalizer = load_normalizer(NORMALIZER)
     data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-    comparison = compare(params, data, factorisation, PREDICTOR)
-    study = run_study(comparison, factorisation)
+    comparison = compare(params, data, factorisation, predictor)
     drawn, curves = draw_splits(comparison), cost_curves(comparison)
 
     decode = make_decoder(load_codec(params.codec), normalizer)
     heard = decode_contenders(comparison, drawn["test"], decode)
-    metrics = calm_metrics(comparison, drawn, curves, heard) | study_metrics(study)
+    metrics = calm_metrics(comparison, drawn, curves, heard)
     write_metrics(Path("metrics/calm.json"), metrics)
     write_plots(comparison, drawn, curves, metrics)
-    write_table(study, Path("plots/calm_study.csv"))
     chosen = comparison.trained["calm"][0]
     save_calm(chosen.generator.step, chosen.shape, Path("models/calm.safetensors"))
     names = latents.clip_ids[latents.splits == "test"]
     write_sounds(listen(comparison, names, decode), SOUNDS_TITLE, Path("data/calm"))
-
-
-def read_factorisation() -> Factorisation:
-    """What stage `rssm` chose, and the budget it was trained for.
-
-    Raises:
-        InputError: it is not there, or its state is not updated at every frame.
-    """
-    path = Path("metrics/rssm.json")
-    if not RSSM.exists() or not path.exists():
-        raise InputError(f"{RSSM} and {path}: not both there; run the stage rssm")
-    model = load_rssm(RSSM)
-    stride = model.shape.state_stride
-    if stride != 1:
-        raise InputError(f"rssm.state_stride = {stride}: must be 1 for the stage calm")
-    return Factorisation(model, json.loads(path.read_text())["budget_nats_per_frame"])
 
 
 def write_plots(

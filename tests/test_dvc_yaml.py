@@ -1,6 +1,7 @@
 """What `dvc.yaml` says each stage depends on is what its code imports: no more and no less."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.harness import ROOT
 SRC = ROOT / "src"
 PACKAGE = SRC / "mimi_dynamics"
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+# Frozen stages that `make studies` runs.
+STUDIES = re.search(r"^STUDIES := (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
 # It starts stages and moves their results but makes none of them; otherwise one new setting in
 # `params.py` would run all of them again.
 NEVER_A_DEPENDENCY = "src/mimi_dynamics/pipeline"
@@ -47,12 +50,24 @@ def room(file: Path) -> str:
     return PACKAGE.joinpath(*parts[:depth]).relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in STUDIES])
 def test_code_dependencies_are_those_of_the_imports(stage: str) -> None:
     rooms = {room(file) for file in reached_files(SRC / f"{stage}.py")}
     listed = [dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")]
     expected = rooms - {NEVER_A_DEPENDENCY, "src/mimi_dynamics"} | {f"src/{stage}.py"}
     assert sorted(listed) == sorted(expected)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_is_frozen_and_depends_on_its_script_and_settings_alone(study: str) -> None:
+    """Its committed results stay as they are, whatever else changes."""
+    stage = STAGES[study]
+    assert stage["frozen"]
+    assert stage["deps"] == [f"src/{study}.py"]
+    assert stage["params"] == [study]
+    paths = [path for out in stage["outs"] for path in out]
+    assert f"metrics/detail/{study}.json" in paths
+    assert all((ROOT / path).exists() for path in paths)
 
 
 def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def run(
     return result
 
 
+def frozen_outputs() -> list[str]:
+    """Give the paths of what frozen stages have written; all of it is in git."""
+    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"].values()
+    frozen = [stage for stage in stages if stage.get("frozen")]
+    outputs = [
+        out for stage in frozen for kind in ("outs", "metrics") for out in stage.get(kind, [])
+    ]
+    return [path for out in outputs for path in out]
+
+
 def make_clone(folder: Path) -> None:
     """Copy what git would have into an empty folder, with settings for minutes; nothing is run."""
     tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
@@ -60,8 +70,8 @@ def make_clone(folder: Path) -> None:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "plots/", "metrics/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    for name in ("metrics/codec.json", "plots/codec_training.csv"):  # outputs of a frozen stage
-        (folder / name).parent.mkdir(exist_ok=True)
+    for name in frozen_outputs():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     write_corpus(folder / "runs" / "my-audio")
     yaml = YAML()

@@ -303,7 +303,7 @@ class EngramParams(Section):
 class CalmParams(Section):
     """A small CALM, and what it is compared with."""
 
-    head: Literal["consistency", "flow_matching", "lsd", "energy"]
+    head: Literal["consistency", "flow_matching", "lsd"]
     seeds: Count
     layers: Count
     context_frames: Count
@@ -322,8 +322,6 @@ class CalmParams(Section):
     lr: Positive
     epochs: Count
     dynamics_width: Count
-    ablation: bool
-    scaling: bool
 
     @model_validator(mode="after")
     def _enough_steps(self) -> "CalmParams":
@@ -333,6 +331,12 @@ class CalmParams(Section):
                 "one step of which draws the mean"
             )
         return self
+
+
+class CalmStudyParams(Section):
+    """CALM and ours without each of their stabilisers, at several sizes, on less data."""
+
+    seeds: Count
 
 
 class RuleParams(Section):
@@ -405,6 +409,7 @@ class Params(Section):
     rssm: RssmParams
     engram: EngramParams
     calm: CalmParams
+    calm_study: CalmStudyParams
     bets: BetsParams
 
 

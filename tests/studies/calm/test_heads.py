@@ -67,7 +67,6 @@ def modes_of(head: CalmHead, condition: float) -> tuple[float, float]:
     ("kind", "steps"),
     [
         ("consistency", 700),
-        ("energy", 300),
         ("flow_matching", 400),
         pytest.param("lsd", 4000, marks=pytest.mark.slow),
     ],

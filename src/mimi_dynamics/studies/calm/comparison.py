@@ -18,6 +18,7 @@ from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.cost import CostCurve
 from mimi_dynamics.studies.calm.flops import epoch_flops
+from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.model import parameters_of
 from mimi_dynamics.studies.calm.ours import OursJob, train_ours
 from mimi_dynamics.studies.calm.training import (
@@ -34,19 +35,6 @@ from mimi_dynamics.studies.rssm.model import Rssm
 CONTENDERS = ("calm", "ours", "predictor", "var")
 CURVE_STARTS = 96  # of those of the grid, for checkpoints and other splits than test
 CURVE_SAMPLES = 4
-
-
-@dataclass(frozen=True)
-class Factorisation:
-    """What stage `rssm` chose.
-
-    Attributes:
-        model: its weights.
-        budget: nats per frame it was trained for.
-    """
-
-    model: Rssm
-    budget: float
 
 
 @dataclass

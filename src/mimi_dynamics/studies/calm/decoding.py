@@ -13,7 +13,7 @@ from mimi_dynamics.codec.mimi import FRAME_SIZE
 from mimi_dynamics.generation.rollouts import listening_starts, seeded
 from mimi_dynamics.generation.scores import Grid
 from mimi_dynamics.generation.sounds import Decoder, Listening
-from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.conventions import FRAME_MS, choose_evenly
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.studies.calm.comparison import Comparison
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs
@@ -61,7 +61,7 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
     grid = job.grid
     frames = min(DECODED_FRAMES, int(grid.steps[0]))
     reach = int((grid.steps >= frames).sum())
-    kept = np.unique(np.linspace(0, reach - 1, DECODED_STARTS).astype(int))
+    kept = choose_evenly(reach, DECODED_STARTS)
     clips = grid.data.select(grid.split)
     rows = []
     for number in kept:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import (
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Starts, read_past, roll_out, seeded
 from mimi_dynamics.latents.sequences import Batch, scored_frames
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.studies.calm.head_base import CalmHead
 
 BATCHES = 4  # counted, evenly spaced from short clips to long ones
@@ -79,7 +80,7 @@ def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
     Counted on a few batches, by scored frame. The module stays as it is.
     """
     copied = copy.deepcopy(training).train()
-    some = [batches[i] for i in np.unique(np.linspace(0, len(batches) - 1, BATCHES).astype(int))]
+    some = [batches[i] for i in choose_evenly(len(batches), BATCHES)]
 
     def work() -> None:
         for batch in some:
@@ -122,8 +123,7 @@ def network_evaluations(generator: Generator, head: str) -> int:
     """
     step = generator.step
     if isinstance(step.head, CalmHead):
-        passes = max(1, step.head.shape.steps) if step.head.times else 1
-        return 1 + (step.trunk.short is not None) + passes
+        return 1 + (step.trunk.short is not None) + step.head.shape.steps
     dim = len(step.whitening.mean)
     passes = PASSES_PER_COORDINATE.get(head, 0) * dim or 1
     return 1 + passes + 2 * (generator.render is not None)

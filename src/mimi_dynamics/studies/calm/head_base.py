@@ -62,21 +62,17 @@ class CalmHead(nn.Module):
 
     Args:
         shape: see `HeadShape`.
-        times: how many times the network is told.
-        inputs: coordinates of its input; None for those of a frame.
     """
 
-    times: ClassVar[int]
+    times: ClassVar[int]  # how many times the network is told
 
-    def __init__(self, shape: HeadShape, inputs: int | None = None) -> None:
+    def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
         self.temperature = 1.0  # τ: noise has variance τ in sampling
         dim = shape.dim
-        self.network = AdaLnMlp(
-            inputs or dim, dim, shape.context_dim, shape.width, shape.depth, self.times
-        )
-        self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight and self.times else None
+        self.network = AdaLnMlp(dim, dim, shape.context_dim, shape.width, shape.depth, self.times)
+        self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight else None
 
     def forward(self, context: Tensor) -> "Draws":
         """What can be sampled, for (rows, context_dim)."""

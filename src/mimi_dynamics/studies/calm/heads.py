@@ -1,4 +1,4 @@
-"""Heads that are sampled and have no density: consistency, flow matching, LSD, energy score.
+"""Heads that are sampled and have no density: consistency, flow matching, LSD.
 
 Each draws a frame y, of mean 0 and variance 1 in every coordinate, given a context, and knows the
 loss that trains it: per frame the weighted one that is minimised, and the unweighted error.
@@ -9,15 +9,13 @@ import math
 import torch
 from torch import Tensor
 
-from mimi_dynamics.evidence.energy_score import distance
 from mimi_dynamics.studies.calm.adaln_mlp import Dual
-from mimi_dynamics.studies.calm.head_base import END, CalmHead, HeadShape, Loss
+from mimi_dynamics.studies.calm.head_base import END, CalmHead, Loss
 
 # Of log tan t, normal (Lu & Song 2024, arXiv 2410.11081). They have −1 and 1.4 for images.
 PROPOSAL_MEAN, PROPOSAL_SPREAD = -0.8, 1.4
 TANGENT_FLOOR = 0.1  # c of g / (|g| + c)
 DISTILLED_SHARE = 0.25  # of the samples of LSD; the others match the flow
-ENERGY_NOISE = 64  # uniform numbers behind a sample of the energy head
 
 
 class ConsistencyHead(CalmHead):
@@ -141,36 +139,8 @@ class LsdHead(FlowHead):
         return Loss(*(part[order.argsort()] for part in losses))
 
 
-class EnergyHead(CalmHead):
-    """A generator trained on the energy score of its samples (Tencent's CALM, arXiv 2510.27688).
-
-    Its loss and its noise; the network is that of the other heads, so that only training differs.
-    """
-
-    times = 0
-
-    def __init__(self, shape: HeadShape) -> None:
-        super().__init__(shape, inputs=ENERGY_NOISE)
-
-    def generate(self, context: Tensor) -> Tensor:
-        """One pass; the temperature narrows the noise."""
-        noise = math.sqrt(self.temperature) * (torch.rand(len(context), ENERGY_NOISE) - 0.5)
-        return self.network(noise, [], context)
-
-    def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Fair energy score of at least two samples."""
-        draws = max(2, self.shape.batch)
-        every = context.expand(draws, *context.shape).flatten(0, 1)
-        samples = self.generate(every).view(draws, *target.shape)
-        apart = distance(samples[:, None], samples[None])
-        apart = (apart.sum((0, 1)) - apart.diagonal().sum(-1)) / (draws * (draws - 1))
-        score = distance(samples, target).mean(0) - apart / 2
-        return Loss(score, score.detach())
-
-
 CALM_HEADS: dict[str, type[CalmHead]] = {
     "consistency": ConsistencyHead,
     "flow_matching": FlowHead,
     "lsd": LsdHead,
-    "energy": EnergyHead,
 }

@@ -14,6 +14,7 @@ from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths
 
 FLOORS = ("climatology", "persistence")
 LAST_SECOND = 12  # frames
+COURSE_POINTS = 200
 
 
 def calm_metrics(
@@ -195,4 +196,17 @@ def window_table(metrics: dict[str, object]) -> pd.DataFrame:
             }
             for key in ("frechet", "sliced_wasserstein")
         ]
+    return pd.DataFrame(rows)
+
+
+def course_table(comparison: Comparison) -> pd.DataFrame:
+    """What CALM minimised, and its unweighted error, averaged over a two-hundredth of its steps."""
+    rows = []
+    for seed, trained in enumerate(comparison.trained["calm"]):
+        course = trained.course
+        steps = np.arange(len(course.error))
+        for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
+            weighted, error = (np.array(v)[part].mean() for v in (course.weighted, course.error))
+            row = {"training": seed, "step": int(part[-1]) + 1}
+            rows.append(row | {"weighted_loss": weighted, "unweighted_error": error})
     return pd.DataFrame(rows)

@@ -15,15 +15,16 @@ import pandas as pd
 
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.parallel import run_parallel
-from mimi_dynamics.pipeline.params import Section
+from mimi_dynamics.pipeline.params import Params, Section
 from mimi_dynamics.studies.calm.comparison import (
     CURVE_SAMPLES,
     CURVE_STARTS,
     Comparison,
-    Factorisation,
     our_parameters,
 )
+from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.ours import OursJob, PredictorJob, train_ours, train_predictor
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm
@@ -44,9 +45,11 @@ OUR_SWITCHES = {
     "rollout_loss": {"rollout_weight": 0.0},
     "dynamics_loss": {"dynamics_weight": 0.0},
 }
+# Sections of params.yaml that its numbers depend on.
+SECTIONS = ("calm", "calm_study", "codec", "head", "horizons", "latents")
+SECTIONS += ("predict", "rollout", "rssm", "seed")
 SIZES = (0.5, 0.71, 1.0)  # of all our widths; CALM gets as many parameters as ours has then
 DATA_SHARES = (0.25, 0.5, 1.0)  # of the clips of train
-COURSE_POINTS = 200
 COLUMNS = ["study", "row", "variant", "params", "train_flops", "energy_score", "low", "high"]
 WORSE = ["worse", "worse_low", "worse_high"]  # than the row's variant `all`
 
@@ -68,24 +71,24 @@ class Variant:
     job: Callable[[], Trained]
 
 
+def study_params(params: Params) -> Params:
+    """Settings of the study: those of stage `calm` with its own number of trainings."""
+    calm = params.calm.model_copy(update={"seeds": params.calm_study.seeds})
+    return params.model_copy(update={"calm": calm})
+
+
 def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFrame:
-    """Train and score the variants that the settings ask for; an empty table if none.
+    """Train and score all variants.
 
     Returns:
         `COLUMNS` and `WORSE`: the score of a variant less that of the same contender as it is,
         paired by clips.
     """
-    settings = comparison.params.calm
-    variants = [
-        *(ablation(comparison, factorisation) if settings.ablation else []),
-        *(scaling(comparison, factorisation) if settings.scaling else []),
-    ]
-    if not variants:
-        return pd.DataFrame(columns=[*COLUMNS, *WORSE])
+    variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
     trained = run_parallel(call, [variant.job for variant in variants], "study")
-    for variant, found in zip(variants, trained, strict=True):
+    for variant, result in zip(variants, trained, strict=True):
         if variant.row == "calm":
-            found.generator.step.head.temperature = comparison.temperature
+            result.generator.step.head.temperature = comparison.temperature
     grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
     return study_table(comparison, variants, trained, grid)
 
@@ -162,7 +165,7 @@ def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequence
 def thin_train(data: Sequences, share: float) -> Sequences:
     """Only every so-many-th clip of train; the other splits whole."""
     train = np.flatnonzero(data.splits == "train")
-    kept = np.unique(np.linspace(0, len(train) - 1, round(share * len(train))).astype(int))
+    kept = choose_evenly(len(train), round(share * len(train)))
     splits = data.splits.astype("<U16")
     splits[np.setdiff1d(train, train[kept])] = "unused"
     return replace(data, splits=splits)
@@ -201,16 +204,3 @@ def study_metrics(table: pd.DataFrame) -> dict[str, object]:
         needed = sum(v["worse_low"] > 0 for v in variants.values())
         variants["needed"] = int(needed)
     return found
-
-
-def course_table(comparison: Comparison) -> pd.DataFrame:
-    """What CALM minimised, and its unweighted error, averaged over a two-hundredth of its steps."""
-    rows = []
-    for seed, trained in enumerate(comparison.trained["calm"]):
-        course = trained.course
-        steps = np.arange(len(course.error))
-        for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
-            weighted, error = (np.array(v)[part].mean() for v in (course.weighted, course.error))
-            row = {"training": seed, "step": int(part[-1]) + 1}
-            rows.append(row | {"weighted_loss": weighted, "unweighted_error": error})
-    return pd.DataFrame(rows)

@@ -1,7 +1,4 @@
-"""Tables and figure of the studies of stage `calm`: stabilisers switched off, sizes, data.
-
-Used by benchmarks/calm.py; reads rows of a plots/calm_study.csv.
-"""
+"""Figure and tables of the CALM study, of `plots/calm_study.csv`: stabilisers, sizes, data."""
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +10,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mimi_dynamics.figures.calm import COLOURS
 from mimi_dynamics.figures.calm import LABELS as LEGENDS
 from mimi_dynamics.pipeline.plotting import STYLE
-from mimi_dynamics.studies.calm.study import DATA_SHARES
 
 LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
 TITLES = {
@@ -77,7 +73,7 @@ def study_figure(table: pd.DataFrame) -> Figure:
         middle.set_title("Larger models?", loc="left")
         right.set_title("More data?", loc="left")
         right.sharey(middle)
-        shares = [100 * share for share in DATA_SHARES]
+        shares = sorted(set(100 * scale_of(data)))
         right.set_xticks(shares, [f"{share:g}" for share in shares])
         handles = middle.get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower right", ncols=3, frameon=False, fontsize=9)
