@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-STUDIES := calm_study
+STUDIES := calm_study rssm_sweep rssm_slow engram_study
 
 # A first look: one voice, small models, short training. Too rough for verdicts, and the page says so.
 QUICK := ingest.asterisk.languages=[it] ingest.test_voices=[] ingest.max_seconds=3 latents.dim=8 \

@@ -31,8 +31,7 @@ def engram(params: Params) -> None:
     latents = read_latents(Path("data/latents"))
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-    subjects = make_subjects(params, latents, data)
-    metrics = compare(params, subjects, params.engram.table_shares)
+    metrics = compare(params, make_subjects(params, latents, data))
     write_metrics(Path("metrics/engram.json"), metrics)
     write_plots(metrics)
 

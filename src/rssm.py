@@ -13,25 +13,18 @@ plots/rssm_training.csv.
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from mimi_dynamics.figures.rssm import rssm_figure
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.normalizer import load_normalizer
 from mimi_dynamics.latents.states import write_states
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.files import write_metrics, write_text
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.rssm.generation import score_generation
-from mimi_dynamics.studies.rssm.metrics import (
-    course_table,
-    frontier_table,
-    generation_metrics,
-    rssm_metrics,
-)
-from mimi_dynamics.studies.rssm.study import decode, generation
-from mimi_dynamics.studies.rssm.sweep import Sweep, run_sweep
+from mimi_dynamics.studies.rssm.metrics import course_table, frontier_table
+from mimi_dynamics.studies.rssm.run import run_rssm
+from mimi_dynamics.studies.rssm.sweep import Sweep
 from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 
 
@@ -39,15 +32,7 @@ def rssm(params: Params) -> None:
     """Run the stage."""
     latents = read_latents(Path("data/latents"))
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
-    sweep, chosen = run_sweep(params, data, torch.from_numpy(normalizer.scale).float())
-
-    table = score_generation(generation(sweep, chosen))
-    draws = params.predict.bootstrap_samples
-    metrics = rssm_metrics(sweep, chosen) | {
-        "generation": generation_metrics(table, draws, params.seed),
-        "log_mel_distance": decode(params, sweep, chosen, normalizer),
-    }
+    sweep, chosen, metrics = run_rssm(params, latents, normalizer)
     write_metrics(Path("metrics/rssm.json"), metrics)
     write_plots(sweep, chosen)
     write_model(sweep, chosen, latents)

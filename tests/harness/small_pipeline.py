@@ -96,7 +96,6 @@ def make_clone(folder: Path) -> None:
     settings["rssm"].update(state_dims=[3], budgets=[4.0], rec_dim=4, width=16, epochs=2)
     settings["rssm"].update(batch_frames=256, estimator_width=16)
     settings["engram"].update(cells=8, rows=16, width=8, head="gaussian", epochs=1, seeds=1)
-    settings["engram"]["table_shares"] = [0, 0.25]
     settings["calm"].update(layers=1, context_frames=8, head_depth=1, head_batch=2, epochs=1)
     settings["calm"].update(dynamics_width=16)
     yaml.dump(settings, folder / "params.yaml")

@@ -12,6 +12,14 @@ from mimi_dynamics.studies.engram.study import Job, Subject, Trained, train
 from mimi_dynamics.studies.engram.subjects import make_shape
 
 Key = TypeVar("Key", bound=Hashable)
+# Sections of params.yaml that the numbers of the study depend on.
+SECTIONS = ("engram", "engram_study", "horizon", "latents", "predict", "rssm", "seed")
+
+
+def study_params(params: Params) -> Params:
+    """Settings of the study: those of stage `engram` with its own number of trainings."""
+    engram = params.engram.model_copy(update={"seeds": params.engram_study.seeds})
+    return params.model_copy(update={"engram": engram})
 
 
 def compare(
