@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-STUDIES := calm_study
+STUDIES := calm_study rssm_sweep rssm_slow engram_study
 
 .PHONY: install repro quick studies readme test lint lock audit
 

@@ -5,8 +5,8 @@ with other work they vary less than the clock's.
 
     PYTHONPATH=src .venv/bin/python benchmarks/engram.py
 
-Reads data/latents/, models/normalizer.safetensors and, if it is there, docs/engram_study.json: the
-metrics/engram.json of `dvc exp run -S engram.seeds=5 -S 'engram.table_shares=[0,0.1,0.25,0.5]'`.
+Reads data/latents/, models/normalizer.safetensors and, of the study `engram_study`,
+metrics/detail/engram_study.json.
 Prints a page, which --write keeps as docs/engram.md. Takes 2 minutes.
 """
 
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
+from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.studies.engram.comparison import SECTIONS, study_params
 from mimi_dynamics.studies.engram.keys import make_keys
 from mimi_dynamics.studies.engram.memory import ORDERS
 from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
@@ -38,7 +41,7 @@ from mimi_dynamics.studies.engram.study import Subject
 ROWS = tuple(2**power for power in range(12, 23, 2))  # of all tables together
 KEYS = 4096  # with few, however large the tables are, few rows are ever read
 REPEATS = 15
-STUDY = Path("docs/engram_study.json")
+STUDY = Path("metrics/detail/engram_study.json")
 SUBJECTS = {"raw": "x", "z_dyn": "z_dyn"}
 HELPS = {
     "help": "as many parameters in width",
@@ -80,7 +83,7 @@ def subject_and_shape(params: Params) -> tuple[Subject, Shape]:
         make_batches(data.select(split), params.horizon, *size) for split in ("train", "validation")
     )
     var, gaussian = (fit_var(learned, validation, order) for order in (predict.var_order, 0))
-    return subject, Shape(var, gaussian, KEYS, settings, predict.dropout, predict.components)
+    return subject, Shape(var, gaussian, KEYS, settings, predict)
 
 
 def scattered(batch: Batch, keys: int) -> Batch:
@@ -142,9 +145,8 @@ def large(params: Params) -> EngramParams:
 
 def with_rows(shape: Shape) -> list[Predictor]:
     """A model with a memory of every size."""
-    settings = shape.settings
-    tables = len(ORDERS) * settings.heads
-    return [build(shape, "engram", settings.width, rows // tables, 0) for rows in ROWS]
+    width, tables = shape.settings.width, len(ORDERS) * shape.settings.heads
+    return [build(shape.with_rows(rows // tables), "engram", width, 0) for rows in ROWS]
 
 
 def read_seconds(shape: Shape, batch: Batch) -> list[float]:
@@ -157,7 +159,7 @@ def read_seconds(shape: Shape, batch: Batch) -> list[float]:
 def shares_of_work(shape: Shape, batch: Batch) -> list[tuple[float, float]]:
     """Prediction and training step, as multiples of those without memory, by number of rows."""
     settings = shape.settings
-    models = [build(shape, "none", settings.width, 0, 0), *with_rows(shape)]
+    models = [build(shape, "none", settings.width, 0), *with_rows(shape)]
     optimizers = [make_optimizers(m, settings.lr, settings.table_lr) for m in models]
     plain, *forwards = fastest([partial(forward, model, batch) for model in models])
     plain_step, *steps = fastest(
@@ -172,12 +174,19 @@ def interval(metrics: dict, key: str) -> str:
     return f"{metrics[key]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def study_lines() -> list[str]:
-    """The full study, if it was run."""
-    if not STUDY.exists():
-        return []
+def study_lines(params: Params) -> list[str]:
+    """The full study."""
     study = json.loads(STUDY.read_text(encoding="utf-8"))
-    lines = ["", "## Does it help? Five trainings of each", ""]
+    settings = study["settings"]
+    seeds = settings["engram_study"]["seeds"]
+    lines = ["", f"## Does it help? {seeds} trainings of each", ""]
+    lines += ["By the study `engram_study`, a frozen stage, which `make studies` runs anew."]
+    lines += [
+        settings_sentence(
+            changed_settings(settings, study_settings(study_params(params), SECTIONS))
+        ),
+        "",
+    ]
     lines += ["NLL of each control minus that with the memory, nats per frame on test:", ""]
     lines += ["| against | x | z_dyn |", "|---|---|---|"]
     for key, label in HELPS.items():
@@ -196,6 +205,14 @@ def study_lines() -> list[str]:
     return lines
 
 
+def settings_sentence(changed: list[str]) -> str:
+    """Which settings the study had that are others today."""
+    if not changed:
+        return f"Its file records its settings, which on {date.today()} were those of the stage."
+    listed = ", ".join(f"`{change}`" for change in changed)
+    return f"Its file records its settings; other than on {date.today()} were {listed}."
+
+
 def page(params: Params) -> str:
     """All of docs/engram.md."""
     lines = [
@@ -208,7 +225,7 @@ def page(params: Params) -> str:
         "`predict`.",
         "",
         *cost_lines(params),
-        *study_lines(),
+        *study_lines(params),
     ]
     return "\n".join(lines) + "\n"
 

@@ -17,47 +17,17 @@ import pandas as pd
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
-from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.engram.metrics import (
-    CONTROLS,
-    by_share,
-    subject_metrics,
-)
-from mimi_dynamics.studies.engram.model import sizes
-from mimi_dynamics.studies.engram.study import Job, Trained, shares, train
-from mimi_dynamics.studies.engram.subjects import make_shape, make_subjects
+from mimi_dynamics.studies.engram.comparison import compare
+from mimi_dynamics.studies.engram.metrics import CONTROLS
+from mimi_dynamics.studies.engram.subjects import make_subjects
 
 
 def engram(params: Params) -> None:
     """Run the stage."""
     latents, _, data = load(params)
-    subjects = make_subjects(params, latents, data)
-    shapes = {subject.name: make_shape(subject, params) for subject in subjects}
-    seeds = range(params.seed, params.seed + params.engram.seeds)
-    jobs = [
-        Job(subject, shapes[subject.name], variant, width, params.engram.rows, seed)
-        for subject in subjects
-        for variant, width in sizes(shapes[subject.name]).items()
-        for seed in seeds
-    ]
-    extra = shares(params, subjects[-1], shapes[subjects[-1].name], list(seeds))
-    # Wide models take longest, and long ones first keeps all cores busy to the end.
-    order = sorted(range(len(jobs + extra)), key=lambda n: -(jobs + extra)[n].width)
-    found = run_parallel(train, [(jobs + extra)[n] for n in order], "train")
-    results = dict(zip(order, found, strict=True))
-
-    metrics: dict[str, object] = {}
-    for subject in subjects:
-        trained: dict[str, list[Trained]] = {}
-        for number, job in enumerate(jobs):
-            if job.subject is subject:
-                trained.setdefault(job.variant, []).append(results[number])
-        metrics[subject.name] = subject_metrics(subject, trained, params)
-    if extra:
-        trained = [results[len(jobs) + number] for number in range(len(extra))]
-        metrics[subjects[-1].name] |= {"by_table_share": by_share(extra, trained, params)}
+    metrics = compare(params, make_subjects(params, latents, data))
     write_stage_metrics("engram", metrics)
     write_plots(metrics)
 

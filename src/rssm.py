@@ -12,8 +12,6 @@ plots/rssm_training.csv.
 
 from pathlib import Path
 
-import torch
-
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.states import write_states
 from mimi_dynamics.latents.store import Latents
@@ -21,28 +19,16 @@ from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.rssm.metrics import (
-    course_table,
-    frontier_table,
-    generation_metrics,
-    rssm_metrics,
-)
-from mimi_dynamics.studies.rssm.study import decode, score_generation
-from mimi_dynamics.studies.rssm.sweep import Sweep, run_sweep
+from mimi_dynamics.studies.rssm.metrics import course_table, frontier_table
+from mimi_dynamics.studies.rssm.run import run_rssm
+from mimi_dynamics.studies.rssm.sweep import Sweep
 from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 
 
 def rssm(params: Params) -> None:
     """Run the stage."""
     latents, normalizer, data = load(params)
-    sweep, chosen = run_sweep(params, data, torch.from_numpy(normalizer.scale).float())
-
-    table = score_generation(sweep, chosen)
-    draws = params.predict.bootstrap_samples
-    metrics = rssm_metrics(sweep, chosen) | {
-        "generation": generation_metrics(table, draws, params.seed),
-        "log_mel_distance": decode(params, sweep, chosen, normalizer),
-    }
+    sweep, chosen, metrics = run_rssm(params, data, normalizer)
     write_stage_metrics("rssm", metrics)
     write_plots(sweep, chosen)
     write_model(sweep, chosen, latents)

@@ -255,12 +255,30 @@ class RecurrenceParams(Section):
     epochs: Count
 
 
-class RssmParams(Section):
-    """The factorisation of latents into an easy state and a local innovation."""
+class RssmSweepParams(Section):
+    """Models to be trained: every size of z_dyn with every budget."""
 
     state_dims: Annotated[list[Count], Field(min_length=1)]
     budgets: Annotated[list[Positive], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _no_model_twice(self) -> "RssmSweepParams":
+        for name in ("state_dims", "budgets"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} = {values}: must not have a value twice")
+        return self
+
+
+class RssmSlowParams(RssmSweepParams):
+    """The same with a state that is updated more rarely than every frame."""
+
     state_stride: Count
+
+
+class RssmParams(RssmSlowParams):
+    """The factorisation of latents into an easy state and a local innovation."""
+
     rec_dim: Count
     width: Count
     head: HeadName
@@ -274,14 +292,6 @@ class RssmParams(Section):
     epochs: Count
     estimator_width: Count
     long_lead: Annotated[int, Field(ge=2)]
-
-    @model_validator(mode="after")
-    def _no_model_twice(self) -> "RssmParams":
-        for name in ("state_dims", "budgets"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} = {values}: must not have a value twice")
-        return self
 
 
 class EngramParams(Section):
@@ -300,7 +310,13 @@ class EngramParams(Section):
     lr: Positive
     epochs: Count
     seeds: Count
-    table_shares: list[Annotated[float, Field(ge=0, lt=1)]]
+
+
+class EngramStudyParams(Section):
+    """The same with more trainings, and with more and more of the parameters in tables."""
+
+    seeds: Count
+    table_shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
 
 
 class CalmParams(Section):
@@ -356,7 +372,10 @@ class Params(Section):
     rollout: RolloutParams
     recurrence: RecurrenceParams
     rssm: RssmParams
+    rssm_sweep: RssmSweepParams
+    rssm_slow: RssmSlowParams
     engram: EngramParams
+    engram_study: EngramStudyParams
     calm: CalmParams
     calm_study: CalmStudyParams
 

@@ -34,8 +34,11 @@ SETTINGS = PARAMS.engram.model_copy(
     }
 )  # fmt: skip
 PREDICT = PARAMS.predict.model_copy(
-    update={"warmup_frames": 3, "batch_frames": 400, "dropout": 0.0, "bootstrap_samples": 300}
-)
+    update={
+        "warmup_frames": 3, "batch_frames": 400, "dropout": 0.0, "components": 2,
+        "bootstrap_samples": 300,
+    }
+)  # fmt: skip
 
 
 def planted(motifs: bool) -> Sequences:
@@ -70,7 +73,7 @@ def shape_of(subject: Subject) -> Shape:
         make_batches(subject.data.select(split), 1, 3, 400) for split in ("train", "validation")
     )
     var, gaussian = (fit_var(learned, validation, order) for order in (1, 0))
-    return Shape(var, gaussian, subject.keys.count, SETTINGS, 0.0, 2)
+    return Shape(var, gaussian, subject.keys.count, SETTINGS, PREDICT)
 
 
 def help_over(data: Sequences, control: str) -> tuple[float, float]:
@@ -79,10 +82,7 @@ def help_over(data: Sequences, control: str) -> tuple[float, float]:
     shape = shape_of(subject)
     width = sizes(shape)
     trained: dict[str, list[Trained]] = {
-        variant: [
-            train(Job(subject, shape, variant, width[variant], SETTINGS.rows, seed))
-            for seed in (0, 1)
-        ]
+        variant: [train(Job(subject, shape, variant, width[variant], seed)) for seed in (0, 1)]
         for variant in ("engram", control)
     }
     found = Effects(subject, trained, "test", 300, 0).help(control).metrics("help")
@@ -97,7 +97,7 @@ def shape() -> Shape:
 
 def awake(shape: Shape, seed: int = 0) -> torch.nn.Module:
     """A model with a memory, away from its starting point."""
-    model = build(shape, "engram", SETTINGS.width, SETTINGS.rows, seed)
+    model = build(shape, "engram", SETTINGS.width, seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
@@ -154,13 +154,13 @@ def test_batch_equals_single(shape: Shape) -> None:
 
 
 def test_models_of_one_seed_start_from_the_same_trunk_and_head(shape: Shape) -> None:
-    plain, keyed = (build(shape, of, SETTINGS.width, 50, 7) for of in ("none", "engram"))
+    plain, keyed = (build(shape.with_rows(50), of, SETTINGS.width, 7) for of in ("none", "engram"))
     states = keyed.state_dict()
     assert all((states[name] == value).all() for name, value in plain.state_dict().items())
 
 
 def test_convolution_starts_at_nothing(shape: Shape) -> None:
-    memory = build(shape, "engram", SETTINGS.width, 50, 0).trunk.memory
+    memory = build(shape.with_rows(50), "engram", SETTINGS.width, 0).trunk.memory
     keys, hidden = torch.randint(0, CELLS, (2, 9)), torch.randn(2, 9, SETTINGS.width)
     read = memory.tables(memory.hashing(keys)).flatten(-2)
     expected = memory.openness(read, hidden) * memory.to_value(read)
@@ -168,7 +168,7 @@ def test_convolution_starts_at_nothing(shape: Shape) -> None:
 
 
 def test_a_step_touches_only_rows_that_were_read(shape: Shape) -> None:
-    memory = build(shape, "engram", SETTINGS.width, 50, 0).trunk.memory
+    memory = build(shape.with_rows(50), "engram", SETTINGS.width, 0).trunk.memory
     keys = torch.randint(0, CELLS, (2, 9))
     memory(keys, torch.randn(2, 9, SETTINGS.width)).square().sum().backward()
     gradient = memory.tables.weight.grad
@@ -213,7 +213,7 @@ def test_products_never_overflow() -> None:
 def test_weights_survive_a_round_trip(shape: Shape, tmp_path: Path) -> None:
     model = awake(shape)
     write_tensors(tmp_path / "m.safetensors", model.state_dict(), {})
-    again = build(shape, "engram", SETTINGS.width, SETTINGS.rows, 9)
+    again = build(shape, "engram", SETTINGS.width, 9)
     again.load_state_dict(read_tensors(tmp_path / "m.safetensors")[0])
     context = keyed_context(2, 8)
     assert (again.eval().trunk(context) == model.trunk(context)).all()
@@ -222,7 +222,7 @@ def test_weights_survive_a_round_trip(shape: Shape, tmp_path: Path) -> None:
 def test_same_seed_same_bits() -> None:
     subject = subject_of(planted(motifs=True))
     few = replace(shape_of(subject), settings=SETTINGS.model_copy(update={"epochs": 1}))
-    job = Job(subject, few, "engram", SETTINGS.width, SETTINGS.rows, 3)
+    job = Job(subject, few, "engram", SETTINGS.width, 3)
     first, second = train(job), train(job)
     assert (first.nll["test"] == second.nll["test"]).all()
     assert (first.knocked_out["test"] != first.nll["test"]).any()
@@ -230,8 +230,8 @@ def test_same_seed_same_bits() -> None:
 
 def test_sizes_match(shape: Shape) -> None:
     width = sizes(shape)
-    memory = parameters(build(shape, "engram", width["engram"], SETTINGS.rows, 0))
-    dense = parameters(build(shape, "none", width["iso_parameter"], 0, 0))
+    memory = parameters(build(shape, "engram", width["engram"], 0))
+    dense = parameters(build(shape, "none", width["iso_parameter"], 0))
     assert dense == pytest.approx(memory, rel=0.05)
     assert width["none"] < width["iso_flop"] < width["iso_parameter"]
 
@@ -239,7 +239,7 @@ def test_sizes_match(shape: Shape) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_tables_get_their_share(shape: Shape, share: float) -> None:
     changed, width = with_share(shape, 30_000, share)
-    model = build(changed, "engram" if share else "none", width, changed.settings.rows, 0)
+    model = build(changed, "engram" if share else "none", width, 0)
     tables = 0 if not share else model.trunk.memory.tables.weight.numel()
     assert parameters(model) == pytest.approx(30_000, rel=0.08)
     assert tables == pytest.approx(share * 30_000, rel=0.1)

@@ -15,8 +15,8 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.states import MOST_GAIN, NOISE_FLOOR, make_candidate
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import RssmParams, load_params
-from mimi_dynamics.studies.rssm.collapse import collapse_signs, diagnose
-from mimi_dynamics.studies.rssm.measures import Measure, ease, measure
+from mimi_dynamics.studies.rssm.collapse import diagnose
+from mimi_dynamics.studies.rssm.measures import Measure, Measured, measure
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from mimi_dynamics.studies.rssm.networks import MULTIPLIER_RANGE, Budget
 from mimi_dynamics.studies.rssm.training import (
@@ -104,12 +104,13 @@ def test_budget_is_met() -> None:
     assert np.mean(trained.course.kl[-30:]) == pytest.approx(BUDGET, rel=0.25)
     held = make_candidate("z", data, encode_states(trained.model, data), 1, 0).held
     bootstrap = ClipBootstrap(int((data.splits == "test").sum()), 100, 0)
-    found = diagnose(trained.model, data, held, "test", bootstrap, 0)
-    assert found.kl.value < 1.25 * BUDGET
-    assert found.active_state == STATE_DIM
-    assert found.r2["posterior"] > found.r2["prior"] > found.r2["state_of_other_clip"]
-    assert not any(collapse_signs(found, BUDGET, 0.5, 0.9).values())
-    assert collapse_signs(found, BUDGET, 0.01, 0.1) == {
+    diagnosis = diagnose(trained.model, data, held, "test", bootstrap, 0)
+    assert diagnosis.kl.value < 1.25 * BUDGET
+    assert diagnosis.active_state == STATE_DIM
+    r2 = diagnosis.r2
+    assert r2["posterior"] > r2["prior"] > r2["state_of_other_clip"]
+    assert not any(diagnosis.signs_of_collapse(BUDGET, fidelity=0.5, sufficiency=0.9).values())
+    assert diagnosis.signs_of_collapse(BUDGET, fidelity=0.01, sufficiency=0.1) == {
         "state_is_empty": 1,
         "state_is_insufficient": 1,
         "state_is_ignored": 0,
@@ -122,7 +123,7 @@ def ease_of(data: Sequences, values: Tensor) -> float:
     """On test, by the estimator, of coordinates at every frame."""
     job = Measure(make_candidate("z", data, values, 1, 0), data, "gaussian", 1, SMALL, 0, False)
     bootstrap = ClipBootstrap(int((data.splits == "test").sum()), 100, 0)
-    return ease(job, measure(job), "test", bootstrap).value
+    return Measured(job, *measure(job)).ease("test", bootstrap).value
 
 
 def test_ease_of_noise_is_what_a_filter_puts_there() -> None:

@@ -22,7 +22,7 @@ from mimi_dynamics.studies.calm.training import (
     enough_epochs,
     seed_of,
 )
-from mimi_dynamics.studies.rssm.model import Objective, Rssm, RssmTraining
+from mimi_dynamics.studies.rssm.model import Rssm, RssmTraining
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rssm
 
 
@@ -148,14 +148,6 @@ def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:
     epochs = settings.epochs * max(
         1, -(-job.params.predict.min_steps // (settings.epochs * len(train)))
     )
-    objective = Objective(
-        budget=job.budget,
-        dynamics_weight=settings.dynamics_weight,
-        prior_share=settings.prior_share,
-        rollout_weight=settings.rollout_weight,
-        rollout_updates=settings.rollout_updates,
-        steps=1,
-    )
-    training = RssmTraining(rssm, objective)
+    training = RssmTraining(rssm, settings, job.budget, steps=1)
     training.course.note(kl=0.0, multiplier=1.0)  # past the curriculum: rollouts of full length
     return Cost(epochs * epoch_flops(training, train), epochs, epochs * len(train))

@@ -63,9 +63,9 @@ class Effects:
             kept: (scored,) bool; None for all frames.
         """
         kept = np.ones(len(self.clip), bool) if kept is None else kept
-        each = [self.bootstrap.mean(of[kept], self.clip[kept]) for of in values]
-        resamples = np.stack([found.resamples for found in each], 1)
-        value = float(np.mean([found.value for found in each]))
+        means = [self.bootstrap.mean(of[kept], self.clip[kept]) for of in values]
+        resamples = np.stack([mean.resamples for mean in means], 1)
+        value = float(np.mean([mean.value for mean in means]))
         return Estimate(value, (self.seed_weights * resamples).sum(1))
 
     def help(self, control: str, kept: np.ndarray | None = None) -> Estimate:
@@ -79,16 +79,19 @@ class Effects:
         own = self.trained["engram"]
         return self.mean([of.knocked_out[self.split] - of.nll[self.split] for of in own])
 
+    def nll(self) -> Estimate:
+        """NLL with the memory, nats per frame."""
+        return self.mean([own.nll[self.split] for own in self.trained["engram"]])
+
     def metrics(self) -> dict[str, object]:
-        """Everything of this split."""
-        found: dict[str, object] = {}
+        """Everything that is said of this split."""
+        metrics: dict[str, object] = {}
         for name, control in CONTROLS.items():
-            found |= self.help(control).metrics(f"{name}_nats_per_frame")
-        found |= self.knock_out().metrics("knock_out_cost_nats_per_frame")
-        nll = [of.nll[self.split] for of in self.trained["engram"]]
-        found |= self.mean(nll).metrics("nll_nats_per_frame")
+            metrics |= self.help(control).metrics(f"{name}_nats_per_frame")
+        metrics |= self.knock_out().metrics("knock_out_cost_nats_per_frame")
+        metrics |= self.nll().metrics("nll_nats_per_frame")
         by_passage = {"by_passage": self.by_passage()}
-        return found | self.reuse() | {"by_count": self.by_count()} | by_passage
+        return metrics | self.reuse() | {"by_count": self.by_count()} | by_passage
 
     def counts(self, order: int, keys: Keys | None = None) -> np.ndarray:
         """(scored,) how often train has the n-gram that a target is predicted from."""
@@ -97,17 +100,17 @@ class Effects:
 
     def by_count(self) -> dict[str, object]:
         """Help over as many parameters, by how often the longest n-gram was seen in train."""
-        counts, found = self.counts(max(ORDERS)), {}
+        counts, buckets = self.counts(max(ORDERS)), {}
         openness = [of.openness[self.split] for of in self.trained["engram"]]
         for name, (least, most) in BUCKETS.items():
             kept = (counts >= least) & (counts <= (counts.max() if most is None else most))
             if kept.any():
-                found[name] = {
+                buckets[name] = {
                     "share": float(kept.mean()),
                     "gate_openness": self.mean(openness, kept).value,
                     **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
                 }
-        return found
+        return buckets
 
     def by_passage(self) -> dict[str, object]:
         """Help over as many parameters, by how nearly train has the passage up to the target.
@@ -118,14 +121,14 @@ class Effects:
         ends = self.known + self.subject.horizon
         length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
         distance = distance_from_train(self.subject.data, self.split, ends, length)
-        rank, found = distance.argsort(kind="stable").argsort(), {}
+        rank, quarters = distance.argsort(kind="stable").argsort(), {}
         for number, name in enumerate(QUARTERS):
             kept = rank * len(QUARTERS) // len(rank) == number
-            found[name] = {
+            quarters[name] = {
                 "distance": float(np.median(distance[kept])),
                 **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
             }
-        return found
+        return quarters
 
     def reuse(self) -> dict[str, float]:
         """How much there is to look up: of real keys, and of the same ones shuffled in clips."""
@@ -171,7 +174,7 @@ def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
 def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dict[str, object]:
     """All that `metrics/engram.json` says of one subject."""
     engrams = trained["engram"]
-    found: dict[str, object] = {
+    metrics: dict[str, object] = {
         "parameters": parameters(engrams[0].model),
         "iso_parameter_parameters": parameters(trained["iso_parameter"][0].model),
         **table_metrics(subject, engrams[0].model.trunk.memory.hashing),
@@ -179,23 +182,23 @@ def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dic
     for split in evaluated_splits(subject.data):
         draws = params.predict.bootstrap_samples
         of_split = Effects(subject, trained, split, draws, params.seed).metrics()
-        found |= of_split if split == "test" else {split: of_split}
-    return found
+        metrics |= of_split if split == "test" else {split: of_split}
+    return metrics
 
 
-def by_share(jobs: list[Job], trained: list[Trained], params: Params) -> dict[str, object]:
-    """NLL on test by the share of parameters in tables, at the same total."""
-    seeds, found = params.engram.seeds, {}
-    for number, share in enumerate(params.engram.table_shares):
-        of_share = slice(number * seeds, (number + 1) * seeds)
-        job, models = jobs[of_share][0], trained[of_share]
-        draws = params.predict.bootstrap_samples
-        effects = Effects(job.subject, {"engram": models}, "test", draws, params.seed)
-        nll = effects.mean([model.nll["test"] for model in models])
-        found[f"s{round(100 * share):02d}"] = {
-            **nll.metrics("nll_nats_per_frame"),
-            "width": job.width,
-            "rows": job.rows if share else 0,
-            "parameters": parameters(models[0].model),
-        }
-    return found
+def share_metrics(job: Job, trained: Sequence[Trained], params: Params) -> dict[str, object]:
+    """NLL on test of models with some share of their parameters in tables.
+
+    Args:
+        job: one of their trainings.
+        trained: one model for each seed.
+        params: all settings.
+    """
+    draws = params.predict.bootstrap_samples
+    effects = Effects(job.subject, {"engram": trained}, "test", draws, params.seed)
+    return {
+        **effects.nll().metrics("nll_nats_per_frame"),
+        "width": job.width,
+        "rows": job.shape.settings.rows if job.variant == "engram" else 0,
+        "parameters": parameters(trained[0].model),
+    }

@@ -11,7 +11,7 @@ from mimi_dynamics.density.predictor import Predictor, make_conditional, make_ma
 from mimi_dynamics.density.trunk import Trunk
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch
-from mimi_dynamics.pipeline.params import EngramParams
+from mimi_dynamics.pipeline.params import EngramParams, PredictParams
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
 
 Variant = Literal["none", "engram", "shuffled_keys", "gate_only", "iso_parameter", "iso_flop"]
@@ -54,17 +54,17 @@ class KeyedTrunk(Trunk):
         return self.step(values, None, partial(self.memory, keys))[0]
 
     def openness(self, batch: Batch) -> Tensor:
-        """(scored,) how open the gate is at the frame that each target is predicted from."""
-        found: list[Tensor] = []
+        """(scored,) openness of the gate, 0 to 1, where each target is predicted from."""
+        openness: list[Tensor] = []
 
         def listen(hidden: Tensor) -> Tensor:
             keys = batch.context[..., -1].long()
             read = self.memory.tables(self.memory.hashing(keys)).flatten(-2)
-            found.append(self.memory.openness(read, hidden)[..., 0])
+            openness.append(self.memory.openness(read, hidden)[..., 0])
             return self.memory(keys, hidden)
 
         self.step(batch.context[..., :-1], None, listen)
-        return found[0][batch.scored]
+        return openness[0][batch.scored]
 
 
 @dataclass(frozen=True)
@@ -75,47 +75,48 @@ class Shape:
         var: ridge VAR of the frames.
         gaussian: VAR of order 0.
         keys: how many keys there are.
-        settings: of the stage.
-        dropout: of the trunk.
-        components: of the head.
+        settings: of the memory and its training.
+        predict: of the estimator, for dropout and components of the head.
     """
 
     var: Var
     gaussian: Var
     keys: int
     settings: EngramParams
-    dropout: float
-    components: int
+    predict: PredictParams
+
+    def with_rows(self, rows: int) -> "Shape":
+        """The same with tables of another size."""
+        return replace(self, settings=self.settings.model_copy(update={"rows": rows}))
 
 
-def build(shape: Shape, variant: Variant, width: int, rows: int, seed: int) -> Predictor:
-    """An untrained model; two of one seed start from the same trunk and head.
+def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
+    """Build an untrained model; two of one seed start from the same trunk and head.
 
     Args:
         shape: of all models compared.
         variant: which one.
         width: hidden units of trunk and head.
-        rows: of each table, where there is a memory.
         seed: of the weights.
     """
-    settings = shape.settings
+    settings, dropout = shape.settings, shape.predict.dropout
     torch.manual_seed(seed)
-    marginal = make_marginal(shape.gaussian, settings.head, width, shape.components)
-    plain = make_conditional(marginal, shape.var, width, shape.dropout)
+    marginal = make_marginal(shape.gaussian, settings.head, width, shape.predict.components)
+    plain = make_conditional(marginal, shape.var, width, dropout)
     memory = None
     if variant in WITH_MEMORY:
-        hashing = Hashing(shape.keys, rows, settings.heads, seed)
+        hashing = Hashing(shape.keys, settings.rows, settings.heads, seed)
         memory = EngramMemory(hashing, settings.row_dim, width)
     constant = variant == "gate_only"
-    trunk = KeyedTrunk(shape.var, width, shape.dropout, memory, constant=constant)
+    trunk = KeyedTrunk(shape.var, width, dropout, memory, constant=constant)
     trunk.load_state_dict(plain.trunk.state_dict(), strict=False)
     return Predictor(plain.whitening, trunk, plain.head)
 
 
 def sizes(shape: Shape) -> dict[Variant, int]:
     """The width of every variant: the dense ones are as large, or as much work, as the memory."""
-    width, rows = shape.settings.width, shape.settings.rows
-    engram = build(shape, "engram", width, rows, 0)
+    width = shape.settings.width
+    engram = build(shape, "engram", width, 0)
     tables = engram.trunk.memory.tables.weight.numel()
     dense = partial(narrowest, shape)
     return {
@@ -127,17 +128,17 @@ def sizes(shape: Shape) -> dict[Variant, int]:
 
 def narrowest(shape: Shape, wanted: int) -> int:
     """The width of the plain model whose number of parameters comes nearest to `wanted`."""
-    count = {w: parameters(build(shape, "none", w, 0, 0)) for w in (4, WIDEST)}
+    count = {w: parameters(build(shape, "none", w, 0)) for w in (4, WIDEST)}
     low, high = 4, WIDEST
     while high - low > 1:
         middle = (low + high) // 2
-        count[middle] = parameters(build(shape, "none", middle, 0, 0))
+        count[middle] = parameters(build(shape, "none", middle, 0))
         low, high = (middle, high) if count[middle] < wanted else (low, middle)
     return min((low, high), key=lambda width: abs(count[width] - wanted))
 
 
 def parameters(model: nn.Module) -> int:
-    """How many weights are trained."""
+    """The number of trained weights."""
     return sum(p.numel() for p in model.parameters())
 
 
@@ -146,10 +147,10 @@ def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.
     trunk = model.trunk
     tables = [] if trunk.memory is None else [trunk.memory.tables.weight]
     dense = [p for p in model.parameters() if all(p is not table for table in tables)]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=lr, fused=True)]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=lr, fused=True)]
     if tables:
-        found.append(torch.optim.SparseAdam(tables, lr=table_lr * lr))
-    return found
+        optimizers.append(torch.optim.SparseAdam(tables, lr=table_lr * lr))
+    return optimizers
 
 
 def with_share(shape: Shape, total: int, share: float) -> tuple[Shape, int]:
@@ -163,10 +164,10 @@ def with_share(shape: Shape, total: int, share: float) -> tuple[Shape, int]:
     settings = shape.settings
     tables = 2 * settings.heads
     rows = max(2, round(share * total / (tables * settings.row_dim)))
-    changed = replace(shape, settings=settings.model_copy(update={"rows": rows}))
+    changed = shape.with_rows(rows)
     low, high = 4, WIDEST
     while high - low > 1:
         middle = (low + high) // 2
-        size = parameters(build(changed, "engram", middle, rows, 0))
+        size = parameters(build(changed, "engram", middle, 0))
         low, high = (middle, high) if size < total else (low, middle)
     return changed, low

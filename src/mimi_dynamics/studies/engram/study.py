@@ -11,7 +11,7 @@ from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, losses
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
-from mimi_dynamics.pipeline.params import Params, PredictParams
+from mimi_dynamics.pipeline.params import PredictParams
 from mimi_dynamics.studies.engram.keys import Keys, in_split
 from mimi_dynamics.studies.engram.model import (
     WITH_MEMORY,
@@ -20,8 +20,6 @@ from mimi_dynamics.studies.engram.model import (
     Variant,
     build,
     make_optimizers,
-    parameters,
-    with_share,
 )
 
 
@@ -46,14 +44,14 @@ class Subject:
     params: PredictParams
 
     def batches(self, split: str, keys: np.ndarray | None = None) -> list[Batch]:
-        """Of one split, keys as the last coordinate of the context; the target has none.
+        """Batches of one split, with keys as the last coordinate of the context; targets have none.
 
         Args:
             split: of the clips.
             keys: (frames,) in place of the subject's own.
         """
-        found = self.keys.values if keys is None else keys
-        column = torch.from_numpy(found).to(self.data.frames.dtype)[:, None]
+        values = self.keys.values if keys is None else keys
+        column = torch.from_numpy(values).to(self.data.frames.dtype)[:, None]
         keyed = replace(self.data, frames=torch.cat([self.data.frames, column], 1)).select(split)
         plain = self.data.select(split)
         size = self.params.warmup_frames, self.params.batch_frames
@@ -69,7 +67,6 @@ class Job:
         shape: of the models.
         variant: which one.
         width: of trunk and head.
-        rows: of each table.
         seed: of weights and batches.
     """
 
@@ -77,13 +74,12 @@ class Job:
     shape: Shape
     variant: Variant
     width: int
-    rows: int
     seed: int
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gave.
+    """A trained model and its scores.
 
     Attributes:
         model: the predictor.
@@ -99,13 +95,13 @@ class Trained:
 
 
 def train(job: Job) -> Trained:
-    """Train on train, keep what validation likes best, score the evaluated splits."""
+    """Train on the split train, keep the epoch best on validation, score the evaluated splits."""
     subject, settings = job.subject, job.shape.settings
     keys = shuffled(subject, job.seed) if job.variant == "shuffled_keys" else None
     noisy = subject.noisy if job.variant == "engram" else None
     learned = subject.batches("train", keys if noisy is None else noisy)
     validation = subject.batches("validation", keys)
-    model = build(job.shape, job.variant, job.width, job.rows, job.seed)
+    model = build(job.shape, job.variant, job.width, job.seed)
     generator = torch.Generator().manual_seed(job.seed)
     torch.manual_seed(zlib.crc32(f"{job.seed} {subject.name} dropout".encode()))
     optimizers = partial(make_optimizers, table_lr=settings.table_lr)
@@ -157,15 +153,3 @@ def noise_keys(data: Sequences, keys: Keys, scale: float, seed: int) -> np.ndarr
         return keys.values
     noise = torch.randn(data.frames.shape, generator=torch.Generator().manual_seed(seed))
     return keys.assign((data.frames + scale * noise).numpy())
-
-
-def shares(params: Params, subject: Subject, shape: Shape, seeds: list[int]) -> list[Job]:
-    """Trainings at the same total of parameters, with more and more of them in tables."""
-    settings, jobs = params.engram, []
-    total = parameters(build(shape, "engram", settings.width, settings.rows, 0))
-    for share in settings.table_shares:
-        changed, width = with_share(shape, total, share)
-        variant = "engram" if share else "none"
-        rows = changed.settings.rows
-        jobs += [Job(subject, changed, variant, width, rows, seed) for seed in seeds]
-    return jobs

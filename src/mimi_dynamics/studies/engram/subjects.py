@@ -17,10 +17,10 @@ from mimi_dynamics.studies.engram.study import Subject, noise_keys
 
 
 def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Subject]:
-    """Raw x, and the state, each with its keys.
+    """Make raw x, and the state, each with its keys.
 
     Raises:
-        InputError: the states are of other clips than the latents.
+        InputError: if the states are of other clips than the latents.
     """
     states, clips = read_states(Path("data/states"))
     stride = params.rssm.state_stride
@@ -37,24 +37,20 @@ def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Sub
 
 
 def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) -> Subject:
-    """One of them."""
+    """A sequence with its keys; `codes` are (frames,) of the codec's first codebook."""
     settings = params.engram
     sizes = settings.cells, settings.least_count
     keys = make_keys(settings.keys, data, codes, *sizes, params.seed)
     noisy = noise_keys(data, keys, settings.key_noise, params.seed) if settings.key_noise else None
-    predict = params.predict.model_copy(update={"min_steps": 0})
-    return Subject(name, data, keys, noisy, params.horizon, predict)
+    return Subject(name, data, keys, noisy, params.horizon, params.predict)
 
 
 def make_shape(subject: Subject, params: Params) -> Shape:
-    """What all models of a subject share."""
+    """Fit what all models of a subject share."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     learned, validation = (
         make_batches(subject.data.select(split), subject.horizon, *size)
         for split in ("train", "validation")
     )
     var, gaussian = (fit_var(learned, validation, order) for order in (params.predict.var_order, 0))
-    predict = params.predict
-    return Shape(
-        var, gaussian, subject.keys.count, params.engram, predict.dropout, predict.components
-    )
+    return Shape(var, gaussian, subject.keys.count, params.engram, params.predict)

@@ -5,7 +5,6 @@ in them, is measured by the same code as for the state.
 """
 
 import zlib
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from mimi_dynamics.density.training import TrainingParams, fit
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.pipeline.params import RssmParams
 from mimi_dynamics.studies.rssm.networks import DiagonalGaussian
 
 SLOW_AVERAGES = (2, 4)  # frames over which slow features are averaged too: 160 and 320 ms
@@ -49,25 +49,6 @@ def slow_features(data: Sequences, dim: int) -> Tensor:
     return (data.frames.double() @ root @ directions[:, :dim]).float()
 
 
-@dataclass(frozen=True)
-class VaeParams:
-    """Of the per-frame VAE.
-
-    Attributes:
-        dim: of its latent.
-        width: hidden units.
-        training: learning rate and epochs.
-        batch_frames: in a batch.
-        seed: of weights, order and draws.
-    """
-
-    dim: int
-    width: int
-    training: TrainingParams
-    batch_frames: int
-    seed: int
-
-
 class FrameVae(nn.Module):
     """A VAE of single frames (Kingma & Welling 2014): what the frame alone can be squeezed into.
 
@@ -91,27 +72,35 @@ class FrameVae(nn.Module):
         return kl_divergence(posterior, prior) - self.decoder(draw).log_prob(frames)
 
 
-def vae_means(data: Sequences, params: VaeParams) -> Tensor:
-    """(frames, dim) posterior means of a VAE trained on the frames of train."""
-    seed = zlib.crc32(f"{params.seed} vae {params.dim}".encode())
+def vae_means(data: Sequences, dim: int, params: RssmParams, seed: int) -> Tensor:
+    """(frames, dim) posterior means of a VAE trained on the frames of train.
+
+    Args:
+        data: the frames x of every split.
+        dim: coordinates of its latent.
+        params: the section `rssm`, so that the VAE is as wide and as long trained as the models.
+        seed: of weights, order of batches and draws.
+    """
+    seed = zlib.crc32(f"{seed} vae {dim}".encode())
     torch.manual_seed(seed)
-    model = FrameVae(data.dim, params.dim, params.width)
+    model = FrameVae(data.dim, dim, params.width)
     train, validation = (
         make_batches(data.select(split), 0, 0, params.batch_frames)
         for split in ("train", "validation")
     )
-    fit(model, train, validation, params.training, torch.Generator().manual_seed(seed))
+    training = TrainingParams(params.lr, params.epochs)
+    fit(model, train, validation, training, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         return model.encoder(data.frames).mean
 
 
-def rivals(data: Sequences, params: VaeParams) -> dict[str, Tensor]:
-    """Coordinates of every rival of one dimension, by name."""
-    leading, slow = principal(data, params.dim), slow_features(data, params.dim)
+def rivals(data: Sequences, dim: int, params: RssmParams, seed: int) -> dict[str, Tensor]:
+    """(frames, dim) coordinates of every rival, by name; arguments as of `vae_means`."""
+    leading, slow = principal(data, dim), slow_features(data, dim)
     return {
         "pca": leading,
         "average_2": moving_average(data, leading, 2),
         "slow": slow,
         **{f"slow_average_{n}": moving_average(data, slow, n) for n in SLOW_AVERAGES},
-        "vae": vae_means(data, params),
+        "vae": vae_means(data, dim, params, seed),
     }

@@ -21,7 +21,7 @@ KL_RANGE = (0.1, 1.25)  # of the budget; below, z_rec is dead, above, the multip
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a trained model does on one split.
+    """How a trained model uses its state and its innovation on one split.
 
     Attributes:
         readings: (frames, dim) x reconstructed from z_dyn and z_rec of the posterior.
@@ -41,6 +41,26 @@ class Diagnosis:
     def state_use(self) -> float:
         """R² lost when z_dyn is of another clip."""
         return self.r2["posterior"] - self.r2["state_of_other_clip"]
+
+    def signs_of_collapse(
+        self, budget: float, fidelity: float, sufficiency: float
+    ) -> dict[str, int]:
+        """1 for every sign of collapse that is there, else 0.
+
+        Args:
+            budget: nats per frame that the model was allowed.
+            fidelity: R² of x from z_dyn alone, on the same split.
+            sufficiency: of z_dyn for the next x, on the same split.
+        """
+        low, high = (share * budget for share in KL_RANGE)
+        signs = {
+            "state_is_empty": fidelity < LEAST_FIDELITY,
+            "state_is_insufficient": sufficiency < LEAST_SUFFICIENCY,
+            "state_is_ignored": self.state_use < LEAST_USE or self.active_state == 0,
+            "innovation_is_dead": self.kl.value < low or self.active_rec == 0,
+            "budget_is_overspent": self.kl.value > high,
+        }
+        return {name: int(sign) for name, sign in signs.items()}
 
 
 @torch.no_grad()
@@ -71,7 +91,7 @@ def diagnose(
     with seeded(seed):
         factors = model.factors(frames, states)
         posterior, prior = factors.posterior.sample(), factors.prior.sample()
-    found = {
+    r2_from = {
         "posterior": r2(states, posterior),
         "prior": r2(states, prior),
         "innovation_of_other_clip": r2(states, posterior[other]),
@@ -85,34 +105,12 @@ def diagnose(
     return Diagnosis(
         readings=model.reconstruct(states, posterior).mean,
         kl=bootstrap.mean(kl, clips.clip_of_frame),
-        r2=found,
+        r2=r2_from,
         active_rec=int((kl_per_coordinate(factors) > ACTIVE_NATS).sum()),
-        active_state=sum(found["posterior"] - lost > ACTIVE_SHARE for lost in silenced),
+        active_state=sum(r2_from["posterior"] - left > ACTIVE_SHARE for left in silenced),
     )
 
 
 def kl_per_coordinate(factors: Factors) -> Tensor:
     """(rec_dim,) mean nats per frame that each coordinate of z_rec carries."""
     return kl_divergence(factors.posterior.base_dist, factors.prior.base_dist).mean(0)
-
-
-def collapse_signs(
-    diagnosis: Diagnosis, budget: float, fidelity: float, sufficiency: float
-) -> dict[str, int]:
-    """1 for every sign of collapse that is there, else 0.
-
-    Args:
-        diagnosis: of the model on one split.
-        budget: nats per frame that it was allowed.
-        fidelity: R² of x from z_dyn alone, on that split.
-        sufficiency: of z_dyn for the next x, on that split.
-    """
-    low, high = (share * budget for share in KL_RANGE)
-    signs = {
-        "state_is_empty": fidelity < LEAST_FIDELITY,
-        "state_is_insufficient": sufficiency < LEAST_SUFFICIENCY,
-        "state_is_ignored": diagnosis.state_use < LEAST_USE or diagnosis.active_state == 0,
-        "innovation_is_dead": diagnosis.kl.value < low or diagnosis.active_rec == 0,
-        "budget_is_overspent": diagnosis.kl.value > high,
-    }
-    return {name: int(sign) for name, sign in signs.items()}

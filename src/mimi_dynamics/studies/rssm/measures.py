@@ -52,22 +52,55 @@ class Measure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found.
+    """A candidate with the densities fitted to it and what of x was read from it.
 
     Attributes:
+        job: what was asked for.
         densities: p(s_u+k | s_≤u) as `conditional` and p(s_u+k) as `marginal`, of updates s.
         readings: (frames, dim) x as read from the state held at each frame of every split; None
             if it was not asked for.
     """
 
+    job: Measure
     densities: dict[str, FittedDensity]
     readings: Tensor | None
 
+    def gain(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
+        """Nats per coordinate that the past of the candidate tells about it."""
+        marginal, conditional = self.densities["marginal"], self.densities["conditional"]
+        difference = marginal.nll[split] - conditional.nll[split]
+        mean = bootstrap.mean(difference, Scored.of(self.job.fit, split).clip)
+        return mean / self.job.candidate.updates.dim
 
-def measure(job: Measure) -> Measured:
-    """Fit the two densities, and read x from the candidate."""
+    def ease(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
+        """The gain as a share of what it would be if all but the noise floor were known before."""
+        return self.gain(split, bootstrap) / MOST_GAIN
+
+    def fidelity(self, split: str, bootstrap: ClipBootstrap, weights: Tensor) -> Estimate:
+        """R² of x as read from the candidate; weights as of `Fidelity`."""
+        data = self.job.data
+        readings = frames_of(self.readings, data, split)
+        return Fidelity(data, weights).of(readings, split, bootstrap)
+
+    @property
+    def validation_gain(self) -> float:
+        """Nats per update that the past of the candidate tells about it, on validation."""
+        marginal, conditional = self.densities["marginal"], self.densities["conditional"]
+        return marginal.validation_nll - conditional.validation_nll
+
+    @property
+    def validation_ease(self) -> float:
+        """The ease on validation, for choices."""
+        return self.validation_gain / self.job.candidate.updates.dim / MOST_GAIN
+
+
+def measure(job: Measure) -> tuple[dict[str, FittedDensity], Tensor | None]:
+    """Fit the two densities, and read x from the candidate: what `Measured` adds to the job.
+
+    The job is left out, as all its frames would be sent back by the process that measures it.
+    """
     readings = read_frames(job) if job.readout else None
-    return Measured(fit_densities(job.fit), readings)
+    return fit_densities(job.fit), readings
 
 
 class Readout(nn.Module):
@@ -86,11 +119,11 @@ class Readout(nn.Module):
         nn.init.zeros_(self.direct.weight)
 
     def read(self, state: Tensor) -> Tensor:
-        """(..., dim) of (..., state_dim)."""
+        """Frames x of shape (..., dim) as read from (..., state_dim) coordinates."""
         return self.outputs(functional.silu(self.hidden(state))) + self.direct(state)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) squared errors."""
+        """(scored,) squared errors of the frames of a batch."""
         scored = batch.scored
         return (batch.target[scored] - self.read(batch.context[scored])).square().sum(-1)
 
@@ -135,25 +168,5 @@ class Fidelity:
 
 
 def frames_of(values: Tensor, data: Sequences, split: str) -> Tensor:
-    """(frames of the split, dim) of (frames, dim)."""
+    """Rows of (frames, dim) values that belong to one split."""
     return values[torch.from_numpy((data.splits == split)[data.clip_of_frame])]
-
-
-def gain(job: Measure, found: Measured, split: str, bootstrap: ClipBootstrap) -> Estimate:
-    """Nats per coordinate that the past of a candidate tells about it."""
-    difference = found.densities["marginal"].nll[split] - found.densities["conditional"].nll[split]
-    mean = bootstrap.mean(difference, Scored.of(job.fit, split).clip)
-    return mean / job.candidate.updates.dim
-
-
-def ease(job: Measure, found: Measured, split: str, bootstrap: ClipBootstrap) -> Estimate:
-    """The gain as a share of what it would be if all but the noise floor were known before."""
-    return gain(job, found, split, bootstrap) / MOST_GAIN
-
-
-def validation_ease(job: Measure, found: Measured) -> float:
-    """The same on validation, for choices."""
-    marginal, conditional = (
-        found.densities[name].validation_nll for name in ("marginal", "conditional")
-    )
-    return (marginal - conditional) / job.candidate.updates.dim / MOST_GAIN

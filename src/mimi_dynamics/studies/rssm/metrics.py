@@ -21,8 +21,8 @@ COURSE_POINTS = 100  # of each model's course in the table
 
 def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
     """One model on one split: headline numbers, with intervals."""
-    job, diagnosis = sweep.jobs[name], sweep.diagnosis(name, split)
-    kl = diagnosis.kl.metrics("kl_nats_per_frame")
+    job = sweep.jobs[name]
+    kl = sweep.diagnosis(name, split).kl.metrics("kl_nats_per_frame")
     bits = FRAMES_PER_SECOND / math.log(2)
     return {
         "state_dim": job.state_dim,
@@ -30,9 +30,9 @@ def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
         **sweep.ease(name, split).metrics("ease"),
         **sweep.ease(RAW, split).metrics("raw_ease"),
         **sweep.fidelity(name, split).metrics("fidelity_r2"),
-        **sweep.full_fidelity(diagnosis, split).metrics("full_fidelity_r2"),
+        **sweep.full_fidelity(name, split).metrics("full_fidelity_r2"),
         "latent_fidelity_r2": sweep.fidelity(name, split, "latent").value,
-        "full_latent_fidelity_r2": sweep.full_fidelity(diagnosis, split, "latent").value,
+        "full_latent_fidelity_r2": sweep.full_fidelity(name, split, "latent").value,
         **sweep.above_frontier(name, split).metrics("ease_above_frontier"),
         **sweep.above_frontier(name, split, "latent").metrics("ease_above_latent_frontier"),
         **sweep.sufficiency(name, split).metrics("sufficiency"),
@@ -64,7 +64,7 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
     longer = sweep.sufficiency(chosen, "test", RAW_LONG)
     metrics |= {
         "chosen": chosen,
-        "collapsed_models": sum(any(sweep.signs(name).values()) for name in sweep.jobs),
+        "collapsed_models": sum(sweep.collapsed(name) for name in sweep.jobs),
         "state_stride": sweep.params.rssm.state_stride,
         "surrogates": surrogates,
         **dynamic.metrics("dynamic_ease"),
@@ -121,7 +121,7 @@ def frontier_table(sweep: Sweep, chosen: str) -> pd.DataFrame:
                     "candidate": name.removeprefix(f"dim{dim}_"),
                     "state_dim": dim,
                     "kind": "state" if job else "rival",
-                    "collapsed": int(bool(job) and any(sweep.signs(name).values())),
+                    "collapsed": int(bool(job) and sweep.collapsed(name)),
                     "chosen": int(name == chosen),
                     **sweep.fidelity(name, "test").metrics("fidelity"),
                     **sweep.ease(name, "test").metrics("ease"),

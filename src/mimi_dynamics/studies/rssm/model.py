@@ -16,6 +16,7 @@ from torch.nn import functional
 from mimi_dynamics.evidence.energy_score import energy_of_pair
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.pipeline.params import RssmParams
 from mimi_dynamics.studies.rssm.networks import (
     Budget,
     DiagonalGaussian,
@@ -54,27 +55,6 @@ class RssmShape:
     components: int
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What training weighs against what.
-
-    Attributes:
-        budget: most nats per frame that z_rec may carry.
-        dynamics_weight: λ, of the dynamics' nats per frame.
-        prior_share: share of frames reconstructed from z_rec of the prior.
-        rollout_weight: of the energy score of frames decoded from rolled-out states.
-        rollout_updates: longest rollout, in updates of the state.
-        steps: of the whole training.
-    """
-
-    budget: float
-    dynamics_weight: float
-    prior_share: float
-    rollout_weight: float
-    rollout_updates: int
-    steps: int
-
-
 class Factors(NamedTuple):
     """A frame taken apart; every tensor has the leading dimensions (clips, time).
 
@@ -90,9 +70,10 @@ class Factors(NamedTuple):
 
 
 class Rssm(nn.Module):
-    """See the module. The noise floor (σ = 0.1 of each whitened coordinate) is part of the state.
+    """The model that the module describes, with its noise floor as part of the state.
 
-    Without it a state could be smooth to an estimator and yet hide all of x in its last digits.
+    The floor is σ = 0.1 of each whitened coordinate. Without it a state could be smooth to an
+    estimator and yet hide all of x in its last digits.
 
     Args:
         shape: see `RssmShape`.
@@ -149,13 +130,15 @@ class RssmTraining(nn.Module):
 
     Args:
         model: to be trained.
-        objective: see `Objective`.
+        params: the section `rssm`: what is weighed against what.
+        budget: most nats per frame that z_rec may carry.
+        steps: of the whole training, for the curriculum.
     """
 
-    def __init__(self, model: Rssm, objective: Objective) -> None:
+    def __init__(self, model: Rssm, params: RssmParams, budget: float, steps: int) -> None:
         super().__init__()
-        self.model, self.objective = model, objective
-        self.budget = Budget(objective.budget)
+        self.model, self.params, self.steps = model, params, steps
+        self.budget = Budget(budget)
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
@@ -167,7 +150,7 @@ class RssmTraining(nn.Module):
             return self._losses(batch)
 
     def _losses(self, batch: Batch) -> Tensor:
-        model, objective = self.model, self.objective
+        model, params = self.model, self.params
         updates = model.states(batch.context, batch.scored)
         updates = updates + NOISE_FLOOR * torch.randn_like(updates)
         held = model.hold(updates, batch.context.shape[1])
@@ -178,18 +161,18 @@ class RssmTraining(nn.Module):
         loss = -model.reconstruct(factors.state, innovation).log_prob(frames)
         information = kl_divergence(factors.posterior, factors.prior)
         if self.training:
-            drawn = torch.rand(len(loss)) < objective.prior_share
+            drawn = torch.rand(len(loss)) < params.prior_share
             pair = [model.generate(factors.state[drawn]) for _ in range(2)]
             loss = loss.masked_scatter(drawn, energy_of_pair(*pair, frames[drawn]))
             loss = loss + self.budget.multiplier * information
             self.budget.ascend(information.mean().item())
             self.course.note(information.mean().item(), self.budget.multiplier)
         else:
-            overspent = functional.relu(information.mean() - objective.budget)
+            overspent = functional.relu(information.mean() - self.budget.nats_per_frame)
             loss = loss + OVERSPENT_WEIGHT * overspent
         surprise = self._at_updates(model.dynamics.nll(updates), held)
-        loss = loss + objective.dynamics_weight * surprise[scored]
-        return loss + objective.rollout_weight * self._rollout(updates, batch)[scored]
+        loss = loss + params.dynamics_weight * surprise[scored]
+        return loss + params.rollout_weight * self._rollout(updates, batch)[scored]
 
     def _at_updates(self, values: Tensor, held: Tensor) -> Tensor:
         """(clips, time) values of (clips, updates) at the frames of the updates, 0 in between."""
@@ -212,10 +195,10 @@ class RssmTraining(nn.Module):
 
     def _rollout_length(self) -> int:
         """By the curriculum, from 1 update in training; the full length in evaluation."""
-        longest = self.objective.rollout_updates
+        longest = self.params.rollout_updates
         if not self.training:
             return longest
-        progress = len(self.course.multiplier) / (CURRICULUM_SHARE * self.objective.steps)
+        progress = len(self.course.multiplier) / (CURRICULUM_SHARE * self.steps)
         return min(longest, 1 + int(progress * longest))
 
 
@@ -232,6 +215,6 @@ class Course:
     multiplier: list[float] = field(default_factory=list)
 
     def note(self, kl: float, multiplier: float) -> None:
-        """Add one step."""
+        """Add what one step of training spent, and the multiplier after it."""
         self.kl.append(kl)
         self.multiplier.append(multiplier)

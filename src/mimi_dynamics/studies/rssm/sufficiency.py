@@ -18,8 +18,8 @@ from mimi_dynamics.studies.rssm.measures import Measure, Measured
 
 
 @dataclass(frozen=True)
-class Sufficiency:
-    """What z_dyn,t alone tells of x so many frames ahead.
+class FromState:
+    """The prediction of x so many frames ahead from z_dyn,t alone, to be fitted.
 
     Attributes:
         state: the candidate; only its newest row is known.
@@ -32,7 +32,33 @@ class Sufficiency:
     marginal: Predictor
 
 
-def fit_from_state(job: Sufficiency) -> FittedDensity:
+@dataclass(frozen=True)
+class Sufficiency:
+    """How much of the gain with the full past the newest state alone keeps.
+
+    Attributes:
+        raw: x predicted from its full past.
+        from_state: p(x_{t+k} | z_dyn,t) for the same targets.
+    """
+
+    raw: Measured
+    from_state: FittedDensity
+
+    def share(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
+        """Share of the full-context gain on x_{t+k} that is kept."""
+        clip = Scored.of(self.raw.job.fit, split).clip
+        marginal = self.raw.densities["marginal"].nll[split]
+        kept = bootstrap.mean(marginal - self.from_state.nll[split], clip)
+        return kept / bootstrap.mean(marginal - self.raw.densities["conditional"].nll[split], clip)
+
+    @property
+    def validation_share(self) -> float:
+        """The same on validation, for choices."""
+        marginal = self.raw.densities["marginal"].validation_nll
+        return (marginal - self.from_state.validation_nll) / max(self.raw.validation_gain, 1e-9)
+
+
+def fit_from_state(job: FromState) -> FittedDensity:
     """p(x_{t+k} | z_dyn,t) by the head, the training and the targets of p(x_{t+k} | x_≤t).
 
     Where the state does not help on validation, it is the marginal.
@@ -82,21 +108,3 @@ class NewestState(nn.Module):
         """(scored, features) of what is known when each scored target is predicted."""
         rows = batch.context[batch.scored]
         return torch.cat([self.dropout(self.hidden(rows)), rows], -1) * self.gate
-
-
-def sufficiency(
-    job: Sufficiency, raw: Measured, fitted: FittedDensity, split: str, bootstrap: ClipBootstrap
-) -> Estimate:
-    """Share of the full-context gain on x_{t+k} that the newest state keeps."""
-    clip = Scored.of(job.raw.fit, split).clip
-    marginal = raw.densities["marginal"].nll[split]
-    kept = bootstrap.mean(marginal - fitted.nll[split], clip)
-    return kept / bootstrap.mean(marginal - raw.densities["conditional"].nll[split], clip)
-
-
-def validation_sufficiency(raw: Measured, fitted: FittedDensity) -> float:
-    """The same on validation, for choices."""
-    marginal, conditional = (
-        raw.densities[name].validation_nll for name in ("marginal", "conditional")
-    )
-    return (marginal - fitted.validation_nll) / max(marginal - conditional, 1e-9)

@@ -1,4 +1,4 @@
-"""The whole sweep: train every model, measure every candidate, choose a model on validation."""
+"""Training every model, measuring every candidate, choosing a model on validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
-from mimi_dynamics.density.predictor import Predictor
-from mimi_dynamics.density.training import TrainingParams
+from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.frontier import Point, above_frontier
 from mimi_dynamics.evidence.gains import clip_bootstrap
@@ -20,30 +18,16 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.states import make_candidate, update_index
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.rssm.baselines import VaeParams, rivals
-from mimi_dynamics.studies.rssm.collapse import Diagnosis, collapse_signs, diagnose
-from mimi_dynamics.studies.rssm.measures import (
-    Fidelity,
-    Measure,
-    Measured,
-    ease,
-    frames_of,
-    measure,
-    validation_ease,
-)
-from mimi_dynamics.studies.rssm.sufficiency import (
-    Sufficiency,
-    fit_from_state,
-    sufficiency,
-    validation_sufficiency,
-)
+from mimi_dynamics.studies.rssm.baselines import rivals
+from mimi_dynamics.studies.rssm.collapse import Diagnosis, diagnose
+from mimi_dynamics.studies.rssm.measures import Fidelity, Measure, Measured, measure
+from mimi_dynamics.studies.rssm.sufficiency import FromState, Sufficiency, fit_from_state
 from mimi_dynamics.studies.rssm.training import RssmJob, Trained, encode_states, train_rssm
 
 RAW = "raw"
 RAW_SHUFFLED = "raw_shuffled"
 RAW_LONG = "raw_long"  # at the longer lead
 SURROGATES = ("shuffled", "linear")
-Told = tuple[str, str]
 
 
 @dataclass
@@ -57,9 +41,8 @@ class Sweep:
         jobs: the models, by name.
         trained: by the names of `jobs`.
         rivals: names by state dimension, raw x among them.
-        measures: what was measured, by candidate.
-        measured: what was found, by candidate.
-        told: by model and raw x at some lead, what the state alone tells of x at that lead.
+        measured: by name of the candidate: rivals, states and surrogates.
+        sufficiencies: by model and by name of raw x measured at some lead.
     """
 
     params: Params
@@ -68,9 +51,8 @@ class Sweep:
     jobs: dict[str, RssmJob]
     trained: dict[str, Trained] = field(default_factory=dict)
     rivals: dict[int, list[str]] = field(default_factory=dict)
-    measures: dict[str, Measure] = field(default_factory=dict)
     measured: dict[str, Measured] = field(default_factory=dict)
-    told: dict[Told, tuple[Sufficiency, FittedDensity]] = field(default_factory=dict)
+    sufficiencies: dict[tuple[str, str], Sufficiency] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Draw the clips of every split, once for all estimates."""
@@ -78,6 +60,12 @@ class Sweep:
         splits = ["validation", *evaluated_splits(self.data)]
         self.bootstraps = {s: clip_bootstrap(self.data, s, draws, seed) for s in splits}
         self.weights = {"whitened": torch.ones(self.data.dim), "latent": self.scale.square()}
+        self.diagnoses: dict[tuple[str, str], Diagnosis] = {}
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """What was asked for of every candidate, by name."""
+        return {name: measured.job for name, measured in self.measured.items()}
 
     def job(
         self, name: str, coordinates: Tensor, *, readout: bool = True, lead: int = 1
@@ -89,27 +77,24 @@ class Sweep:
         candidate = make_candidate(name, self.data, coordinates, stride, seed)
         return Measure(candidate, self.data, self.params.head, lead, estimator, seed, readout)
 
-    def add(self, jobs: Sequence[Measure], states: Sequence[Told] = ()) -> None:
+    def add(self, jobs: Sequence[Measure], states: Sequence[tuple[str, str]] = ()) -> None:
         """Measure candidates, and what states alone tell of x, on all cores.
 
         Args:
             jobs: of candidates.
             states: name of a measured state, and of raw x measured at the lead in question.
         """
-        told = [
-            Sufficiency(self.measures[s], self.measures[x], self._marginal(x)) for s, x in states
+        from_state = [
+            FromState(self.measured[state].job, raw.job, raw.densities["marginal"].predictor)
+            for state, raw in ((state, self.measured[raw]) for state, raw in states)
         ]
         work = [partial(measure, job) for job in jobs]
-        results = run_parallel(
-            call, work + [partial(fit_from_state, job) for job in told], "measure"
-        )
-        for job, found in zip(jobs, results, strict=False):
-            self.measures[job.candidate.name], self.measured[job.candidate.name] = job, found
-        for names, job, found in zip(states, told, results[len(jobs) :], strict=True):
-            self.told[names] = job, found
-
-    def _marginal(self, raw: str) -> Predictor:
-        return self.measured[raw].densities["marginal"].predictor
+        work += [partial(fit_from_state, job) for job in from_state]
+        results = run_parallel(call, work, "measure")
+        for job, result in zip(jobs, results, strict=False):
+            self.measured[job.candidate.name] = Measured(job, *result)
+        for (state, raw), fitted in zip(states, results[len(jobs) :], strict=True):
+            self.sufficiencies[state, raw] = Sufficiency(self.measured[raw], fitted)
 
     def held_states(self, states: Tensor) -> Tensor:
         """(frames, dim) at every frame the newest update, of states at every frame."""
@@ -117,65 +102,82 @@ class Sweep:
         return states[torch.from_numpy(updates[newest])]
 
     def ease(self, name: str, split: str) -> Estimate:
-        """Of a candidate."""
-        return ease(self.measures[name], self.measured[name], split, self.bootstraps[split])
+        """Ease of a candidate."""
+        return self.measured[name].ease(split, self.bootstraps[split])
 
     def fidelity(self, name: str, split: str, space: str = "whitened") -> Estimate:
         """R² of x read from a candidate."""
-        readings = frames_of(self.measured[name].readings, self.data, split)
+        return self.measured[name].fidelity(split, self.bootstraps[split], self.weights[space])
+
+    def full_fidelity(self, name: str, split: str, space: str = "whitened") -> Estimate:
+        """R² of x reconstructed from z_dyn and z_rec of a model."""
+        readings = self.diagnosis(name, split).readings
         fidelity = Fidelity(self.data, self.weights[space])
         return fidelity.of(readings, split, self.bootstraps[split])
 
-    def full_fidelity(self, diagnosis: Diagnosis, split: str, space: str = "whitened") -> Estimate:
-        """R² of x reconstructed from z_dyn and z_rec."""
-        fidelity = Fidelity(self.data, self.weights[space])
-        return fidelity.of(diagnosis.readings, split, self.bootstraps[split])
-
     def sufficiency(self, name: str, split: str, raw: str = RAW) -> Estimate:
         """Share of the gain on x that the newest state of a model keeps, at the lead of `raw`."""
-        job, fitted = self.told[name, raw]
-        return sufficiency(job, self.measured[raw], fitted, split, self.bootstraps[split])
+        return self.sufficiencies[name, raw].share(split, self.bootstraps[split])
 
     def diagnosis(self, name: str, split: str) -> Diagnosis:
-        """What is behind the numbers of a model."""
-        model, held = self.trained[name].model, self.measures[name].candidate.held
-        bootstrap = self.bootstraps[split]
-        return diagnose(model, self.data, held, split, bootstrap, self.params.seed)
+        """What is behind the numbers of a model; worked out when first asked for, then kept."""
+        if (name, split) not in self.diagnoses:
+            model, held = self.trained[name].model, self.measured[name].job.candidate.held
+            bootstrap, seed = self.bootstraps[split], self.params.seed
+            self.diagnoses[name, split] = diagnose(model, self.data, held, split, bootstrap, seed)
+        return self.diagnoses[name, split]
 
     def above_frontier(self, name: str, split: str, space: str = "whitened") -> Estimate:
         """Ease of a model minus that of its rivals at the same fidelity."""
-        names = [*self.rivals[self.jobs[name].state_dim], name]
-        *others, own = [(self.fidelity(n, split, space), self.ease(n, split)) for n in names]
+        *others, own = [
+            (self.fidelity(n, split, space), self.ease(n, split)) for n in self._compared(name)
+        ]
         return above_frontier(others, own)
 
     def signs(self, name: str) -> dict[str, int]:
         """Signs of collapse, on validation: they take part in the choice."""
-        return collapse_signs(
-            self.diagnosis(name, "validation"),
+        return self.diagnosis(name, "validation").signs_of_collapse(
             self.jobs[name].budget,
             self.fidelity(name, "validation").value,
-            validation_sufficiency(self.measured[RAW], self.told[name, RAW][1]),
+            self.sufficiencies[name, RAW].validation_share,
         )
+
+    def collapsed(self, name: str) -> bool:
+        """Whether a model shows any sign of collapse."""
+        return any(self.signs(name).values())
 
     def choose(self) -> str:
         """The model highest above the frontier on validation; one without collapse if there is."""
-        sound = [name for name in self.jobs if not any(self.signs(name).values())]
+        sound = [name for name in self.jobs if not self.collapsed(name)]
         return max(sound or self.jobs, key=self._validation_height)
 
+    def _compared(self, name: str) -> list[str]:
+        return [*self.rivals[self.jobs[name].state_dim], name]
+
     def _validation_height(self, name: str) -> float:
-        *others, own = [
-            self._validation_point(n) for n in [*self.rivals[self.jobs[name].state_dim], name]
-        ]
+        *others, own = [self._validation_point(n) for n in self._compared(name)]
         return above_frontier(others, own).value
 
     def _validation_point(self, name: str) -> Point:
-        found = self.fidelity(name, "validation").value
-        easy = validation_ease(self.measures[name], self.measured[name])
-        return tuple(Estimate(value, np.empty(0)) for value in (found, easy))
+        fidelity = self.fidelity(name, "validation").value
+        ease = self.measured[name].validation_ease
+        return Estimate(fidelity, np.empty(0)), Estimate(ease, np.empty(0))
 
 
 def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, str]:
-    """Train and measure everything; returns it all, and the name of the chosen model."""
+    """Train and measure everything.
+
+    Args:
+        params: all settings.
+        data: the frames x, whitened.
+        scale: (dim,) standard deviation of each coordinate in the latents of the codec.
+
+    Returns:
+        The sweep, and the name of the chosen model.
+
+    Raises:
+        InputError: if a state has more coordinates than the frames.
+    """
     settings = params.rssm
     models = [
         RssmJob(data, dim, budget, settings, params.predict.min_steps, params.seed)
@@ -183,12 +185,8 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
         for budget in settings.budgets
     ]
     sweep = Sweep(params, data, scale, {job.name: job for job in models})
-    training = TrainingParams(settings.lr, settings.epochs)
-    vaes = [
-        VaeParams(dim, settings.width, training, settings.batch_frames, params.seed)
-        for dim in settings.state_dims
-    ]
-    work = [partial(train_rssm, job) for job in models] + [partial(rivals, data, v) for v in vaes]
+    work = [partial(train_rssm, job) for job in models]
+    work += [partial(rivals, data, dim, settings, params.seed) for dim in settings.state_dims]
     results = run_parallel(call, work, "train")
     sweep.trained = dict(zip(sweep.jobs, results, strict=False))
 
@@ -198,8 +196,8 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
         sweep.job(RAW_SHUFFLED, made["shuffled"].frames, readout=False),
         sweep.job(RAW_LONG, data.frames, readout=False, lead=settings.long_lead),
     ]
-    for dim, found in zip(settings.state_dims, results[len(models) :], strict=True):
-        named = {f"dim{dim}_{rival}": values for rival, values in found.items()}
+    for dim, coordinates in zip(settings.state_dims, results[len(models) :], strict=True):
+        named = {f"dim{dim}_{rival}": values for rival, values in coordinates.items()}
         sweep.rivals[dim] = [RAW, *named]
         jobs += [sweep.job(name, values) for name, values in named.items()]
     for name, trained in sweep.trained.items():

@@ -14,7 +14,7 @@ from mimi_dynamics.latents.states import update_index
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import RssmParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
-from mimi_dynamics.studies.rssm.model import Course, Objective, Rssm, RssmShape, RssmTraining
+from mimi_dynamics.studies.rssm.model import Course, Rssm, RssmShape, RssmTraining
 
 CLIP_BATCH = 8192  # padded frames encoded together
 
@@ -41,7 +41,7 @@ class RssmJob:
 
     @property
     def name(self) -> str:
-        """As in metrics."""
+        """The name of the model in metrics, which also seeds its training."""
         return f"dim{self.state_dim}_budget{self.budget:g}".replace(".", "p")
 
 
@@ -54,7 +54,7 @@ class Trained:
 
 
 def train_rssm(job: RssmJob) -> Trained:
-    """Train on train, keep what validation likes best.
+    """Train a model on the split train, and keep the epoch that is best on validation.
 
     Raises:
         InputError: if the state has more coordinates than the frames.
@@ -80,15 +80,7 @@ def train_rssm(job: RssmJob) -> Trained:
         head=params.head,
         components=params.components,
     )
-    objective = Objective(
-        budget=job.budget,
-        dynamics_weight=params.dynamics_weight,
-        prior_share=params.prior_share,
-        rollout_weight=params.rollout_weight,
-        rollout_updates=params.rollout_updates,
-        steps=epochs * len(train),
-    )
-    training = RssmTraining(Rssm(shape), objective)
+    training = RssmTraining(Rssm(shape), params, job.budget, epochs * len(train))
     generator = torch.Generator().manual_seed(seed)
     fit(training, train, validation, TrainingParams(params.lr, epochs), generator)
     settle(training.model, job.data)
@@ -97,7 +89,7 @@ def train_rssm(job: RssmJob) -> Trained:
 
 @torch.no_grad()
 def settle(model: Rssm, data: Sequences) -> None:
-    """Let the whitening be that of all updates of train, and the model be ready for use."""
+    """Set the whitening to that of all updates of train, and make the model ready for use."""
     train = data.select("train")
     encoded = each_clip(model.encoder, train)
     updates, _ = update_index(train.lengths, model.shape.state_stride)

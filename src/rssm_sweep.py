@@ -1,0 +1,36 @@
+"""Is there an easy state for any size of it, and any budget of the innovation?
+
+Trains and measures a model for each of them as stage `rssm` does, and sets it beside cheap rivals.
+
+    python src/rssm_sweep.py     (by make studies; DVC leaves this stage as it is)
+
+Reads data/latents/, models/normalizer.safetensors and the codec.
+Writes metrics/detail/rssm_sweep.json, plots/rssm_sweep.csv and plots/rssm_sweep.png.
+"""
+
+from pathlib import Path
+
+from mimi_dynamics.figures.rssm import rssm_figure
+from mimi_dynamics.latents.loading import load
+from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.studies import study_settings, write_study
+from mimi_dynamics.studies.rssm.metrics import course_table, frontier_table
+from mimi_dynamics.studies.rssm.run import SECTIONS, run_rssm, with_models
+
+
+def rssm_sweep(params: Params) -> None:
+    """Run the study."""
+    params = with_models(params, params.rssm_sweep)
+    _, normalizer, data = load(params)
+    sweep, chosen, metrics = run_rssm(params, data, normalizer)
+    write_study("rssm_sweep", metrics, study_settings(params, (*SECTIONS, "rssm_sweep")))
+    points = frontier_table(sweep, chosen)
+    write_table(Path("plots/rssm_sweep.csv"), points)
+    save_figure(rssm_figure(points, course_table(sweep)), Path("plots/rssm_sweep.png"))
+
+
+if __name__ == "__main__":
+    run_stage(rssm_sweep)
