@@ -25,9 +25,8 @@ from torch import Tensor
 
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.var import fit_var
-from mimi_dynamics.latents.normalizer import load_normalizer, normalized_sequences
+from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Batch, make_batches
-from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
@@ -71,9 +70,7 @@ def fastest(works: list[Callable[[], object]]) -> list[float]:
 def subject_and_shape(params: Params) -> tuple[Subject, Shape]:
     """Raw x with its keys, as stage `engram` has them."""
     settings, predict = params.engram, params.predict
-    latents = read_latents(Path("data/latents"))
-    normalizer = load_normalizer(Path("models/normalizer.safetensors"))
-    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    latents, _, data = load(params)
     keys = make_keys(
         "kmeans", data, latents.codes[:, 0], settings.cells, settings.least_count, params.seed
     )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,9 @@ def draw(seed: int) -> Tensor:
 
 def test_one_core_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "available_cores", lambda: 2)
-    several = run_parallel(draw, [1, 2, 3], "draw")
+    several = run_parallel([partial(draw, seed) for seed in (1, 2, 3)], "draw")
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
-    alone = run_parallel(draw, [1, 2, 3], "draw")
+    alone = run_parallel([partial(draw, seed) for seed in (1, 2, 3)], "draw")
     assert all((first == second).all() for first, second in zip(several, alone, strict=True))
 
 
@@ -43,13 +44,14 @@ def test_jobs_in_this_process_do_not_move_its_randomness(monkeypatch: pytest.Mon
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    run_parallel(draw, [5], "draw")
+    run_parallel([partial(draw, 5)], "draw")
     assert (torch.rand(3) == expected).all()
     assert torch.get_num_threads() == threads
 
 
 STAGE = """
 import sys, time
+from functools import partial
 from pathlib import Path
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.stage import run_stage
@@ -57,7 +59,7 @@ from tests.pipeline.test_parallel import nap
 
 def measure(params):
     parallel.available_cores = lambda: 2
-    parallel.run_parallel(nap, range(20), "nap")
+    parallel.run_parallel([partial(nap, number) for number in range(20)], "nap")
 
 if __name__ == "__main__":
     run_stage(measure)

@@ -3,6 +3,8 @@
 Stages train through `run_parallel`, one thread each; `test_parallel.py` compares one core with two.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,11 @@ def trained(threads: int, *, by_stage: bool) -> np.ndarray:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        fits = run_parallel(fit_densities, [job], "fit")[0] if by_stage else fit_densities(job)
+        fits = (
+            run_parallel([partial(fit_densities, job)], "fit")[0]
+            if by_stage
+            else fit_densities(job)
+        )
     finally:
         torch.set_num_threads(before)
     return fits["conditional"].nll["test"]

@@ -5,7 +5,7 @@ DistributedDataParallel (Li et al. 2020, arXiv 2006.15704) adds up their gradien
 a step is that of one process on the whole batch, but for rounding and for what dropout draws.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -26,7 +26,6 @@ from mimi_dynamics.pipeline.distributed import (
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import ComputeParams
 
-Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
@@ -103,13 +102,13 @@ class BatchLoss:
 
 
 def run_fits(
-    work: Callable[[Job], Result], jobs: list[Job], description: str, compute: ComputeParams
+    jobs: Sequence[Callable[[], Result]], description: str, compute: ComputeParams
 ) -> list[Result]:
     """Run independent trainings: side by side on the cores, or one after the other.
 
     One after the other where they share a GPU, or where processes share each of them.
     """
     if compute.device == "cpu" and world_size() == 1:
-        return run_parallel(work, jobs, description)
+        return run_parallel(jobs, description)
     hidden = None if is_main_process() else True
-    return [work(job) for job in tqdm(jobs, description, unit="job", disable=hidden)]
+    return [job() for job in tqdm(jobs, description, unit="job", disable=hidden)]

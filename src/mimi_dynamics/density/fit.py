@@ -1,7 +1,6 @@
 """How many nats the past tells about the next latent: fits, and their scores frame by frame."""
 
 import copy
-import math
 import zlib
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +10,13 @@ import torch
 
 from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
-from mimi_dynamics.density.training import TrainingParams, fit, losses, mean_loss
+from mimi_dynamics.density.training import (
+    TrainingParams,
+    fit,
+    losses,
+    mean_loss,
+    repeats_for,
+)
 from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
@@ -105,8 +110,7 @@ def _fit_heads(job: FitSpec, batches: Batches) -> list[FittedDensity]:
     generator = torch.Generator().manual_seed(seed)
     params = job.params
 
-    # A small corpus has few batches: in 12 steps nothing is learned of what the past tells.
-    repeats = max(1, math.ceil(params.min_steps / (params.epochs * len(batches["train"]))))
+    repeats = repeats_for(params.min_steps, params.epochs, len(batches["train"]))
 
     def train(predictor: Predictor, epochs: int, *, anneal: bool) -> Predictor:
         training = TrainingParams(params.lr, repeats * epochs, anneal, job.compute)

@@ -55,6 +55,14 @@ def diverging_named(training: str) -> Iterator[None]:
         raise DivergedError(f"{training}: {error}") from error
 
 
+def repeats_for(min_steps: int, epochs: int, batches: int) -> int:
+    """Give the factor by which epochs are multiplied so that there are enough steps.
+
+    A small corpus has few batches: in 12 steps nothing is learned of what the past tells.
+    """
+    return max(1, math.ceil(min_steps / (epochs * batches)))
+
+
 def fit(
     model: nn.Module,
     train: list[Batch] | BatchSource,

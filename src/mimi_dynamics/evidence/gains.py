@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -60,7 +61,7 @@ def fit_many(jobs: list[FitSpec]) -> Fits:
     cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
     unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
     ordered = [unique[key] for key in sorted(unique)]
-    fitted = run_fits(fit_densities, ordered, "fit", ordered[0].compute)
+    fitted = run_fits([partial(fit_densities, job) for job in ordered], "fit", ordered[0].compute)
     return {
         (job.row, job.head, density): result
         for job, results in zip(ordered, fitted, strict=True)

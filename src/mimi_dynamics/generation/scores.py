@@ -6,7 +6,6 @@ is proper for forecasts that can be sampled but have no density at hand, as free
 
 from collections.abc import Mapping
 from functools import partial
-from operator import call
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ def draw_all(generators: Mapping[str, Generator], grid: Grid) -> dict[str, Tenso
         for piece in grid.pieces(grid.split)
         for generator in generators.values()
     ]
-    drawn = run_parallel(call, jobs, "generate")
+    drawn = run_parallel(jobs, "generate")
     return {name: join(drawn[number :: len(generators)]) for number, name in enumerate(generators)}
 
 
@@ -77,7 +76,7 @@ def score_forecasts(
         stream: of the draws, see `Grid.pieces`.
     """
     jobs = [partial(score_piece, generators, direct, piece) for piece in grid.pieces(stream)]
-    return pd.concat(run_parallel(call, jobs, "generate"), ignore_index=True)
+    return pd.concat(run_parallel(jobs, "generate"), ignore_index=True)
 
 
 def score_piece(

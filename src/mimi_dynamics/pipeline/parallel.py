@@ -27,7 +27,6 @@ IMPORTED_ONCE = (
     "torch",
 )
 
-Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
@@ -49,14 +48,12 @@ def one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_parallel(
-    work: Callable[[Job], Result], jobs: Iterable[Job], description: str
-) -> list[Result]:
-    """Run `work` on every job in processes of one thread each, with a progress bar.
+def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list[Result]:
+    """Run every job in processes of one thread each, with a progress bar.
 
     Args:
-        work: a module-level function.
-        jobs: its arguments; the first are started first, so put the long ones there.
+        jobs: partial calls of module-level functions, which other processes can import; the first
+            are started first, so put the long ones there.
         description: what the progress bar says.
 
     Returns:
@@ -66,7 +63,7 @@ def run_parallel(
     workers = min(available_cores(), len(jobs))
     if workers == 1:  # a process of its own would only cost its start, 4 s
         with one_thread_each(), torch.random.fork_rng(devices=[]):
-            return [work(job) for job in tqdm(jobs, description, unit="job", disable=None)]
+            return [job() for job in tqdm(jobs, description, unit="job", disable=None)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name for name in IMPORTED_ONCE if name in sys.modules])
     with ProcessPoolExecutor(
@@ -74,7 +71,7 @@ def run_parallel(
         mp_context=context,
         initializer=_start_worker,
     ) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
+        futures = [pool.submit(job) for job in jobs]
         with tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress:
             for future in futures:
                 future.add_done_callback(lambda _: progress.update())

@@ -3,7 +3,6 @@
 import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import call
 from pathlib import Path
 
 import torch
@@ -74,7 +73,7 @@ def compare(
         predictor: file of the plain predictor of one frame ahead.
     """
     jobs = training_jobs(params, data, factorisation)
-    results = run_parallel(call, jobs, "train")
+    results = run_parallel(jobs, "train")
     seeds = params.calm.seeds
     trained = {"calm": results[:seeds], "ours": results[seeds:]}
     step, info = load_predictor(predictor)

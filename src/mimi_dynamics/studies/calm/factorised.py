@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mimi_dynamics.density.predictor import make_conditional, make_marginal
-from mimi_dynamics.density.training import TrainingParams, diverging_named, fit
+from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, repeats_for
 from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.latents.sequences import Sequences, make_batches
@@ -145,9 +145,8 @@ def rssm_job(job: OursJob, settings: RssmParams) -> RssmJob:
 def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:
     """Compute the most that the factorisation takes: 1 % more than with shorter first rollouts."""
     train = make_batches(job.data.select("train"), 1, 0, settings.batch_frames)
-    epochs = settings.epochs * max(
-        1, -(-job.params.predict.min_steps // (settings.epochs * len(train)))
-    )
+    min_steps = job.params.predict.min_steps
+    epochs = settings.epochs * repeats_for(min_steps, settings.epochs, len(train))
     training = RssmTraining(rssm, settings, job.budget, steps=1)
     training.course.note(kl=0.0, multiplier=1.0)  # past the curriculum: rollouts of full length
     return Cost(epochs * epoch_flops(training, train), epochs, epochs * len(train))

@@ -7,7 +7,6 @@ all leads, from the same starts as the checkpoints of the main runs.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import call
 from typing import Any
 
 import numpy as np
@@ -90,7 +89,7 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
         paired by clips.
     """
     variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
-    trained = run_parallel(call, [variant.job for variant in variants], "study")
+    trained = run_parallel([variant.job for variant in variants], "study")
     for variant, result in zip(variants, trained, strict=True):
         if variant.row == "calm":
             result.generator.step.head.temperature = comparison.temperature

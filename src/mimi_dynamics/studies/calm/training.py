@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mimi_dynamics.density.training import TrainingParams, diverging_named, fit
+from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, repeats_for
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.pipeline.params import Params
@@ -167,7 +167,7 @@ def enough_epochs(epochs: int, batches: int, params: Params) -> int:
     By the same for all: what has as many epochs in the settings makes as many passes.
     """
     predict = params.predict
-    return epochs * max(1, -(-predict.min_steps // (predict.epochs * batches)))
+    return epochs * repeats_for(predict.min_steps, predict.epochs, batches)
 
 
 def seed_of(seed: int, name: str) -> int:

@@ -1,6 +1,7 @@
 """Training every variant on every subject with every seed, and comparing them."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -78,6 +79,8 @@ def train_all(groups: Mapping[Key, Sequence[Job]]) -> dict[Key, list[Trained]]:
     jobs = [job for group in groups.values() for job in group]
     # Wide models take longest, and long ones first keeps all cores busy to the end.
     order = sorted(range(len(jobs)), key=lambda n: -jobs[n].width)
-    results = dict(zip(order, run_parallel(train, [jobs[n] for n in order], "train"), strict=True))
+    results = dict(
+        zip(order, run_parallel([partial(train, jobs[n]) for n in order], "train"), strict=True)
+    )
     in_order = (results[n] for n in range(len(jobs)))
     return {key: list(islice(in_order, len(group))) for key, group in groups.items()}

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from operator import call
 
 import numpy as np
 import torch
@@ -108,7 +107,7 @@ def calibrate(template: FitSpec, fits: Fits) -> dict[str, Ranks]:
     heads = list(template.params.heads)
     predictors = [fits["real", head, "conditional"].predictor for head in heads]
     jobs = [partial(rank_truth, template, predictor, "test") for predictor in predictors]
-    return dict(zip(heads, run_parallel(call, jobs, "calibrate"), strict=True))
+    return dict(zip(heads, run_parallel(jobs, "calibrate"), strict=True))
 
 
 def summarise(

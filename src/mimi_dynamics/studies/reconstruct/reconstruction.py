@@ -2,8 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import av
@@ -23,23 +22,6 @@ from mimi_dynamics.studies.reconstruct.speech_quality import speech_quality, tra
 
 OPUS_BITS_PER_S = 6000  # the least that libopus takes
 CLIPS_PER_JOB = 4
-
-
-@dataclass(frozen=True)
-class ClipsJob:
-    """Clips to be decoded and measured.
-
-    Attributes:
-        paths: of 24 kHz mono files.
-        codec: which codec.
-        spectral: the codec without learning.
-        english: whether to let the recogniser listen, instead of measuring sound.
-    """
-
-    paths: tuple[Path, ...]
-    codec: CodecParams
-    spectral: SpectralCodec
-    english: bool
 
 
 def bits_per_second(codec: Codec) -> float:
@@ -101,30 +83,33 @@ def measure_clips(
         english: whether a recogniser is to listen, for `word_errors` of `words` that it hears in
             the recording; else `speech_quality` is measured.
     """
+    measure = partial(_measure, codec.model_dump_json(), spectral, english)
     jobs = [
-        ClipsJob(tuple(paths[start : start + CLIPS_PER_JOB]), codec, spectral, english)
+        partial(measure, paths[start : start + CLIPS_PER_JOB])
         for start in range(0, len(paths), CLIPS_PER_JOB)
     ]
-    tables = run_parallel(_measure_job, jobs, "listen" if english else "measure")
+    tables = run_parallel(jobs, "listen" if english else "measure")
     table = pd.concat(tables, ignore_index=True)
     number = {str(path): clip for clip, path in enumerate(paths)}
     return table.assign(clip=table["path"].map(number)).drop(columns="path")
 
 
-def _measure_job(job: ClipsJob) -> pd.DataFrame:
+def _measure(
+    codec_params: str, spectral: SpectralCodec, english: bool, paths: Sequence[Path]
+) -> pd.DataFrame:
     rows = []
-    codec = _loaded(job.codec.model_dump_json())
-    for path in job.paths:
+    codec = _loaded(codec_params)
+    for path in paths:
         audio = read_clip(path)
-        heard = transcribe(audio) if job.english else ""
-        if job.english and not heard:
+        heard = transcribe(audio) if english else ""
+        if english and not heard:
             continue  # nothing to get wrong
         with threadpool_limits(1):  # numpy's: the same sums on any number of cores
-            decoded = reconstruct_clip(codec, job.spectral, audio)
+            decoded = reconstruct_clip(codec, spectral, audio)
         for way, found in decoded.items():
             measured = (
                 {"word_errors": word_errors(transcribe(found), heard), "words": len(heard.split())}
-                if job.english
+                if english
                 else speech_quality(found, audio)
             )
             rows.append({"path": str(path), "way": way, **measured})

@@ -1,7 +1,6 @@
 """Lookups of every key, the best of them, and curves against the number of neighbours."""
 
 from functools import partial
-from operator import call
 
 import pandas as pd
 
@@ -40,7 +39,7 @@ def look_up_all(
         partial(score_predictor, Yardstick(predictor, real, split, PREDICTOR_SAMPLES))
         for split in splits
     ]
-    results = run_parallel(call, yardsticks + jobs, "look up")
+    results = run_parallel(yardsticks + jobs, "look up")
     found = zip(names, results[len(splits) :], strict=True)
     lookups = {(*name, metric): f for name, by in found for metric, f in by.items()}
     return lookups, dict(zip(splits, results, strict=False))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor
-from mimi_dynamics.density.training import TrainingParams, fit, losses, mean_loss
+from mimi_dynamics.density.training import TrainingParams, fit, losses, mean_loss, repeats_for
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.latents.sequences import Batch, make_batches
@@ -79,7 +79,7 @@ def fit_from_state(job: FromState) -> FittedDensity:
     }
     predictor = copy.deepcopy(job.marginal)
     predictor.trunk = NewestState(known.dim, job.marginal.trunk.width, params.dropout)
-    repeats = max(1, -(-params.min_steps // (params.epochs * len(batches["train"]))))
+    repeats = repeats_for(params.min_steps, params.epochs, len(batches["train"]))
     training = TrainingParams(params.lr, repeats * params.epochs)
     generator = torch.Generator().manual_seed(seed)
     fit(predictor, batches["train"], batches["validation"], training, generator)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import call
 
 import numpy as np
 import torch
@@ -90,7 +89,7 @@ class Sweep:
         ]
         work = [partial(measure, job) for job in jobs]
         work += [partial(fit_from_state, job) for job in from_state]
-        results = run_parallel(call, work, "measure")
+        results = run_parallel(work, "measure")
         for job, result in zip(jobs, results, strict=False):
             self.measured[job.candidate.name] = Measured(job, *result)
         for (state, raw), fitted in zip(states, results[len(jobs) :], strict=True):
@@ -187,7 +186,7 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
     sweep = Sweep(params, data, scale, {job.name: job for job in models})
     work = [partial(train_rssm, job) for job in models]
     work += [partial(rivals, data, dim, settings, params.seed) for dim in settings.state_dims]
-    results = run_parallel(call, work, "train")
+    results = run_parallel(work, "train")
     sweep.trained = dict(zip(sweep.jobs, results, strict=False))
 
     made = make_surrogates(data, params.predict.linear_order, params.seed)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.density.training import TrainingParams, fit
+from mimi_dynamics.density.training import TrainingParams, fit, repeats_for
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.latents.states import update_index
 from mimi_dynamics.pipeline.errors import InputError
@@ -70,7 +70,7 @@ def train_rssm(job: RssmJob) -> Trained:
         make_batches(job.data.select(split), 1, 0, params.batch_frames)
         for split in ("train", "validation")
     )
-    epochs = params.epochs * max(1, -(-job.min_steps // (params.epochs * len(train))))
+    epochs = params.epochs * repeats_for(job.min_steps, params.epochs, len(train))
     shape = RssmShape(
         dim=job.data.dim,
         state_dim=job.state_dim,

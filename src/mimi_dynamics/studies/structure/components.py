@@ -2,7 +2,6 @@
 
 from functools import partial
 from itertools import chain
-from operator import call
 
 import numpy as np
 import torch
@@ -73,7 +72,7 @@ def component_effects(
         partial(_effects, codec, normalizer, frames[core::cores], rngs[core::cores])
         for core in range(min(cores, len(chosen)))
     ]
-    found = chain.from_iterable(run_parallel(call, jobs, "listen"))
+    found = chain.from_iterable(run_parallel(jobs, "listen"))
     return np.mean(sorted(found), 0)  # in one order, however the clips were shared out
 
 
