@@ -24,18 +24,17 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics.density.predictor import Predictor
-from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.latents.sequences import Batch, make_batches
+from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.studies.engram.comparison import SECTIONS, study_params
-from mimi_dynamics.studies.engram.keys import make_keys
 from mimi_dynamics.studies.engram.memory import ORDERS
 from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
 from mimi_dynamics.studies.engram.study import Subject
+from mimi_dynamics.studies.engram.subjects import make_shape, make_subject
 
 ROWS = tuple(2**power for power in range(12, 23, 2))  # of all tables together
 KEYS = 4096  # with few, however large the tables are, few rows are ever read
@@ -68,19 +67,10 @@ def fastest(works: list[Callable[[], object]]) -> list[float]:
 
 
 def subject_and_shape(params: Params) -> tuple[Subject, Shape]:
-    """Raw x with its keys, as stage `engram` has them."""
-    settings, predict = params.engram, params.predict
+    """Raw x with its keys, as stage `engram` has them, and models that know more keys."""
     latents, _, data = load(params)
-    keys = make_keys(
-        "kmeans", data, latents.codes[:, 0], settings.cells, settings.least_count, params.seed
-    )
-    subject = Subject("raw", data, keys, None, params.horizon, predict)
-    size = predict.warmup_frames, predict.batch_frames
-    learned, validation = (
-        make_batches(data.select(split), params.horizon, *size) for split in ("train", "validation")
-    )
-    var, gaussian = (fit_var(learned, validation, order) for order in (predict.var_order, 0))
-    return subject, Shape(var, gaussian, KEYS, settings, predict)
+    subject = make_subject("raw", data, latents.codes[:, 0], params)
+    return subject, replace(make_shape(subject, params), keys=KEYS)
 
 
 def scattered(batch: Batch, keys: int) -> Batch:

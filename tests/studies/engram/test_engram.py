@@ -85,8 +85,8 @@ def help_over(data: Sequences, control: str) -> tuple[float, float]:
         variant: [train(Job(subject, shape, variant, width[variant], seed)) for seed in (0, 1)]
         for variant in ("engram", control)
     }
-    found = Effects(subject, trained, "test", 300, 0).help(control).metrics("help")
-    return found["help_ci_low"], found["help_ci_high"]
+    metrics = Effects(subject, trained, "test", 300, 0).help(control).metrics("help")
+    return metrics["help_ci_low"], metrics["help_ci_high"]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import rssm_sweep
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
-from mimi_dynamics.studies.rssm import run
+from mimi_dynamics.studies.rssm import run, sweep
+from mimi_dynamics.studies.rssm.model import Rssm
 from mimi_dynamics.studies.rssm.run import SECTIONS, with_models
 from tests.harness import ROOT
 from tests.harness.slow_latents import write_latents
@@ -53,10 +54,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_script_writes_what_is_committed(name: str) -> None:
+def test_the_script_writes_what_is_committed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same numbers by name, and the settings that they were measured under."""
+    diagnosed, diagnose = [], sweep.diagnose
+
+    def once(model: Rssm, *rest: object) -> object:
+        diagnosed.append((model, rest[2]))
+        return diagnose(model, *rest)
+
+    monkeypatch.setattr(sweep, "diagnose", once)
     params = small_params()
     STUDIES[name](params)
+    assert len(diagnosed) == len(set(diagnosed)), "a model was diagnosed twice on one split"
     written = json.loads(Path(f"metrics/detail/{name}.json").read_text())
     assert written.keys() == COMMITTED[name].keys()
     models = [next(iter(of["sweep"].values())).keys() for of in (written, COMMITTED[name])]

@@ -121,11 +121,11 @@ def merge_rare(
 def suffix_ngrams(keys: np.ndarray, lengths: np.ndarray, count: int, order: int) -> np.ndarray:
     """(frames,) one number for the last `order` keys, those before the clip counting as `count`."""
     within = np.arange(len(keys)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    found = keys.astype(np.int64)
+    grams = keys.astype(np.int64)
     for back in range(1, order):
         earlier = np.concatenate([np.full(back, count), keys[:-back]])
-        found = found * (count + 1) + np.where(within >= back, earlier, count)
-    return found
+        grams = grams * (count + 1) + np.where(within >= back, earlier, count)
+    return grams
 
 
 def ngram_counts(keys: Keys, data: Sequences, order: int) -> np.ndarray:

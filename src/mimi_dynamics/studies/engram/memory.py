@@ -96,10 +96,10 @@ class EngramMemory(nn.Module):
 
 def next_primes(least: int, count: int) -> list[int]:
     """The first `count` primes from `least` on: no two heads share a modulus."""
-    found: list[int] = []
+    primes: list[int] = []
     number = max(2, least)
-    while len(found) < count:
+    while len(primes) < count:
         if all(number % divisor for divisor in range(2, int(number**0.5) + 1)):
-            found.append(number)
+            primes.append(number)
         number += 1
-    return found
+    return primes

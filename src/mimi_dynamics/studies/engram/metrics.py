@@ -84,7 +84,7 @@ class Effects:
         return self.mean([own.nll[self.split] for own in self.trained["engram"]])
 
     def metrics(self) -> dict[str, object]:
-        """Everything that is said of this split."""
+        """Effects, reuse of keys, and where the memory helps, on this split."""
         metrics: dict[str, object] = {}
         for name, control in CONTROLS.items():
             metrics |= self.help(control).metrics(f"{name}_nats_per_frame")

@@ -24,9 +24,9 @@ def distance_from_train(data: Sequences, split: str, ends: np.ndarray, length: i
     within = np.concatenate([np.arange(length) for length in train.lengths])
     known = passages(train.frames, np.flatnonzero(within >= length - 1), length)
     asked = passages(data.select(split).frames, ends, length)
-    found = known[nearest(asked, known, 1)[:, 0]]
+    nearest_known = known[nearest(asked, known, 1)[:, 0]]
     apart = 2 * known.double().var(0, correction=0).sum()
-    return (torch.square(asked - found).double().sum(1) / apart).numpy()
+    return (torch.square(asked - nearest_known).double().sum(1) / apart).numpy()
 
 
 def passages(frames: Tensor, ends: np.ndarray, length: int) -> Tensor:

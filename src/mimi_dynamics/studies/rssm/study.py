@@ -21,13 +21,13 @@ def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
     densities read has the noise that they were fitted with; what is to be forecast has none.
 
     Returns:
-        The table of `scores.score` with the rows `rssm` and `raw`.
+        The table of `score_forecasts` with the rows `rssm` and `raw`.
     """
     params = sweep.params
     steps = {
         name: sweep.measured[name].densities["conditional"].predictor for name in (chosen, RAW)
     }
-    known = {name: sweep.measures[name].candidate.updates for name in steps}
+    known = {name: sweep.measured[name].job.candidate.updates for name in steps}
     generators = {
         "rssm": Generator(steps[chosen], known[chosen], sweep.trained[chosen].model),
         RAW: Generator(steps[RAW], known[RAW]),

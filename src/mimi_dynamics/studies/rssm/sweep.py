@@ -61,11 +61,6 @@ class Sweep:
         self.weights = {"whitened": torch.ones(self.data.dim), "latent": self.scale.square()}
         self.diagnoses: dict[tuple[str, str], Diagnosis] = {}
 
-    @property
-    def measures(self) -> dict[str, Measure]:
-        """What was asked for of every candidate, by name."""
-        return {name: measured.job for name, measured in self.measured.items()}
-
     def job(
         self, name: str, coordinates: Tensor, *, readout: bool = True, lead: int = 1
     ) -> Measure:
