@@ -32,7 +32,6 @@ class Codec:
 
     sample_rate = SAMPLE_RATE
     frame_rate = FRAME_RATE
-    frame_size = FRAME_SIZE
 
     def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
         """Take over `model`: evaluation mode, no gradients for its weights."""
