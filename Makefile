@@ -28,7 +28,7 @@ quick: install
 	ln -s "$(CURDIR)/runs/downloads" runs/quick/runs/downloads
 	cd runs/quick && git ls-files metrics plots | grep -Ev '/(codec|codec_training|controls)\.' | xargs rm
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' controls predict
-	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/bets.py
+	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
 	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
 
 # Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.
