@@ -157,7 +157,7 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
     assert set(changed) == {"metrics/predict.json"}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     waiting = json.loads(run(clone, "dvc", "status", "--json").stdout)
-    assert set(waiting) == {"structure", "encoders", "recurrence", "engram", "bets"}
+    assert set(waiting) == {"structure", "encoders", "recurrence", "engram", "figures", "bets"}
     run(clone, "git", "checkout", "-q", ".")
     run(clone, "dvc", "checkout")
     assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
