@@ -9,7 +9,7 @@ import pandas as pd
 
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.encoding.corpus import encode_corpus
-from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.errors import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -19,10 +19,8 @@ MANIFEST = Path("data/manifest.parquet")
 
 def encode(params: Params) -> None:
     """Read, encode, write."""
-    if not MANIFEST.exists():
-        raise InputError(f"{MANIFEST}: not found; run the stage ingest")
+    manifest = pd.read_parquet(require(MANIFEST, "ingest"))
     codec = load_codec(params.codec)
-    manifest = pd.read_parquet(MANIFEST)
     metrics = encode_corpus(
         codec, manifest, Path("data/latents"), params.encode, Path("runs/encode")
     )

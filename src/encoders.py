@@ -22,6 +22,7 @@ from mimi_dynamics.codec.loading import untrained_codec
 from mimi_dynamics.codec.log_mel import log_mel_frames
 from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.errors import require
 from mimi_dynamics.pipeline.files import remove, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -33,7 +34,7 @@ WORK = Path("runs/encoders")  # of what is encoded for this stage alone
 
 def encoders(params: Params) -> None:
     """Run the stage."""
-    manifest = pd.read_parquet("data/manifest.parquet")
+    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     latents = read_latents(Path("data/latents"))
     sources = {
         "trained": latents,

@@ -26,6 +26,7 @@ from mimi_dynamics.figures.recurrence import recurrence_figure
 from mimi_dynamics.figures.rollout import rollout_figure
 from mimi_dynamics.figures.rssm import rssm_figure
 from mimi_dynamics.figures.structure import structure_figure
+from mimi_dynamics.pipeline.errors import require
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.plotting import save_figure
@@ -43,7 +44,8 @@ def figures(_: Params) -> None:
 
 def table(name: str) -> pd.DataFrame:
     """Read the table of a picture, as its stage wrote it."""
-    return pd.read_csv(PLOTS / f"{name}.csv", dtype={"neighbours": "Int64"})
+    path = require(PLOTS / f"{name}.csv", name.partition("_")[0])
+    return pd.read_csv(path, dtype={"neighbours": "Int64"})
 
 
 def draw_predict() -> Figure:

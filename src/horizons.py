@@ -17,6 +17,7 @@ from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.errors import require
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -52,7 +53,7 @@ def template(params: Params, real: Sequences, k: int) -> FitSpec:
 
 def read_fits(k: int) -> Fits:
     """The scores that `horizon` wrote."""
-    tensors, _ = read_tensors(Path(f"data/horizons/k{k}.safetensors"))
+    tensors, _ = read_tensors(require(Path(f"data/horizons/k{k}.safetensors"), "horizon"))
     scores: dict[tuple[str, str, str], dict] = {}
     for name, nll in tensors.items():
         split, row, head, density = name.split(".")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 from tqdm import tqdm
 
 from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.log_mel import log_mel_distance
 from mimi_dynamics.latents.normalizer import (
@@ -25,10 +25,12 @@ from mimi_dynamics.latents.normalizer import (
 )
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.conventions import choose_evenly
+from mimi_dynamics.pipeline.errors import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 
+MANIFEST = Path("data/manifest.parquet")
 LISTENED_CLIPS = 64  # evenly spaced over the test split: four minutes of speech
 
 
@@ -39,7 +41,7 @@ def normalize(params: Params) -> None:
     train, test = (frames_in_split(latents, split) for split in ("train", "test"))
     normalizer = fit_normalizer(latents.values[train & voiced], params.latents.dim)
     normalizer.save(Path("models/normalizer.safetensors"))
-    manifest = pd.read_parquet("data/manifest.parquet").set_index("clip_id")
+    manifest = pd.read_parquet(require(MANIFEST, "ingest")).set_index("clip_id")
     write_stage_metrics(
         "normalize",
         {
@@ -71,7 +73,7 @@ def truncation_cost(
         with torch.no_grad():
             decoded, truncated = codec.decode(torch.from_numpy(np.stack([whole, kept])))
         path = manifest.loc[latents.clip_ids[clip], "path"]
-        original = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        original = torch.from_numpy(read_clip(Path(path)))
         pairs = {
             "whole_to_original": (decoded, original),
             "truncated_to_original": (truncated, original),

@@ -21,6 +21,7 @@ from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.sounds import Listening, write_sounds
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
+from mimi_dynamics.pipeline.errors import require
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.parallel import one_thread_each
@@ -40,7 +41,7 @@ SOUNDS_TITLE = "What is left of recordings that no codec was trained on"
 def reconstruct(params: Params) -> None:
     """Run the stage."""
     settings, seed = params.reconstruct, params.seed
-    manifest = pd.read_parquet("data/manifest.parquet")
+    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     codec = load_codec(params.codec)
     with one_thread_each(), threadpool_limits(1):  # the same sums on any number of cores
         spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)

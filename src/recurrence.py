@@ -17,7 +17,7 @@ import torch
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.errors import InputError, require
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -74,9 +74,7 @@ def read_predictor(horizon: int) -> Predictor:
     Raises:
         InputError: if it is not there, or of another horizon.
     """
-    path = Path("models/predictor.safetensors")
-    if not path.exists():
-        raise InputError(f"{path}: not found; run the stage predict")
+    path = require(Path("models/predictor.safetensors"), "predict")
     predictor, info = load_predictor(path)
     if info["horizon"] != horizon:
         ahead = info["horizon"]

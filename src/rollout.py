@@ -25,7 +25,7 @@ from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.errors import InputError, require
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -67,8 +67,7 @@ def find_predictors(horizons: list[int]) -> dict[int, Path]:
         raise InputError(f"horizons = {horizons}: must have 1, the step of a rollout")
     paths = {k: Path(f"models/horizons/k{k}.safetensors") for k in horizons}
     for path in paths.values():
-        if not path.exists():
-            raise InputError(f"{path}: not there; run the stage horizon")
+        require(path, "horizon")
     return paths
 
 

@@ -17,7 +17,7 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.latents.streaming import StreamedSequences, TrainStream
 from mimi_dynamics.pipeline.distributed import is_main_process
-from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.errors import InputError, require
 from mimi_dynamics.pipeline.params import Params
 
 # Of the latents as encoded, in memory while they are read and normalised: 8.0 were measured of 128
@@ -48,7 +48,8 @@ def load(params: Params) -> Loaded:
     Raises:
         InputError: `encode` or `normalize` has not run.
     """
-    latents, normalizer = read_latents(LATENTS), load_normalizer(NORMALIZER)
+    latents = read_latents(LATENTS)
+    normalizer = load_normalizer(require(NORMALIZER, "normalize"))
     sequences = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
     return Loaded(latents, normalizer, sequences)
 
@@ -62,7 +63,7 @@ def read_data(params: Params) -> Sequences:
     groups = row_groups(LATENTS)
     if resident_bytes(groups, params.latents.dim) <= params.memory_gib * GIB:
         return load(params).sequences
-    normalizer = load_normalizer(NORMALIZER)
+    normalizer = load_normalizer(require(NORMALIZER, "normalize"))
     return stream_data(
         groups, normalizer, params.latents.voiced_range_db, params.memory_gib, params.seed
     )

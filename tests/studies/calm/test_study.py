@@ -14,21 +14,24 @@ import calm_study
 from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.density.predictor import make_conditional, make_marginal, save_predictor
 from mimi_dynamics.density.var import Var
+from mimi_dynamics.latents.loading import LATENTS, NORMALIZER
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter, read_latents
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.studies.calm import study
-from mimi_dynamics.studies.calm.inputs import LATENTS, NORMALIZER, PREDICTOR, RSSM, RSSM_METRICS
+from mimi_dynamics.studies.calm.inputs import PREDICTOR, RSSM
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from mimi_dynamics.studies.rssm.training import save_rssm
 from tests.harness import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
 COMMITTED = json.loads((ROOT / "metrics/detail/calm_study.json").read_text())
+RSSM_METRICS = detail_path("rssm")
 DIM, FRAMES = 4, 24
 SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2 + ["test_voice"] * 2
 INFO = {
