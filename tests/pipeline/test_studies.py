@@ -29,7 +29,7 @@ def test_the_file_holds_metrics_and_settings(
 ) -> None:
     """Every section can be written; a metric that is not finite cannot."""
     monkeypatch.chdir(tmp_path)
-    settings = study_settings(PARAMS, [n for n in type(PARAMS).model_fields if n != "bets"])
+    settings = study_settings(PARAMS, type(PARAMS).model_fields)
     write_study("any_study", {"gain": 0.5}, settings)
     written = json.loads(Path("metrics/detail/any_study.json").read_text())
     assert written.keys() == {"gain", "schema_version", "settings"}

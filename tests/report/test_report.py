@@ -165,15 +165,18 @@ def test_a_page_of_few_stages_says_what_was_not_run(folder: Path, html: str) -> 
 
 def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
     """As after `make quick`, controls and predict alone; it ends where the controls are missing."""
-    for name in ("metrics", "plots"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
+    (tmp_path / "plots").mkdir()
+    for name in ("calibration", "controls", "predict"):
+        shutil.copy(ROOT / f"plots/{name}.csv", tmp_path / "plots")
     for name in ("params.yaml", "bets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     for path in (tmp_path / "metrics").rglob("*.json"):
         if path.stem not in ("controls", "predict"):
             path.unlink()
     command = [sys.executable, ROOT / "src/bets.py"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    for stage in ("figures", "bets"):
+        subprocess.run([sys.executable, ROOT / f"src/{stage}.py"], cwd=tmp_path, check=True)
     metrics = json.loads((tmp_path / "metrics/bets.json").read_text(encoding="utf-8"))
     assert [metrics[f"bet{number}"]["measured"] for number in (1, 2, 3, 4)] == [1, 0, 0, 0]
     assert "informative_horizon_frames" not in metrics
