@@ -75,7 +75,7 @@ def limits() -> dict[str, float]:
 
 def loop_of(commit: str) -> ModuleType:
     """The module `training` of a commit, beside today's."""
-    name = f"{commit}:src/mimi_dynamics/training.py"
+    name = f"{commit}:src/mimi_dynamics/density/training.py"
     shown = subprocess.run(["git", "show", name], capture_output=True, text=True, check=False)
     if shown.returncode:
         raise InputError(f"--before {commit}: {shown.stderr.strip()}")

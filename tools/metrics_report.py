@@ -301,7 +301,7 @@ def _tables(read: list[tuple[Row, str]]) -> str:
     ]
     more = len(read) - MOST_ROWS
     if more > 0:
-        tables.append(f"… and {more} more: `dvc metrics diff` shows them.")
+        tables.append(f"… and {more} more: `git diff` of metrics/detail/ shows them.")
     return "\n\n".join(tables)
 
 

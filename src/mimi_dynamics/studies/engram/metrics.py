@@ -172,7 +172,7 @@ def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
 
 
 def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dict[str, object]:
-    """All that `metrics/engram.json` says of one subject."""
+    """All that `metrics/detail/engram.json` says of one subject."""
     engrams = trained["engram"]
     metrics: dict[str, object] = {
         "parameters": parameters(engrams[0].model),

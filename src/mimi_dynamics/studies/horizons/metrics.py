@@ -36,7 +36,7 @@ def half_life(gains: Mapping[int, Estimate]) -> Estimate:
 
 
 def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
-    """One distance of `metrics/horizons.json`."""
+    """One distance of `metrics/detail/horizons.json`."""
     return {
         **gains.gain("real", head).metrics("gain_nats_per_dim"),
         **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
@@ -54,7 +54,7 @@ def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
 
 
 def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, object]:
-    """All of `metrics/horizons.json`."""
+    """All of `metrics/detail/horizons.json`."""
     by_split = {
         split: {f"k{k}": horizon_metrics(table, params.head) for k, table in by_k.items()}
         | half_life_ms(params, by_k).metrics("half_life_ms")

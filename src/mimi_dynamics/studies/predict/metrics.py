@@ -118,7 +118,7 @@ def summarise(
     gains: dict[str, Gains],
     ranks: dict[str, Ranks],
 ) -> dict[str, object]:
-    """All of `metrics/predict.json`."""
+    """All of `metrics/detail/predict.json`."""
     test = gains["test"]
     surrogates = surrogate_metrics(test, best, list(rows))
     points = {

@@ -58,7 +58,7 @@ def split_metrics(
     split: str,
     bootstrap: ClipBootstrap,
 ) -> dict[str, object]:
-    """All of `metrics/recurrence.json` that is about one split."""
+    """All of `metrics/detail/recurrence.json` that is about one split."""
     metrics: dict[str, dict] = {"predictor": score_metrics(predictor, bootstrap), "shuffled": {}}
     for (row, key, metric), found in lookups.items():
         table = metrics if row == "real" else metrics[row]

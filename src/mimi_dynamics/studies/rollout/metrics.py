@@ -7,7 +7,7 @@ Scores = dict[str, dict[int, LeadScores]]  # by split and lead
 
 
 def summarise(scores: Scores) -> dict[str, object]:
-    """Make all of `metrics/rollout.json`."""
+    """Make all of `metrics/detail/rollout.json`."""
     by_split = {
         split: {f"k{k}": lead_metrics(at_lead, k) for k, at_lead in by_lead.items()}
         | {
@@ -22,7 +22,7 @@ def summarise(scores: Scores) -> dict[str, object]:
 
 
 def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
-    """Make one lead of `metrics/rollout.json`."""
+    """Make one lead of `metrics/detail/rollout.json`."""
     energy, skill = {}, {}
     for row in (*FORECASTS, "climatology"):
         energy |= scores.at(row, lead).metrics(row)

@@ -35,7 +35,7 @@ def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
 
 
 def summarise(gains: Gains, params: Params) -> dict[str, object]:
-    """All that `metrics/structure.json` says of one split, but for the components."""
+    """All that `metrics/detail/structure.json` says of one split, but for the components."""
     settings, name = params.structure, "gain_nats_per_dim"
     whole = gains.gain("real", HEAD)
     loudness = gains.gain("loudness", HEAD)
