@@ -1,6 +1,9 @@
-"""Encode all clips into the codec's pre-quantiser latents, 12.5 a second.
+"""Encode all clips into the codec's pre-quantiser latents, 12.5 of them per second.
 
-Reads data/manifest.parquet and data/audio/. Writes data/latents/ and its metrics.
+    python src/encode.py         (or: dvc repro encode)
+
+Reads data/manifest.parquet, data/audio/ and the codec.
+Writes data/latents/ and metrics/detail/encode.json.
 """
 
 from pathlib import Path
@@ -18,7 +21,11 @@ MANIFEST = Path("data/manifest.parquet")
 
 
 def encode(params: Params) -> None:
-    """Read, encode, write."""
+    """Run the stage.
+
+    Raises:
+        InputError: there is no manifest, or a clip cannot be encoded.
+    """
     if not MANIFEST.exists():
         raise InputError(f"{MANIFEST}: not found; run the stage ingest")
     codec = load_codec(params.codec)

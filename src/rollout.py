@@ -1,13 +1,14 @@
-"""How long do forecasts that feed on their own samples stay worth anything?
+"""How far ahead are forecasts useful if they continue from their own samples?
 
-Samples continuations of held-out clips frame by frame, and scores them by lead time against what
-came, beside the predictors that jump to each lead at once, a linear model, and random frames.
+Samples continuations of held-out clips frame by frame, and scores them at every lead time against
+what was really said. Compares them with the predictors that jump to each lead directly, with a
+linear model, and with random frames.
 
     python src/rollout.py        (or: dvc repro rollout)
 
 Reads data/latents/, models/normalizer.safetensors, models/horizons/ and the codec.
-Writes its metrics, plots/rollout.csv, and data/rollout/: continuations
-to listen to, and their spectrograms.
+Writes metrics/rollout.json, metrics/detail/rollout.json, plots/rollout.csv and data/rollout/,
+which holds continuations to listen to and their spectrograms.
 """
 
 from pathlib import Path
@@ -58,10 +59,16 @@ def rollout(params: Params) -> None:
 
 
 def find_predictors(horizons: list[int]) -> dict[int, Path]:
-    """Find the file of the predictor of each lead.
+    """Find the file of the predictor for each lead.
+
+    Args:
+        horizons: the leads in frames.
+
+    Returns:
+        The path of each predictor, by lead in frames.
 
     Raises:
-        InputError: one is missing, or a single step is not among the horizons.
+        InputError: a file is missing, or the horizons do not include 1, the step of a rollout.
     """
     if 1 not in horizons:
         raise InputError(f"horizons = {horizons}: must have 1, the step of a rollout")
@@ -73,7 +80,7 @@ def find_predictors(horizons: list[int]) -> dict[int, Path]:
 
 
 def fit_linear(real: Sequences, params: Params) -> Var:
-    """Fit the ridge VAR of one frame ahead that is also the floor of `predict`."""
+    """Fit the ridge VAR one frame ahead, which is also the linear floor of stage `predict`."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     train, validation = (
         make_batches(real.select(split), 1, *size) for split in ("train", "validation")
@@ -82,7 +89,7 @@ def fit_linear(real: Sequences, params: Params) -> Var:
 
 
 def write_plots(scores: Scores) -> None:
-    """The curves as CSV."""
+    """Write all curves as CSV, with one row for each split, lead and kind of forecast."""
     rows = [
         {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row, k)}
         for split, by_lead in scores.items()
