@@ -1,5 +1,5 @@
-"""The one exception that is shown to the user as a single line."""
+"""The only exception that is shown to the user as a single line."""
 
 
 class InputError(Exception):
-    """Bad input: the message names the thing, its value and what is allowed, in one line."""
+    """Bad input. The message says in one line what is wrong, its value and what is allowed."""
