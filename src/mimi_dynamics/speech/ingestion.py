@@ -31,7 +31,7 @@ from mimi_dynamics.speech.audio import (
 from mimi_dynamics.speech.corpora import Recording, list_recordings
 from mimi_dynamics.speech.splits import assign_split
 
-SOURCES = ".sources"  # No clip can have a name that starts with a dot.
+SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
 RECORDINGS_PER_TASK = 64  # A task of a cluster then takes one core some seconds.
 REASONS = (
     "bad_rate",
