@@ -1,7 +1,8 @@
 """Does a lookup memory help when trained more often, or with more of the model in its tables?
 
-Trains predictors as stage `engram` does, but trains each of them more often. On the state z_dyn it
-also trains models that all have the same size but different shares of their parameters in tables.
+Trains predictors as stage `engram` does, but repeats each training more often, with other seeds.
+On the state z_dyn it also trains models that all have the same size but different shares of their
+parameters in tables.
 
     python src/engram_study.py   (`make studies` runs it; the stage is frozen for `dvc repro`)
 

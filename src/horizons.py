@@ -66,7 +66,7 @@ def read_fits(k: int) -> Fits:
 
 
 def write_plots(params: Params, gains: dict[int, Gains]) -> None:
-    """Write gain against lead time as CSV, one column per curve.
+    """Write gain against lead time as CSV, with a row for each lead and all curves side by side.
 
     Args:
         params: all settings.

@@ -2,8 +2,8 @@
 
 Decodes held-out clips in several ways: from the codec's latents, with and without quantisation;
 from equally many principal components of log-mel frames, with quantisation to the same bit rate
-and without; and from Opus at its lowest rate. Compares each result with the recording, and tests
-with a speech recogniser how much of the English it still understands.
+and without; and from Opus at its lowest rate. Compares each result with the recording, and counts
+how many words of English clips a speech recogniser then gets wrong.
 
     python src/reconstruct.py    (or: dvc repro reconstruct)
 

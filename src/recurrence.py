@@ -57,7 +57,8 @@ def read_key_data(params: Params) -> KeyData:
     """Read what the stages `encode` and `normalize` wrote, in the form that keys are made from.
 
     Raises:
-        InputError: one of these stages has not run.
+        InputError: stage `encode` has not run, or its latents are not usable.
+        FileNotFoundError: stage `normalize` has not run.
     """
     latents, normalizer, sequences = load(params)
     return KeyData(

@@ -2,7 +2,7 @@
 
 Splits the latents into a causal state z_dyn and a local innovation z_rec that may carry only a
 limited number of nats (the budget), and trains one model per budget. Compares how easy each state
-is to predict with how much of the latents it keeps, beside cheap rivals.
+is to predict with how much of the latents it keeps, and does the same for cheap rivals.
 
     python src/rssm.py           (or: dvc repro rssm)
 

@@ -1,4 +1,4 @@
-"""What structure does the predictor find: how much past and capacity does it need, and where is it?
+"""What structure does the predictor find, how much past and capacity does it take, and where is it?
 
 Fits a density of stage `predict` whose score is a sum over principal components. Fits it with less
 and less past, with fewer and fewer hidden units, and to frames that keep only the course of

@@ -39,7 +39,7 @@ from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import EncodeParams
 
 SILENCE_DB = -100.0  # Frames are never given a lower level than this.
-ALONE_CLIPS = 8  # So many clips are also encoded alone, to measure what batching changes.
+ALONE_CLIPS = 8  # This many clips are also encoded alone, to measure what batching changes.
 # Encoders of Mimi's size or larger use `MatrixEncoder`, which is faster but rounds differently.
 # mimi-mini does not, so that its results stay, bit for bit, those that are in git.
 MATRIX_FILTERS = 64

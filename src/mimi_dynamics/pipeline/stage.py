@@ -74,7 +74,7 @@ def _interrupts_told() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # It differs where Ctrl-C is to be ignored.
+    if before is signal.default_int_handler:  # It is another handler if Ctrl-C is to be ignored.
         signal.signal(signal.SIGINT, tell)
     try:
         yield

@@ -32,7 +32,7 @@ from mimi_dynamics.speech.corpora import Recording, list_recordings
 from mimi_dynamics.speech.splits import assign_split
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
-RECORDINGS_PER_TASK = 64  # A task of a cluster then takes one core some seconds.
+RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
 REASONS = (
     "bad_rate",
     "duplicate",
