@@ -23,8 +23,8 @@ class Codec:
     """A frozen Mimi in evaluation mode. Gradients flow through it, but its weights get none.
 
     Attributes:
-        name: `mimi-mini` or `mimi`.
-        weights_sha256: hash of the weights file, or '' for an untrained codec.
+        name: `mimi-mini` or `mimi`, after the word `untrained` if its weights are random.
+        weights_sha256: hash of the weights file, or '' if the weights are random.
         model: the moshi model.
         dim: number of coordinates of a latent.
         codebooks: number of codes that `quantize` gives for each frame.
