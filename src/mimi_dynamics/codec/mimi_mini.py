@@ -1,4 +1,4 @@
-"""The codec `mimi-mini`: a small Mimi trained in this repository. It sounds worse than Mimi."""
+"""The codec `mimi-mini`: a small Mimi trained in this repository, with a lower sound quality."""
 
 from pathlib import Path
 from typing import Any

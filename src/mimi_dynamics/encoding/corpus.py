@@ -46,7 +46,7 @@ MATRIX_FILTERS = 64
 
 
 class EncodedArrays(NamedTuple):
-    """The arrays that the codec gives for one clip.
+    """The arrays of one clip, in the order in which `EncodedClip` takes them.
 
     Attributes:
         latent: (frames, dim) float32.

@@ -97,7 +97,7 @@ def _name(clips: pd.DataFrame, recipe: str) -> str:
 def _state(path: Path) -> tuple[int, int] | None:
     """Give the size and the modification time of a file, by which git and DVC, too, see changes.
 
-    A hash would be safer, but all audio would have to be read for it.
+    A hash is not used, since all audio would have to be read for it.
     """
     try:
         found = path.stat()

@@ -82,7 +82,7 @@ def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.
 class _TimedFile:
     """A file that refuses to be read once this thread has worked on it for too long.
 
-    This is the only way to stop FFmpeg while it searches a file for something that makes sense.
+    FFmpeg itself cannot be stopped while it searches a file for something that makes sense.
     The limit is on the processor time of the thread, not on clock time, so that no recording is
     lost because a machine was busy or suspended.
     """

@@ -205,11 +205,12 @@ def _keep_only(folder: Path, names: set[str]) -> None:
 
 
 def file_name(clip_id: str) -> str:
-    """Give each clip its own relative path, which every file system accepts and no folder escapes.
+    """Give the relative path of a clip's file, which no other clip has and all file systems accept.
 
     The path is the clip's id if that is harmless, or else a cleaned and shortened id with a hash of
     the id. Capitals count as harmful, since some file systems treat `A` and `a` as the same name.
     Dots in folders count as harmful too, since a folder could get the name of another clip's file.
+    The path never leads out of the folder of clips.
     """
     parts = clip_id.split("/")
     folders = [_cleaned(part, "") for part in parts[:-1]]
