@@ -12,7 +12,7 @@ import pandas as pd
 
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.encoding.corpus import encode_corpus
-from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -26,10 +26,9 @@ def encode(params: Params) -> None:
     Raises:
         InputError: there is no manifest, or a clip cannot be encoded.
     """
-    if not MANIFEST.exists():
-        raise InputError(f"{MANIFEST}: not found; run the stage ingest")
+    path = require(MANIFEST, "ingest")
     codec = load_codec(params.codec)
-    manifest = pd.read_parquet(MANIFEST)
+    manifest = pd.read_parquet(path)
     metrics = encode_corpus(
         codec, manifest, Path("data/latents"), params.encode, Path("runs/encode")
     )

@@ -19,7 +19,7 @@ from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -57,8 +57,7 @@ def read_key_data(params: Params) -> KeyData:
     """Read what the stages `encode` and `normalize` wrote, in the form that keys are made from.
 
     Raises:
-        InputError: stage `encode` has not run, or its latents are not usable.
-        FileNotFoundError: stage `normalize` has not run.
+        InputError: stage `encode` or `normalize` has not run, or its latents are not usable.
     """
     latents, normalizer, sequences = load(params)
     return KeyData(
@@ -83,9 +82,7 @@ def read_predictor(horizon: int) -> Predictor:
     Raises:
         InputError: the file is missing, or its predictor has another horizon.
     """
-    path = Path("models/predictor.safetensors")
-    if not path.exists():
-        raise InputError(f"{path}: not found; run the stage predict")
+    path = require(Path("models/predictor.safetensors"), "predict")
     predictor, info = load_predictor(path)
     if info["horizon"] != horizon:
         ahead = info["horizon"]

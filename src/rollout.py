@@ -27,7 +27,7 @@ from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -72,11 +72,7 @@ def find_predictors(horizons: list[int]) -> dict[int, Path]:
     """
     if 1 not in horizons:
         raise InputError(f"horizons = {horizons}: must have 1, the step of a rollout")
-    paths = {k: Path(f"models/horizons/k{k}.safetensors") for k in horizons}
-    for path in paths.values():
-        if not path.exists():
-            raise InputError(f"{path}: not there; run the stage horizon")
-    return paths
+    return {k: require(Path(f"models/horizons/k{k}.safetensors"), "horizon") for k in horizons}
 
 
 def fit_linear(real: Sequences, params: Params) -> Var:

@@ -19,6 +19,7 @@ from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.latents.streaming import StreamedSequences, TrainStream
 from mimi_dynamics.pipeline.distributed import is_main_process
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 
 # docs/performance_training.md tells how the following numbers were measured.
@@ -55,10 +56,9 @@ def load(params: Params) -> Loaded:
     """Read all latents into memory.
 
     Raises:
-        InputError: stage `encode` has not run, or its latents are not usable.
-        FileNotFoundError: stage `normalize` has not run.
+        InputError: stage `encode` or `normalize` has not run, or the latents are not usable.
     """
-    latents, normalizer = read_latents(LATENTS), load_normalizer(NORMALIZER)
+    latents, normalizer = read_latents(LATENTS), load_normalizer(require(NORMALIZER, "normalize"))
     sequences = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
     return Loaded(latents, normalizer, sequences)
 
@@ -67,14 +67,13 @@ def read_data(params: Params) -> Sequences:
     """Read the whitened sequences that models see, and stream train if they take too much memory.
 
     Raises:
-        InputError: stage `encode` has not run, its latents are not usable, or `memory_gib` is too
+        InputError: stage `encode` or `normalize` has not run, the latents are not usable, or `memory_gib` is too
             small even to stream train.
-        FileNotFoundError: stage `normalize` has not run.
     """
     groups = row_groups(LATENTS)
     if resident_bytes(groups, params.latents.dim) <= params.memory_gib * GIB:
         return load(params).sequences
-    normalizer = load_normalizer(NORMALIZER)
+    normalizer = load_normalizer(require(NORMALIZER, "normalize"))
     return stream_data(
         groups, normalizer, params.latents.voiced_range_db, params.memory_gib, params.seed
     )

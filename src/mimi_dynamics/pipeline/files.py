@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mimi_dynamics.pipeline.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -49,6 +51,17 @@ def remove_leftovers(path: Path) -> None:
     """
     for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
         remove(leftover)
+
+
+def require(path: Path, stage: str) -> Path:
+    """Give back the path of a file that a stage writes.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: not there; run the stage {stage}")
+    return path
 
 
 def write_text(path: Path, text: str) -> None:

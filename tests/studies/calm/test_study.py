@@ -14,15 +14,17 @@ import calm_study
 from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.density.predictor import make_conditional, make_marginal, save_predictor
 from mimi_dynamics.density.var import Var
+from mimi_dynamics.latents.loading import LATENTS, NORMALIZER
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter, read_latents
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.studies.calm import study
-from mimi_dynamics.studies.calm.inputs import LATENTS, NORMALIZER, PREDICTOR, RSSM, RSSM_METRICS
+from mimi_dynamics.studies.calm.inputs import PREDICTOR, RSSM
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from mimi_dynamics.studies.rssm.training import save_rssm
 from tests.harness import ROOT
@@ -76,7 +78,7 @@ def write_inputs(params: Params) -> None:
     rssm = params.rssm
     shape = RssmShape(DIM, 2, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
     save_rssm(Rssm(shape), RSSM)
-    write_metrics(RSSM_METRICS, {"budget_nats_per_frame": 4.0})
+    write_metrics(detail_path("rssm"), {"budget_nats_per_frame": 4.0})
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_the_script_writes_what_is_committed() -> None:
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("path", [NORMALIZER, PREDICTOR, RSSM, RSSM_METRICS])
+@pytest.mark.parametrize("path", [NORMALIZER, PREDICTOR, RSSM, detail_path("rssm")])
 def test_a_missing_input_is_named_in_one_line(path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=rf"^{path}: not there; run the stage \w+[^\n]*$"):

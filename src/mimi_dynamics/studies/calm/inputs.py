@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.studies.rssm.model import Rssm
 from mimi_dynamics.studies.rssm.training import load_rssm
@@ -23,17 +24,6 @@ class Factorisation:
 
     model: Rssm
     budget: float
-
-
-def require(path: Path, stage: str) -> Path:
-    """Give back the path of a file that a stage writes.
-
-    Raises:
-        InputError: it is not there.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: not there; run the stage {stage}")
-    return path
 
 
 def require_predictor() -> Path:
