@@ -67,8 +67,8 @@ def read_data(params: Params) -> Sequences:
     """Read the whitened sequences that models see, and stream train if they take too much memory.
 
     Raises:
-        InputError: stage `encode` or `normalize` has not run, the latents are not usable, or `memory_gib` is too
-            small even to stream train.
+        InputError: stage `encode` or `normalize` has not run, the latents are not usable, or
+            `memory_gib` is too small even to stream train.
     """
     groups = row_groups(LATENTS)
     if resident_bytes(groups, params.latents.dim) <= params.memory_gib * GIB:
