@@ -83,7 +83,7 @@ def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
 
     Returns:
         The fitted densities by name: `delta_marginal` alone if `job.delta`, otherwise `marginal`
-            and `conditional`.
+        and `conditional`.
 
     Raises:
         InputError: if a frame is not finite, or if no clip of a split is longer than the horizon.

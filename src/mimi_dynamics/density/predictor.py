@@ -85,7 +85,12 @@ class Predictor(nn.Module):
         return -self.log_prob(batch)
 
     def sample(self, batch: Batch, samples: int) -> Tensor:
-        """Draw (samples, scored, dim) independent samples of each scored target."""
+        """Draw (samples, scored, dim) independent samples of each scored target.
+
+        Args:
+            batch: the batch, whose contexts are known.
+            samples: number of samples of each target.
+        """
         drawn = self.head(self.trunk.features(batch)).sample((samples,))
         return self.whitening.colour(drawn)
 

@@ -177,7 +177,12 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def losses(model: nn.Module, batches: list[Batch]) -> Tensor:
-    """Give the (scored,) losses of all batches in a row, without dropout or gradients."""
+    """Give the (scored,) losses of all batches in a row, without dropout or gradients.
+
+    Args:
+        model: maps a batch to the (scored,) losses of its targets.
+        batches: the batches.
+    """
     model.eval()
     with torch.no_grad():
         return torch.cat([model(to_device_of(model, batch)) for batch in batches])

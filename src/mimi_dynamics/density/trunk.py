@@ -136,7 +136,12 @@ class LinearForecast(nn.Module):
         return frames.new_zeros(len(frames), self.memory, frames.shape[2])
 
     def forward(self, frames: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the (clips, time, dim) forecasts, and the past that the next frames need."""
+        """Give the (clips, time, dim) forecasts, and the past that the next frames need.
+
+        Args:
+            frames: (clips, time, dim) the next frames.
+            past: (clips, memory, dim) the frames before them.
+        """
         known = torch.cat([past, frames], 1)
         mean = Var(self.coefficients, self.intercept, self.intercept).mean(known)
         return mean[:, self.memory :], known[:, known.shape[1] - self.memory :]
@@ -160,7 +165,12 @@ class Convolution(nn.Module):
         return torch.zeros_like(hidden[:, :1]).expand(-1, self.dilation, -1)
 
     def forward(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the (clips, time, width) output, and the past that the next frames need."""
+        """Give the (clips, time, width) output, and the past that the next frames need.
+
+        Args:
+            hidden: (clips, time, width) features of the next frames.
+            past: (clips, dilation, width) features of the frames before them.
+        """
         known = torch.cat([past, hidden], 1)
         delayed = known[:, : hidden.shape[1]]
         change = functional.silu(self.linear(torch.cat([hidden, delayed], -1)))
@@ -188,7 +198,12 @@ class Average(nn.Module):
         return torch.zeros_like(hidden[:, :1])
 
     def forward(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the (clips, time, width) output, and the means at its last frame."""
+        """Give the (clips, time, width) output, and the means at its last frame.
+
+        Args:
+            hidden: (clips, time, width) features of the next frames.
+            past: (clips, 1, width) means at the frame before them.
+        """
         keep = torch.sigmoid(self.decay)
         mean = (1 - keep) * self.inputs(hidden)
         mean = torch.cat([mean[:, :1] + keep * past, mean[:, 1:]], 1)

@@ -33,7 +33,11 @@ class Var:
     covariance: Tensor
 
     def mean(self, context: Tensor) -> Tensor:
-        """Give the (clips, time, dim) expected target at every t, from frames up to t only."""
+        """Give the (clips, time, dim) expected target at every t, from frames up to t only.
+
+        Args:
+            context: (clips, time, dim) frames, of which the first is the start of the clip.
+        """
         order = len(self.coefficients)
         if order == 0:
             return self.intercept.expand_as(context)

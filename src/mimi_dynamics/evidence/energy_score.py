@@ -1,4 +1,4 @@
-"""The energy score of samples: unbiased for any number of samples."""
+"""The energy score of samples: computed over all pairs, and fair for any number of samples."""
 
 import torch
 from torch import Tensor
@@ -8,6 +8,11 @@ def energy_of_pair(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
     """Give the energy score of two draws over the last dimension, differentiable as a loss.
 
     See `energy_score` for the score of any number of draws.
+
+    Args:
+        first: (..., dim) first draw.
+        second: (..., dim) second draw.
+        target: (..., dim) what was observed.
     """
     error = (distance(first, target) + distance(second, target)) / 2
     return error - distance(first, second) / 2

@@ -37,5 +37,10 @@ def frontier(rivals: Sequence[Point], fidelity: Estimate) -> Estimate:
 
 
 def above_frontier(rivals: Sequence[Point], point: Point) -> Estimate:
-    """Give the ease of a state minus the ease of rivals at its fidelity."""
+    """Give the ease of a state minus the ease of rivals at its fidelity.
+
+    Args:
+        rivals: fidelity and ease of each rival.
+        point: fidelity and ease of the state.
+    """
     return point[1] - frontier(rivals, point[0])

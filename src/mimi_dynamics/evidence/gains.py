@@ -47,7 +47,13 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
 
 
 def best_head(fits: Fits, row: str, heads: list[str]) -> str:
-    """Find the head with the lowest conditional NLL on the validation split of one row of data."""
+    """Find the head with the lowest conditional NLL on the validation split of one row of data.
+
+    Args:
+        fits: all fits.
+        row: name of the data.
+        heads: names of the heads to compare.
+    """
     return min(heads, key=lambda head: fits[row, head, "conditional"].validation_nll)
 
 
@@ -130,7 +136,14 @@ class Gains:
         return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
 
     def gain(self, row: str, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
-        """Give the NLL of the marginal minus that of the conditional, in nats per dimension."""
+        """Give the NLL of the marginal minus that of the conditional, in nats per dimension.
+
+        Args:
+            row: name of the data.
+            head: name of the head.
+            delta: whether the gain is that on Δx.
+            frames: which frames to average: all, voiced or silent ones.
+        """
         marginal = self.nll(row, head, "delta_marginal" if delta else "marginal", frames)
         return marginal - self.nll(row, head, "conditional", frames)
 

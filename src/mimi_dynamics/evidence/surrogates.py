@@ -28,7 +28,7 @@ def shuffle(sequences: Sequences, generator: torch.Generator) -> Sequences:
 
 
 def permute(sequences: Sequences, generator: torch.Generator) -> Sequences:
-    """Permute frames over the whole corpus, within each split; the past must then gain nothing."""
+    """Permute frames across the whole corpus, within each split; what is left must show no gain."""
     return _permute_within(sequences, np.zeros(len(sequences.frames)), generator)
 
 
@@ -65,7 +65,12 @@ def _reorder(sequences: Sequences, order: Tensor) -> Sequences:
 
 
 def linear_process(sequences: Sequences, order: int) -> Var:
-    """Fit a VAR on train, and make it stable."""
+    """Fit a VAR on train, and make it stable.
+
+    Args:
+        sequences: the data.
+        order: order of the VAR, in frames.
+    """
     fitted = [
         sequences.batches(split, 1, order, 8192, delta=False) for split in ("train", "validation")
     ]

@@ -21,7 +21,11 @@ SCALED = {"size": "parameters", "data": "share of the clips of train"}
 
 
 def study_lines(table: pd.DataFrame) -> list[str]:
-    """Write all studies as lines of Markdown, one table for each study."""
+    """Write all studies as lines of Markdown, one table for each study.
+
+    Args:
+        table: the rows of `plots/calm_study.csv`.
+    """
     lines = []
     for study, rows in table.groupby("study", sort=False):
         lines += ["", f"## {TITLES[study]}", ""]
@@ -46,14 +50,22 @@ def by_row(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def scale_of(rows: pd.DataFrame) -> pd.Series:
-    """Give the quantity that grows in a study: parameters, or the share of the train clips."""
+    """Give the quantity that grows in a study: parameters, or the share of the train clips.
+
+    Args:
+        rows: the rows of one study.
+    """
     if rows["study"].iloc[0] == "size":
         return rows["params"].astype(float)
     return rows["variant"].replace("all", "1").astype(float)
 
 
 def per_doubling(rows: pd.DataFrame) -> float:
-    """Fit by least squares how the score changes when the quantity of `scale_of` doubles."""
+    """Fit by least squares how the score changes when the quantity of `scale_of` doubles.
+
+    Args:
+        rows: the rows of one contender in one study, from `by_row`.
+    """
     return float(np.polyfit(np.log2(rows["scale"]), rows["energy_score"], 1)[0])
 
 

@@ -145,7 +145,12 @@ def read_evidence(rule: RuleParams, metrics: Metrics) -> Evidence:
 
 
 def combine(verdicts: list[Verdict], needs: Literal["all", "any"]) -> Verdict:
-    """Combine verdicts on the rules of a bet that needs all of its rules, or any one of them."""
+    """Combine verdicts on the rules of a bet that needs all of its rules, or any one of them.
+
+    Args:
+        verdicts: the verdict on each rule.
+        needs: whether `all` rules must support the bet, or `any` one of them.
+    """
     decisive, other = ("supported", "contradicted")[:: 1 if needs == "any" else -1]
     if decisive in verdicts:
         return decisive
@@ -164,7 +169,12 @@ def posterior(bet: BetParams, verdict: Verdict) -> float:
 
 
 def check_controls(controls: Metrics, limits: ControlLimits) -> ControlCheck:
-    """Compare estimates for processes with known answers with the limits of `bets.yaml`."""
+    """Compare estimates for processes with known answers with the limits of `bets.yaml`.
+
+    Args:
+        controls: metrics of the stage `controls`.
+        limits: how far estimates may be from the truth.
+    """
     short, false = {}, {}
     for process in sorted(name for name in controls if isinstance(controls[name], Mapping)):
         if has(controls, f"{process}.recovered"):

@@ -41,7 +41,12 @@ def counted(number: float, noun: str) -> str:
 
 
 def bracketed(ends: Iterable[float], digits: int) -> str:
-    """Write an interval."""
+    """Write an interval.
+
+    Args:
+        ends: the lower and the upper end.
+        digits: number of digits after the decimal point.
+    """
     return f"[{', '.join(decimal(end, digits) for end in ends)}]"
 
 

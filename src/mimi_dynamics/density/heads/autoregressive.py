@@ -71,6 +71,10 @@ class AutoregressiveMixtureHead(nn.Module):
         """Give logits and components, both (rows, dim, components).
 
         Those of coordinate d depend only on the coordinates of `value` before d.
+
+        Args:
+            value: (rows, dim) target.
+            context: (rows, context_dim) context, or one row of it.
         """
         shared = context[:, : self.shared_features]
         own = context[:, self.shared_features :].view(len(context), self.dim, -1)
@@ -102,7 +106,11 @@ class AutoregressiveMixture(Distribution):
         return self.log_prob_by_coordinate(value).sum(-1)
 
     def log_prob_by_coordinate(self, value: Tensor) -> Tensor:
-        """Give the (rows, dim) log density of each coordinate, given the coordinates before it."""
+        """Give the (rows, dim) log density of each coordinate, given the coordinates before it.
+
+        Args:
+            value: (rows, dim) target.
+        """
         logits, components = self.head.terms(value, self.context)
         likelihood = components.log_prob(value[..., None])
         explained = likelihood.cumsum(1) - likelihood

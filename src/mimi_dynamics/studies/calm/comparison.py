@@ -142,6 +142,12 @@ def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head:
     """Compute the cost of the plain predictor in the stage `horizon`, for both of its trainings.
 
     The two trainings are those without and with the past.
+
+    Args:
+        params: all settings.
+        data: the frames x of every split.
+        step: the predictor.
+        head: name of its head.
     """
     predict = params.predict
     train, _ = batches_of(data, params, predict.batch_frames)

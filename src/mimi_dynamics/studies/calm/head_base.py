@@ -85,7 +85,11 @@ class CalmHead(nn.Module):
         return math.sqrt(self.temperature) * torch.randn(rows, self.dim)
 
     def generate(self, context: Tensor) -> Tensor:
-        """Draw one sample for every row of the context, (rows, dim); gradients pass through it."""
+        """Draw one sample for every row of the context, (rows, dim); gradients pass through it.
+
+        Args:
+            context: (rows, context_dim) context.
+        """
         raise NotImplementedError
 
     def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
@@ -105,7 +109,13 @@ class CalmHead(nn.Module):
         return Loss(*(part.view(repeats, -1).mean(0) for part in loss))
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Compute the loss of each target for one draw of noise."""
+        """Compute the loss of each target for one draw of noise.
+
+        Args:
+            context: (rows, context_dim) context.
+            target: (rows, dim) target.
+            progress: share of training that is done.
+        """
         raise NotImplementedError
 
     def weighted(self, gap: Tensor, error: Tensor, *times: Tensor) -> Loss:

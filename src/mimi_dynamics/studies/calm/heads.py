@@ -63,6 +63,12 @@ class ConsistencyHead(CalmHead):
         The halves have no gradient. The stable half, that of F − v, needs no derivative of the
         network. The other half is what makes training unstable, and what makes this a consistency
         model.
+
+        Args:
+            noisy: (rows, dim) points y_t on the path.
+            velocity: (rows, dim) their velocity.
+            time: (rows, 1) their times t.
+            context: (rows, context_dim) context.
         """
         cos, sin = time.cos(), time.sin()
         # The direction is scaled by cos t · sin t beforehand, so that no large numbers occur.
@@ -113,8 +119,9 @@ class FlowHead(CalmHead):
 class LsdHead(FlowHead):
     """Lagrangian self-distillation (Boffi et al. 2025, arXiv 2505.18825), as in Pocket TTS.
 
-    Three quarters of the samples match the flow. The others require that the map X_st(x) = x + (t −
-    s) F(x, s, t) moves, as t does, with the velocity at the point where it arrives.
+    Three quarters of the samples match the flow. The others require that the map
+    X_st(x) = x + (t − s) F(x, s, t) moves, as t does, with the velocity at the point where it
+    arrives.
     """
 
     jump = 1

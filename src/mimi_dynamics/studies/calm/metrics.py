@@ -68,7 +68,13 @@ def calm_metrics(
 
 
 def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
-    """Divide one contender's energy score by another's, over all leads and at each lead."""
+    """Divide one contender's energy score by another's, over all leads and at each lead.
+
+    Args:
+        scores: scores of all contenders.
+        first: name of the contender in the numerator.
+        second: name of the contender in the denominator.
+    """
     found = (scores.overall(first) / scores.overall(second)).metrics("energy_score")
     for lead in scores.leads:
         ratio = scores.at(first, lead) / scores.at(second, lead)
@@ -106,6 +112,11 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
 
     A ratio of 1 means no drift; silence gives less, and explosions give more. Only the longest
     trajectories count.
+
+    Args:
+        comparison: the trained contenders.
+        drawn: their samples.
+        name: name of the contender.
     """
     grid = drawn.grid
     longest = grid.steps == grid.steps[0]
@@ -147,7 +158,12 @@ def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
 
 
 def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Average decoded scores over starts, by contender."""
+    """Average decoded scores over starts, by contender.
+
+    Args:
+        heard: the table of `decoding.decoded_scores`, for all contenders.
+        comparison: the trained contenders.
+    """
     found: dict[str, dict[str, float]] = {}
     params = comparison.params
     for name, rows in heard.groupby("row"):

@@ -87,7 +87,12 @@ class Conditioning(nn.Module):
         )
 
     def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Go on from where `state` left off; give (clips, time, width) and the new state."""
+        """Go on from where `state` left off; give (clips, time, width) and the new state.
+
+        Args:
+            frames: (clips, time, dim) the next frames of each clip.
+            state: the state after the frames before them; None at the start of clips.
+        """
         clean = (frames - self.mean) / self.scale
         noisy = inject_noise(clean) if self.training and self.noise_injection else clean
         parts = self.backbone.state_size
@@ -132,7 +137,12 @@ def parameters_of(*modules: nn.Module) -> int:
 
 
 def matched(shape: CalmShape, parameters: int) -> CalmShape:
-    """Choose the width at which the number of parameters is nearest to `parameters`."""
+    """Choose the width at which the number of parameters is nearest to `parameters`.
+
+    Args:
+        shape: the shape, whose width is ignored.
+        parameters: the number of parameters to come near to.
+    """
     unit = torch.ones(shape.dim)
 
     def above(width: int) -> int:

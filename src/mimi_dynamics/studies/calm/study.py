@@ -88,7 +88,7 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
 
     Returns:
         A table with `COLUMNS` and `WORSE`. The latter is the score of a variant minus that of the
-            unchanged contender, paired by clips.
+        unchanged contender, paired by clips.
     """
     variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
     trained = run_parallel([variant.job for variant in variants], "study")
@@ -145,7 +145,15 @@ def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Varian
 def scaled(
     comparison: Comparison, factorisation: Factorisation, study: str, size: float, share: float
 ) -> list[Variant]:
-    """List all contenders at one size and on one share of train."""
+    """List all contenders at one size and on one share of train.
+
+    Args:
+        comparison: the trained contenders.
+        factorisation: the factorisation of the stage `rssm`.
+        study: name of the study.
+        size: factor of all widths.
+        share: share of the clips of train.
+    """
     params = comparison.params
     data = thin_train(comparison.data, share)
     rssm_width, width, plain = (

@@ -167,6 +167,11 @@ def enough_epochs(epochs: int, batches: int, params: Params) -> int:
 
     The factor is the same for all contenders: those with as many epochs in the settings make as
     many passes.
+
+    Args:
+        epochs: number of epochs in the settings.
+        batches: number of training batches.
+        params: all settings.
     """
     predict = params.predict
     return epochs * repeats_for(predict.min_steps, predict.epochs, batches)

@@ -39,7 +39,12 @@ class CausalTransformer(nn.Module):
         return 1 + len(self.blocks)
 
     def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Map (clips, time, dim) frames to (clips, time, width), and give the new state."""
+        """Map (clips, time, dim) frames to (clips, time, width), and give the new state.
+
+        Args:
+            frames: (clips, time, dim) the next frames of each clip.
+            state: the state after the frames before them; None at the start of clips.
+        """
         hidden = self.inputs(frames)
         rows, time, _ = frames.shape
         known = frames.new_zeros(rows, 1) if state is None else state[0]
@@ -103,6 +108,11 @@ def visible(position: Tensor, known: int, context: int) -> Tensor:
     """Make the (clips, 1, time, known) mask of the known frames that each new frame sees.
 
     A frame sees no later frames, no frames outside its window and no frames before the clip.
+
+    Args:
+        position: (clips, time) number of frames of the clip before each new frame.
+        known: number of known frames, of which the new ones are the last.
+        context: number of frames in the window, including the newest.
     """
     age = (position[:, -1:] - position)[..., None]  # distance of each new frame from the newest one
     slot = torch.arange(known - 1, -1, -1, device=position.device)  # the same for known frames
@@ -116,7 +126,12 @@ def split_heads(features: Tensor) -> Tensor:
 
 
 def rotate(features: Tensor, position: Tensor) -> Tensor:
-    """Rotate (clips, time, width) features by position in each head (Su et al. 2021)."""
+    """Rotate (clips, time, width) features by position in each head (Su et al. 2021).
+
+    Args:
+        features: (clips, time, width) features.
+        position: (clips, time) number of frames of the clip before each frame.
+    """
     half = features.shape[-1] // HEADS // 2
     rates = torch.exp(torch.arange(half, device=features.device) * -math.log(ROTARY_PERIOD) / half)
     angle = (position[..., None] * rates)[:, :, None]

@@ -93,7 +93,7 @@ def codebook_usage(codes: np.ndarray, bins: int) -> dict[str, dict[str, float]]:
 
     Returns:
         For each level, `used_share`, the share of its codes that occur, and `perplexity`, the
-            number of equally likely codes that would have the same entropy.
+        number of equally likely codes that would have the same entropy.
     """
     usage = {}
     for level in range(codes.shape[1]):

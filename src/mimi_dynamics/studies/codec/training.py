@@ -221,6 +221,11 @@ def draw_segments(
 ) -> torch.Tensor:
     """Draw random segments of audio, each at a random level.
 
+    Args:
+        audio: int16 (samples,) at 24 kHz, all training speech.
+        params: settings with the number and the length of segments.
+        generator: draws starts and levels.
+
     Returns:
         (batch_clips, clip_frames * 1920) samples in float32.
     """

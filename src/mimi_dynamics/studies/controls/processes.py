@@ -40,7 +40,14 @@ class Process:
     true_gain: Callable[[int], float]
 
     def simulate(self, clips: int, frames: int, dim: int, seed: int) -> Sequences:
-        """Simulate clips of equal length, split 80 : 10 : 10 into train, validation and test."""
+        """Simulate clips of equal length, split 80 : 10 : 10 into train, validation and test.
+
+        Args:
+            clips: number of clips.
+            frames: number of frames of each clip.
+            dim: number of dimensions.
+            seed: seed of all noise.
+        """
         generator = torch.Generator().manual_seed(seed)
         path = [torch.randn(clips, dim, generator=generator) for _ in range(MEMORY)]
         for _ in range(BURN_IN + frames):

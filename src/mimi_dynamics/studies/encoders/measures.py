@@ -60,9 +60,13 @@ def loudness_share(
 def autocorrelation(sequences: Sequences, lag: int) -> float:
     """Correlate whitened coordinates with themselves `lag` frames later in the same clip.
 
+    Args:
+        sequences: the data, whitened.
+        lag: distance in frames.
+
     Returns:
         The root mean square over coordinates, because in a plain mean those that alternate in sign
-            would cancel others; 0 if no clip is long enough.
+        would cancel others; 0 if no clip is long enough.
     """
     frames = sequences.frames.double().numpy()
     clip = sequences.clip_of_frame

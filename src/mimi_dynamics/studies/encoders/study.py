@@ -95,7 +95,7 @@ def gain_metrics(
 
     Returns:
         The whole gain, the part of it that the order in time adds, and the linear part of the
-            latter by lead.
+        latter by lead.
     """
     gain, shuffled = gains.gain(name, head), gains.gain(f"{name}_shuffled", head)
     linear = {

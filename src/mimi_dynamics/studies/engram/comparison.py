@@ -64,7 +64,14 @@ def compare(
 def share_jobs(
     subject: Subject, shape: Shape, table_shares: Sequence[float], seeds: Sequence[int]
 ) -> dict[float, list[Job]]:
-    """Give the trainings by share of parameters in tables, at the same total of parameters."""
+    """Give the trainings by share of parameters in tables, at the same total of parameters.
+
+    Args:
+        subject: the sequence to predict.
+        shape: the shape of its models.
+        table_shares: shares of parameters in tables.
+        seeds: seeds of the trainings.
+    """
     total = parameters(build(shape, "engram", shape.settings.width, 0))
     jobs = {}
     for share in table_shares:

@@ -143,7 +143,13 @@ def suffix_ngrams(keys: np.ndarray, lengths: np.ndarray, count: int, order: int)
 
 
 def ngram_counts(keys: Keys, data: Sequences, order: int) -> np.ndarray:
-    """Count for each of the (frames,) n-grams that end at a frame how often it occurs in train."""
+    """Count for each of the (frames,) n-grams that end at a frame how often it occurs in train.
+
+    Args:
+        keys: the keys of all frames.
+        data: the clips.
+        order: number of keys in an n-gram.
+    """
     grams = suffix_ngrams(keys.values, data.lengths, keys.count, order)
     known, counts = np.unique(grams[in_split(data, "train")], return_counts=True)
     place = np.searchsorted(known, grams).clip(max=len(known) - 1)

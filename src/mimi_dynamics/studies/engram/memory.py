@@ -100,7 +100,12 @@ class EngramMemory(nn.Module):
         return sum(part * tap for part, tap in zip(shifted, self.taps, strict=True))
 
     def openness(self, read: Tensor, hidden: Tensor) -> Tensor:
-        """Give the (clips, time, 1) gate, from 0 to 1, for the rows read and the hidden state."""
+        """Give the (clips, time, 1) gate, from 0 to 1, for the rows read and the hidden state.
+
+        Args:
+            read: (clips, time, features) the rows read from the tables.
+            hidden: (clips, time, width) hidden state.
+        """
         agreement = self.norm_hidden(hidden) * self.norm_key(self.to_key(read))
         return torch.sigmoid(agreement.sum(-1, keepdim=True) / hidden.shape[-1] ** 0.5)
 

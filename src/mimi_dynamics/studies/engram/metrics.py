@@ -104,7 +104,12 @@ class Effects:
         return metrics | self.reuse() | {"by_count": self.by_count()} | by_passage
 
     def counts(self, order: int, keys: Keys | None = None) -> np.ndarray:
-        """Count for each of the (scored,) targets how often its context n-gram occurs in train."""
+        """Count for each of the (scored,) targets how often its context n-gram occurs in train.
+
+        Args:
+            order: number of keys in the n-gram.
+            keys: keys to use instead of the subject's own.
+        """
         counts = ngram_counts(keys or self.subject.keys, self.subject.data, order)
         return counts[in_split(self.subject.data, self.split)][self.known]
 

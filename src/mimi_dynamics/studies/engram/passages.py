@@ -34,6 +34,12 @@ def distance_from_train(data: Sequences, split: str, ends: np.ndarray, length: i
 
 
 def passages(frames: Tensor, ends: np.ndarray, length: int) -> Tensor:
-    """Cut passages of (ends, length * dim) from (frames, dim) frames."""
+    """Cut passages of (ends, length * dim) from (frames, dim) frames.
+
+    Args:
+        frames: (frames, dim) frames.
+        ends: (ends,) last frame of each passage.
+        length: length of a passage in frames.
+    """
     places = torch.from_numpy(ends)[:, None] - torch.arange(length)
     return frames[places].flatten(1)

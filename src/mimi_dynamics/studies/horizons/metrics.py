@@ -70,5 +70,10 @@ def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, o
 
 
 def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
-    """Give the lead time in milliseconds at which the dynamic gain has halved."""
+    """Give the lead time in milliseconds at which the dynamic gain has halved.
+
+    Args:
+        params: all settings.
+        gains: gains by horizon in frames.
+    """
     return half_life({k * FRAME_MS: gains[k].dynamic_gain(params.head) for k in gains})

@@ -81,9 +81,9 @@ def point_forecast_metrics(job: FitSpec, fitted: FittedDensity, split: str) -> d
 
     Returns:
         `r2_one_step`, the R² of x about its train mean; `mse_per_dim`, the mean squared error of a
-            coordinate; `direction_cosine`, the mean cosine between Δx and its forecast, which is
-            0.707 for frames without any dynamics; and `log_magnitude_r2`, the squared correlation
-            of log |Δx| with that of its forecast, spread included.
+        coordinate; `direction_cosine`, the mean cosine between Δx and its forecast, which is
+        0.707 for frames without any dynamics; and `log_magnitude_r2`, the squared correlation
+        of log |Δx| with that of its forecast, spread included.
     """
     predictor = fitted.predictor
     squared, total, cosines, magnitudes = 0.0, 0.0, [], []

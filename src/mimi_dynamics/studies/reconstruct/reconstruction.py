@@ -31,7 +31,13 @@ def bits_per_second(codec: Codec) -> float:
 
 
 def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralCodec:
-    """Fit a codec without learning on train clips, with the size and bit rate of `codec`."""
+    """Fit a codec without learning on train clips, with the size and bit rate of `codec`.
+
+    Args:
+        codec: the codec.
+        paths: paths of the train clips.
+        seed: seed of k-means.
+    """
     clips = [read_clip(path) for path in paths]
     return fit_spectral(clips, codec.dim, codec.codebooks, codec.model.quantizer.cardinality, seed)
 

@@ -32,8 +32,8 @@ def speech_quality(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
 
     Returns:
         `log_mel`, the distance of `log_mel.log_mel_distance` in nepers; `si_sdr_db`, how much of
-            the waveform is right; `estoi`, intelligibility from 0 to 1 (Jensen & Taal 2016); and
-            `pitch_*`, see `pitch.compare_pitch`. A measure that is not defined for the clip is NaN.
+        the waveform is right; `estoi`, intelligibility from 0 to 1 (Jensen & Taal 2016); and
+        `pitch_*`, see `pitch.compare_pitch`. A measure that is not defined for the clip is NaN.
     """
     pair = torch.from_numpy(found), torch.from_numpy(wanted)
     pitch = {f"pitch_{name}": value for name, value in compare_pitch(*pair).items()}
@@ -46,7 +46,12 @@ def speech_quality(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
 
 
 def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Give the scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3)."""
+    """Give the scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3).
+
+    Args:
+        found: (samples,) decoded audio.
+        wanted: (samples,) the recording.
+    """
     found, wanted = found.astype(np.float64), wanted.astype(np.float64)
     target = wanted * (found @ wanted) / max(wanted @ wanted, QUIET)
     noise = found - target
@@ -54,7 +59,12 @@ def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def extended_stoi(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Give the extended short-time objective intelligibility; NaN for clips that are too short."""
+    """Give the extended short-time objective intelligibility; NaN for clips that are too short.
+
+    Args:
+        found: (samples,) decoded audio.
+        wanted: (samples,) the recording.
+    """
     with warnings.catch_warnings():
         # pystoi warns of clips that are too short, but the score already shows that.
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -77,6 +77,10 @@ class KeyData:
 def past_frames(sequences: Sequences, count: int) -> Tensor:
     """Give the last `count` frames at every frame.
 
+    Args:
+        sequences: the clips.
+        count: number of frames.
+
     Returns:
         (frames, count, dim) frames, newest first, with zeros for those before the clip.
     """
@@ -213,7 +217,12 @@ def cosine(keys: Tensor, _train: Tensor) -> Tensor:
 
 
 def mahalanobis(keys: Tensor, train: Tensor) -> Tensor:
-    """Whiten keys by the covariance of train: L⁻¹ (key − mean), where L Lᵀ is that covariance."""
+    """Whiten keys by the covariance of train: L⁻¹ (key − mean), where L Lᵀ is that covariance.
+
+    Args:
+        keys: (frames, key_dim) keys of all frames.
+        train: (pairs, key_dim) keys of train.
+    """
     known = train.double()
     covariance = torch.cov(known.T).reshape(known.shape[1], -1)
     covariance.diagonal().add_(1e-6 * covariance.diagonal().mean())

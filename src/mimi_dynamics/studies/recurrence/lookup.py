@@ -113,7 +113,12 @@ class Scores:
     curve: np.ndarray
 
     def variance_reduction(self, bootstrap: ClipBootstrap, *, of_change: bool = False) -> Estimate:
-        """Give 1 − mean squared error / mean squared error of the train mean."""
+        """Give 1 − mean squared error / mean squared error of the train mean.
+
+        Args:
+            bootstrap: bootstrap draws of the clips.
+            of_change: whether to score the change since the known frame, instead of x.
+        """
         column = int(of_change)
         return _skill(bootstrap, self.clip, self.error[:, column], self.baseline[:, column])
 
@@ -186,6 +191,10 @@ class Found:
 
 def neighbour_counts(data: KeyData, most: int) -> list[int]:
     """Give the numbers 1, 2, 4, ... up to `most`.
+
+    Args:
+        data: the data.
+        most: the largest number allowed.
 
     Raises:
         InputError: if train has fewer frames than `most`.

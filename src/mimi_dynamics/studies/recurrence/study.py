@@ -32,8 +32,16 @@ def look_up_all(
 ) -> tuple[Lookups, dict[str, Scores]]:
     """Run every lookup, and score the predictor on each split, on all cores.
 
+    Args:
+        params: all settings.
+        rows: data by name, including `real`.
+        predictor: the trained predictor.
+
     Returns:
         The lookups, and the scores of the predictor by split.
+
+    Raises:
+        InputError: if train has fewer frames than the largest number of neighbours.
     """
     real, samples = rows["real"], params.recurrence.samples
     counts = neighbour_counts(real, params.recurrence.neighbours)

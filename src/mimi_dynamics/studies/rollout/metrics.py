@@ -22,7 +22,12 @@ def summarise(scores: Scores) -> dict[str, object]:
 
 
 def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
-    """Give the entry of one lead in `metrics/rollout.json`."""
+    """Give the entry of one lead in `metrics/rollout.json`.
+
+    Args:
+        scores: scores of the forecasts.
+        lead: lead in frames.
+    """
     energy, skill = {}, {}
     for row in (*FORECASTS, "climatology"):
         energy |= scores.at(row, lead).metrics(row)

@@ -25,7 +25,13 @@ def principal(data: Sequences, dim: int) -> Tensor:
 
 
 def moving_average(data: Sequences, coordinates: Tensor, length: int) -> Tensor:
-    """Give the (frames, dim) mean of the coordinates of the newest `length` frames of the clip."""
+    """Give the (frames, dim) mean of the coordinates of the newest `length` frames of the clip.
+
+    Args:
+        data: the frames x, for the lengths of clips.
+        coordinates: (frames, dim) coordinates.
+        length: number of frames to average, or fewer at the start of a clip.
+    """
     means = []
     for clip in coordinates.split(data.lengths.tolist()):
         total = clip.cumsum(0)

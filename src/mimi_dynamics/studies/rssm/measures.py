@@ -77,7 +77,13 @@ class Measured:
         return self.gain(split, bootstrap) / MOST_GAIN
 
     def fidelity(self, split: str, bootstrap: ClipBootstrap, weights: Tensor) -> Estimate:
-        """Give the R² of x as read from the candidate, with the weights of `Fidelity`."""
+        """Give the R² of x as read from the candidate, with the weights of `Fidelity`.
+
+        Args:
+            split: name of the split.
+            bootstrap: bootstrap draws of its clips.
+            weights: (dim,) weights of coordinates.
+        """
         data = self.job.data
         readings = frames_of(self.readings, data, split)
         return Fidelity(data, weights).of(readings, split, bootstrap)
@@ -99,7 +105,7 @@ def measure(job: Measure) -> tuple[dict[str, FittedDensity], Tensor | None]:
 
     Returns:
         The densities and readings of `Measured`, without the job: a process that measures would
-            otherwise have to send back all frames of the job.
+        otherwise have to send back all frames of the job.
     """
     readings = read_frames(job) if job.readout else None
     return fit_densities(job.fit), readings

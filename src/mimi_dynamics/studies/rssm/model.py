@@ -104,7 +104,12 @@ class Rssm(nn.Module):
         return self.whitening(self.encoder(frames), valid)[:, :: self.shape.state_stride]
 
     def hold(self, states: Tensor, time: int) -> Tensor:
-        """Repeat states so that every frame has the newest update, (clips, time, state_dim)."""
+        """Repeat states so that every frame has the newest update, (clips, time, state_dim).
+
+        Args:
+            states: (clips, updates, state_dim) states.
+            time: number of frames.
+        """
         return states.repeat_interleave(self.shape.state_stride, 1)[:, :time]
 
     def factors(self, frames: Tensor, state: Tensor) -> Factors:
@@ -117,7 +122,12 @@ class Rssm(nn.Module):
         return Factors(state, self.posterior(torch.cat([frames, state], -1)), self.prior(state))
 
     def reconstruct(self, state: Tensor, innovation: Tensor) -> Independent:
-        """Give p(x | z_dyn, z_rec), for any leading dimensions."""
+        """Give p(x | z_dyn, z_rec), for any leading dimensions.
+
+        Args:
+            state: (..., state_dim) states.
+            innovation: (..., rec_dim) innovations.
+        """
         return self.reconstructor(torch.cat([state, innovation], -1))
 
     def generate(self, state: Tensor) -> Tensor:

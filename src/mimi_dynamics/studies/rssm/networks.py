@@ -58,6 +58,10 @@ class StateEncoder(nn.Module):
 def windows(sequence: Tensor, length: int) -> Tensor:
     """Give the newest `length` rows at each time, with the newest one last.
 
+    Args:
+        sequence: (clips, time, dim) rows.
+        length: number of rows to join.
+
     Returns:
         (clips, time, length × dim).
     """
@@ -81,7 +85,13 @@ class StateWhitening(nn.Module):
         self.register_buffer("covariance", torch.eye(dim))
 
     def forward(self, states: Tensor, valid: Tensor | None) -> Tensor:
-        """Whiten (clips, time, dim) states by the moments of the valid ones, or of all."""
+        """Whiten (clips, time, dim) states by the moments of the valid ones, or of all.
+
+        Args:
+            states: (clips, time, dim) states.
+            valid: (clips, time) bool, the states that count for the moments in training; None for
+                all.
+        """
         mean, covariance = self.mean, self.covariance
         if self.training:
             rows = states.flatten(0, 1) if valid is None else states[valid]

@@ -25,7 +25,7 @@ def run_rssm(
 
     Returns:
         The sweep with everything trained and measured, the name of the chosen model, and the
-            metrics.
+        metrics.
 
     Raises:
         InputError: if a state has more coordinates than the frames.

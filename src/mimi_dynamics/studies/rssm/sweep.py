@@ -107,17 +107,35 @@ class Sweep:
         return self.measured[name].ease(split, self.bootstraps[split])
 
     def fidelity(self, name: str, split: str, space: str = "whitened") -> Estimate:
-        """Give the R² of x read from a candidate."""
+        """Give the R² of x read from a candidate.
+
+        Args:
+            name: name of the candidate.
+            split: name of the split.
+            space: `whitened`, or `latent` for the latents of the codec.
+        """
         return self.measured[name].fidelity(split, self.bootstraps[split], self.weights[space])
 
     def full_fidelity(self, name: str, split: str, space: str = "whitened") -> Estimate:
-        """Give the R² of x reconstructed from z_dyn and z_rec of a model."""
+        """Give the R² of x reconstructed from z_dyn and z_rec of a model.
+
+        Args:
+            name: name of the model.
+            split: name of the split.
+            space: `whitened`, or `latent` for the latents of the codec.
+        """
         readings = self.diagnosis(name, split).readings
         fidelity = Fidelity(self.data, self.weights[space])
         return fidelity.of(readings, split, self.bootstraps[split])
 
     def sufficiency(self, name: str, split: str, raw: str = RAW) -> Estimate:
-        """Give the share of the gain on x that the newest state keeps, at the lead of `raw`."""
+        """Give the share of the gain on x that the newest state keeps, at the lead of `raw`.
+
+        Args:
+            name: name of the model.
+            split: name of the split.
+            raw: name of raw x, measured at the lead to use.
+        """
         return self.sufficiencies[name, raw].share(split, self.bootstraps[split])
 
     def diagnosis(self, name: str, split: str) -> Diagnosis:
@@ -129,7 +147,13 @@ class Sweep:
         return self.diagnoses[name, split]
 
     def above_frontier(self, name: str, split: str, space: str = "whitened") -> Estimate:
-        """Give the ease of a model minus that of its rivals at the same fidelity."""
+        """Give the ease of a model minus that of its rivals at the same fidelity.
+
+        Args:
+            name: name of the model.
+            split: name of the split.
+            space: `whitened`, or `latent` for the latents of the codec.
+        """
         *others, own = [
             (self.fidelity(n, split, space), self.ease(n, split)) for n in self._compared(name)
         ]
