@@ -1,4 +1,8 @@
-"""Ease against fidelity: by how much a state lies above what simple baselines ("rivals") reach."""
+"""Ease against fidelity: by how much a state lies above what simple baselines ("rivals") reach.
+
+Ease says how predictable a state is, and fidelity how much of x it keeps; `studies.rssm.measures`
+computes both.
+"""
 
 from collections.abc import Sequence
 

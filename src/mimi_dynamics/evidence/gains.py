@@ -1,4 +1,8 @@
-"""From fitted densities to gains: every row of data, every subset of frames, with intervals."""
+"""From fitted densities to gains: every row of data, every subset of frames, with intervals.
+
+A row is the real data or one of its surrogates. The gain of a row is the NLL of the density without
+the past (the marginal) minus the NLL of the density given the past (the conditional).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""From evidence to belief: rules that were written down beforehand, applied to measurements.
+"""From evidence to belief: the written rules of each bet, applied to what was measured.
 
 A verdict moves the prior by Bayes' rule. Power and false-alarm rate are those of a decided verdict,
 one that is either `supported` or `contradicted`: P(supported | bet true, decided) and P(supported |

@@ -21,7 +21,7 @@ def decimal(value: float, digits: int = 3) -> str:
 
 
 def percent(value: float, digits: int = 0) -> str:
-    """Write a share of 1 in per cent."""
+    """Write a share of 1 as a percentage."""
     return f"{decimal(100 * value, digits)} %"
 
 

@@ -1,4 +1,8 @@
-"""The comparison: train every contender, draw samples from all of them, and score these."""
+"""The comparison: train every contender, draw samples from all of them, and score these.
+
+The contenders are CALM, our dynamics of z_dyn with their factorisation (`ours`), the plain
+predictor of x, and the linear model (`var`).
+"""
 
 import copy
 from dataclasses import dataclass, replace

@@ -107,7 +107,7 @@ class CalmJob:
 
 
 def train_calm(job: CalmJob) -> Trained:
-    """Train on train, and keep the weights that are best on validation."""
+    """Train on the split train, and keep the weights that are best on validation."""
     seed = seed_of(job.seed, "calm")
     torch.manual_seed(seed)
     settings = job.params.calm

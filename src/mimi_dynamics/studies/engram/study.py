@@ -95,7 +95,7 @@ class Trained:
 
 
 def train(job: Job) -> Trained:
-    """Train on train, keep the epoch that is best on validation, and score the evaluated splits."""
+    """Train on the split train, keep the best epoch on validation, score the evaluated splits."""
     subject, settings = job.subject, job.shape.settings
     keys = shuffled(subject, job.seed) if job.variant == "shuffled_keys" else None
     noisy = subject.noisy if job.variant == "engram" else None

@@ -42,9 +42,16 @@ def moving_average(data: Sequences, coordinates: Tensor, length: int) -> Tensor:
 
 
 def slow_features(data: Sequences, dim: int) -> Tensor:
-    """Give the (frames, dim) directions of whitened x that change least between frames of train.
+    """Project frames on the directions of whitened x that change least between frames of train.
 
     This is linear slow feature analysis (Wiskott & Sejnowski 2002, Neural Computation 14).
+
+    Args:
+        data: the frames x of every split.
+        dim: number of directions.
+
+    Returns:
+        (frames, dim) coordinates, the slowest first.
     """
     train = data.select("train")
     changes = torch.cat([clip.diff(dim=0) for clip in train.frames.split(train.lengths.tolist())])

@@ -98,7 +98,14 @@ class Sweep:
             self.sufficiencies[state, raw] = Sufficiency(self.measured[raw], fitted)
 
     def held_states(self, states: Tensor) -> Tensor:
-        """Give the (frames, dim) newest update at every frame, from states at every frame."""
+        """Hold states between updates, so that every frame has the newest update.
+
+        Args:
+            states: (frames, dim) states at every frame.
+
+        Returns:
+            (frames, dim) held states.
+        """
         updates, newest = update_index(self.data.lengths, self.params.rssm.state_stride)
         return states[torch.from_numpy(updates[newest])]
 

@@ -59,7 +59,7 @@ class Trained:
 
 
 def train_rssm(job: RssmJob) -> Trained:
-    """Train a model on train, and keep the epoch that is best on validation.
+    """Train a model on the split train, and keep the epoch that is best on validation.
 
     Raises:
         InputError: if the state has more coordinates than the frames.
