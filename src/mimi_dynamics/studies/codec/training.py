@@ -1,8 +1,9 @@
 """Training of mimi-mini: spectral losses, and checkpoints from which training resumes exactly.
 
-All randomness of a step comes from its number. The recipe is that of Mimi without its adversarial
-losses and its distillation (arXiv 2410.00037, section 3.3): half of the sequences pass unquantised,
-codebooks follow the data by a moving average, and later codebooks are dropped at random.
+The randomness of a step depends only on the seed and on its number. The recipe is that of Mimi
+without its adversarial losses and its distillation (arXiv 2410.00037, section 3.3): half of the
+sequences pass unquantised, codebooks follow the data by a moving average, and later codebooks are
+dropped at random.
 """
 
 import hashlib
