@@ -1,9 +1,9 @@
-"""What is to be believed now? Applies the rules of `bets.yaml` to what was measured.
+"""What should we believe now? Apply the rules of `bets.yaml` to the results of the stages.
 
     python src/bets.py           (or: dvc repro bets)
 
 Reads bets.yaml, metrics/detail/, plots/, data/calm/, data/reconstruct/ and data/rollout/.
-Writes its metrics and report/index.html.
+Writes metrics/bets.json, metrics/detail/bets.json and report/index.html.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
 from mimi_dynamics.report.rules import load_bets
 
-STAGES = (  # that the bets or the report tell of; all but the controls need not have run
+STAGES = (  # The bets or the report use these. All of them except `controls` may be missing.
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure", "encoders"),
     *("rollout", "recurrence", "rssm", "engram", "calm"),
 )
-NEEDED = ("controls",)  # without known answers there is no verdict
+NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on known answers.
 
 
 def bets(_: Params) -> None:
@@ -46,7 +46,11 @@ def bets(_: Params) -> None:
 
 
 def read_all() -> dict[str, Metrics]:
-    """Metrics by stage, of the stages that have run."""
+    """Read the metrics of every stage that has run, as a dict by name of the stage.
+
+    Raises:
+        InputError: a stage of `NEEDED` has not run, or a metrics file is not usable.
+    """
     return {
         stage: read_metrics(detail_path(stage))
         for stage in STAGES

@@ -1,15 +1,17 @@
 """Does the factorised pipeline beat a small CALM, on quality or on cost?
 
-Trains a small CALM and the dynamics of z_dyn on the same latents, with as many parameters, and
-scores free-running continuations of both beside the plain predictor, a linear model and floors.
+Trains a small CALM and the dynamics of z_dyn on the same latents and with equally many parameters.
+Then scores free-running continuations of both, and compares them with those of the plain
+predictor, of a linear model and of simple floors.
 
     python src/calm.py           (or: dvc repro calm)
 
 Reads data/latents/, models/normalizer.safetensors, models/horizons/, models/rssm.safetensors,
 metrics/detail/rssm.json and the codec.
-Writes its metrics, models/calm.safetensors, plots/calm.csv, plots/calm_cost.csv,
-plots/calm_windows.csv, plots/calm_training.csv, and data/calm/: continuations to listen to, and
-their spectrograms. Ablations and scaling are a study of their own, src/calm_study.py.
+Writes metrics/calm.json, metrics/detail/calm.json, models/calm.safetensors, plots/calm.csv,
+plots/calm_cost.csv, plots/calm_windows.csv, plots/calm_training.csv and data/calm/, which holds
+continuations to listen to and their spectrograms.
+Ablations and scaling are in a separate study, src/calm_study.py.
 """
 
 from pathlib import Path
@@ -66,7 +68,14 @@ def write_plots(
     curves: dict[str, CostCurve],
     metrics: dict[str, object],
 ) -> None:
-    """Skill, cost, distances of windows and the course of training, as CSV."""
+    """Write skill, cost, distances between windows and the course of training as CSV files.
+
+    Args:
+        comparison: the trained contenders.
+        drawn: the continuations that were drawn, by split.
+        curves: scores against the cost of training, by contender.
+        metrics: the metrics of the stage.
+    """
     write_table(Path("plots/calm.csv"), skill_table(drawn))
     write_table(Path("plots/calm_cost.csv"), cost_table(curves, comparison))
     write_table(Path("plots/calm_windows.csv"), window_table(metrics))

@@ -1,12 +1,13 @@
-"""What is each stabiliser of CALM and of our pipeline worth, and how do both scale?
+"""How much is each stabiliser of CALM and of our pipeline worth, and how do both scale?
 
-Trains CALM and the dynamics of z_dyn several times each and compares them as stage `calm` does.
-Trains them again without each of their stabilisers, at three sizes and on three amounts of data.
+Trains CALM and the dynamics of z_dyn several times each, and compares them as stage `calm` does.
+Then trains them again: without each of their stabilisers in turn, at three sizes, and on three
+amounts of data.
 
     make studies                 (or: python src/calm_study.py, then dvc commit -f calm_study)
 
-The stage is frozen: `dvc repro` leaves its committed results as they are. It takes about half
-an hour on two cores.
+The stage is frozen, so `dvc repro` does not run it again and keeps its committed results.
+It takes about half an hour on two cores.
 Reads data/latents/, models/normalizer.safetensors, models/horizons/, models/rssm.safetensors,
 metrics/detail/rssm.json and the codec.
 Writes metrics/detail/calm_study.json and plots/calm_study.csv.

@@ -1,4 +1,11 @@
-"""Train mimi-mini on read speech, and measure it on recordings and on a voice it never heard."""
+"""Train mimi-mini on read speech, and measure it on recordings and on a voice it never heard.
+
+    python src/codec.py          (the stage is frozen, so `dvc repro` does not run it)
+
+Reads the speech corpora named in `codec.mini.corpora`.
+Writes models/mimi-mini.safetensors, metrics/codec.json, metrics/detail/codec.json and
+plots/codec_training.csv.
+"""
 
 from pathlib import Path
 
@@ -13,11 +20,11 @@ from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.codec.evaluation import evaluate_codec
 from mimi_dynamics.studies.codec.training import join_speech, train_codec, training_speech
 
-SCRATCH = Path("runs/codec")  # audio and checkpoints: ignored by git and DVC
+SCRATCH = Path("runs/codec")  # Audio and checkpoints; git and DVC ignore this folder.
 
 
 def codec(params: Params) -> None:
-    """Write the weights, how training went, and the metrics."""
+    """Run the stage: train the codec, then write its weights, its training log and its metrics."""
     speech = training_speech(params.ingest, params.codec.mini, SCRATCH)
     train = join_speech(speech[speech["split"] == "train"])
     training = train_codec(params.codec.mini, train, SCRATCH)

@@ -1,10 +1,10 @@
-"""Does the estimator find what is there, and nothing where nothing is?
+"""Does the estimator find a gain where there is one, and none where there is none?
 
-Runs the estimator of `predict` on processes whose true gain is known.
+Runs the estimator of stage `predict` on simulated processes whose true gain is known.
 
     python src/controls.py       (or: dvc repro controls)
 
-Reads nothing. Writes its metrics and plots/controls.csv.
+Reads no data. Writes metrics/controls.json, metrics/detail/controls.json and plots/controls.csv.
 """
 
 from dataclasses import replace
@@ -45,7 +45,15 @@ def controls(params: Params) -> None:
 
 
 def worst(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Give the least share recovered, and the gain farthest from zero where there is none."""
+    """Find the worst results over all processes.
+
+    Args:
+        metrics: what `process_metrics` gave, by name of the process.
+
+    Returns:
+        The smallest recovered share of a true gain, and the estimated gain that is farthest from
+        zero among processes whose true gain is zero (in nats per dimension).
+    """
     recovered = [found["recovered"] for found in metrics.values() if "recovered" in found]
     nulls = [
         found["estimated_nats_per_dim"] for found in metrics.values() if "recovered" not in found
@@ -57,7 +65,17 @@ def worst(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def process_metrics(gains: Gains, name: str, head: str) -> dict[str, float]:
-    """True and estimated gain of one process, and the share recovered where there is any."""
+    """Compare the estimated gain of one process with its true gain, in nats per dimension.
+
+    Args:
+        gains: the estimates for all processes.
+        name: a key of `PROCESSES`.
+        head: name of the density that was fitted.
+
+    Returns:
+        The estimate with its interval and the linear floor; and, where the true gain is above
+        zero, the true gain and the share of it that the estimate recovers.
+    """
     true, estimate = PROCESSES[name].true_gain(gains.dim), gains.gain(name, head)
     metrics = estimate.metrics("estimated_nats_per_dim")
     metrics["linear_floor_nats_per_dim"] = gains.gain(name, LINEAR_BASELINE).value

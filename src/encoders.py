@@ -1,13 +1,14 @@
-"""How much of the predictability does the encoder put there, whatever it was trained for?
+"""How much predictability comes from the encoder itself, whatever it was trained for?
 
-Neighbouring frames share some of the audio that they are made from, and an encoder of random
-weights already gives latents that can be predicted. The same measures for the codec's latents, for
-those of an untrained encoder of the same shape, and for log-mel frames that share next to nothing.
+Neighbouring frames are computed from partly the same audio, so even an encoder with random weights
+gives latents that can be predicted. This stage takes the same measures of three sources: the
+codec's latents, latents of an untrained encoder of the same shape, and log-mel frames, whose
+neighbours share next to no audio.
 
     python src/encoders.py       (or: dvc repro encoders)
 
 Reads data/manifest.parquet, data/audio/ and data/latents/.
-Writes its metrics and plots/encoders.csv.
+Writes metrics/encoders.json, metrics/detail/encoders.json and plots/encoders.csv.
 """
 
 from dataclasses import replace
@@ -22,14 +23,13 @@ from mimi_dynamics.codec.loading import untrained_codec
 from mimi_dynamics.codec.log_mel import log_mel_frames
 from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.latents.store import Latents, read_latents
-from mimi_dynamics.pipeline.errors import require
-from mimi_dynamics.pipeline.files import remove, write_table
+from mimi_dynamics.pipeline.files import remove, require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.encoders.study import measures, predictability, whitened
 
-WORK = Path("runs/encoders")  # of what is encoded for this stage alone
+WORK = Path("runs/encoders")  # Holds the untrained latents, which only this stage needs.
 
 
 def encoders(params: Params) -> None:
@@ -53,7 +53,10 @@ def encoders(params: Params) -> None:
 
 
 def untrained_latents(manifest: pd.DataFrame, params: Params) -> Latents:
-    """Of the same clips, by an encoder of the codec's shape with its first weights."""
+    """Encode the clips of `manifest` with an untrained encoder of the codec's shape.
+
+    Its weights are those from which training would start.
+    """
     codec = untrained_codec(params.codec, params.seed)
     encode_corpus(codec, manifest, WORK / "latents", params.encode, WORK / "shards")
     found = read_latents(WORK / "latents")
@@ -62,7 +65,10 @@ def untrained_latents(manifest: pd.DataFrame, params: Params) -> Latents:
 
 
 def log_mel_latents(latents: Latents, manifest: pd.DataFrame) -> Latents:
-    """Log-mel frames in place of latents, frame by frame of the same clips."""
+    """Give `latents` with values replaced by the log-mel frames of the same clips.
+
+    The new values are (frames, 600) float32; see `log_mel_frames`.
+    """
     paths = manifest.set_index("clip_id")["path"].loc[latents.clip_ids]
     clips = tqdm(paths, "log-mel frames", unit="clip", disable=None)
     values = [log_mel_frames(read_clip(Path(path))) for path in clips]
@@ -70,7 +76,11 @@ def log_mel_latents(latents: Latents, manifest: pd.DataFrame) -> Latents:
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:
-    """All curves as CSV."""
+    """Write all curves as one CSV file.
+
+    Args:
+        metrics: the metrics of each source, by name of the source.
+    """
     rows = []
     for source, found in metrics.items():
         kept = found["variance_kept"]

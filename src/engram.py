@@ -1,13 +1,14 @@
 """Does a lookup memory of recurring patterns help to predict, and why?
 
-Trains predictors of x and of the state z_dyn with a memory addressed by the last keys, and with
-everything that such a memory has to beat: as many parameters or as much work spent on width, the
-same tables badly addressed, the gate without anything to look up.
+Trains predictors of x and of the state z_dyn with a memory that is addressed by the last keys.
+Also trains every control that the memory has to beat: a wider network with as many parameters, a
+wider network with as much computation, the same tables with wrong addresses, and the gate without
+anything to look up.
 
     python src/engram.py         (or: dvc repro engram)
 
 Reads data/latents/, data/states/ and models/normalizer.safetensors.
-Writes its metrics and plots/engram.csv.
+Writes metrics/engram.json, metrics/detail/engram.json and plots/engram.csv.
 """
 
 from pathlib import Path
@@ -33,9 +34,13 @@ def engram(params: Params) -> None:
 
 
 def write_plots(metrics: dict[str, dict[str, object]]) -> None:
-    """Help against every control, by count of keys, and by how nearly train has the passage.
+    """Write how much the memory helps, as one CSV file.
 
-    As CSV.
+    The table has its help against every control, by how often the keys occur, and by how close
+    the nearest passage of train is.
+
+    Args:
+        metrics: the metrics of each subject (x or z_dyn), by name of the subject.
     """
     rows = []
     for subject, found in metrics.items():
@@ -56,7 +61,7 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
 
 
 def ends(metrics: dict[str, float], key: str) -> dict[str, float]:
-    """A number and the ends of its interval."""
+    """Give the metric `key` as `value`, and the ends of its interval as `low` and `high`."""
     return {
         "value": metrics[key],
         "low": metrics[f"{key}_ci_low"],

@@ -1,9 +1,10 @@
-"""Does a lookup memory help, by more trainings, and with more and more of a model in its tables?
+"""Does a lookup memory help when trained more often, or with more of the model in its tables?
 
-Trains predictors as stage `engram` does, and on the state z_dyn also models of one size with
-different shares of their parameters in tables.
+Trains predictors as stage `engram` does, but repeats each training more often, with other seeds.
+On the state z_dyn it also trains models that all have the same size but different shares of their
+parameters in tables.
 
-    python src/engram_study.py   (by make studies; DVC leaves this stage as it is)
+    python src/engram_study.py   (`make studies` runs it; the stage is frozen for `dvc repro`)
 
 Reads data/latents/, data/states/ and models/normalizer.safetensors.
 Writes metrics/detail/engram_study.json.

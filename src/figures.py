@@ -1,9 +1,11 @@
-"""Draw every table of plots/ as a picture: a new colour runs this stage alone.
+"""Draw every table of plots/ as a picture.
+
+Drawing is a stage of its own, so that to change a colour no other stage has to run again.
 
     python src/figures.py        (or: dvc repro figures)
 
-Reads plots/*.csv, and from metrics/detail/ what the titles of two pictures say.
-Writes plots/*.png. A table that is not there, since its stage has not run, has no picture.
+Reads plots/*.csv, and from metrics/detail/ the numbers in the titles of two pictures.
+Writes plots/*.png. If a stage has not run, its table is missing and its picture is left out.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,7 @@ from mimi_dynamics.figures.recurrence import recurrence_figure
 from mimi_dynamics.figures.rollout import rollout_figure
 from mimi_dynamics.figures.rssm import rssm_figure
 from mimi_dynamics.figures.structure import structure_figure
-from mimi_dynamics.pipeline.errors import require
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.plotting import save_figure
@@ -43,24 +45,24 @@ def figures(_: Params) -> None:
 
 
 def table(name: str) -> pd.DataFrame:
-    """Read the table of a picture, as its stage wrote it."""
+    """Read plots/<name>.csv as its stage wrote it."""
     path = require(PLOTS / f"{name}.csv", name.partition("_")[0])
     return pd.read_csv(path, dtype={"neighbours": "Int64"})
 
 
 def draw_predict() -> Figure:
-    """Draw gains beside those of every surrogate."""
+    """Draw the gains on real data beside those on every surrogate."""
     metrics = read_metrics(detail_path("predict"))
     return gains_figure(table("predict"), metrics["horizon_frames"], metrics["best_head"])
 
 
 def draw_rollout() -> Figure:
-    """Draw the skill of free-running forecasts of the test split."""
+    """Draw the skill of free-running forecasts on the test split."""
     return rollout_figure(table("rollout").query("split == 'test'"))
 
 
 def draw_recurrence() -> Figure:
-    """Draw what every key and metric explains."""
+    """Draw how much variance is explained by lookups with every key and metric."""
     metrics = read_metrics(detail_path("recurrence"))
     best = metrics["best"]["key"], metrics["best"]["metric"]
     lookups = table("recurrence").fillna({"metric": ""})
@@ -68,17 +70,17 @@ def draw_recurrence() -> Figure:
 
 
 def draw_rssm() -> Figure:
-    """Draw ease against fidelity, and how the budgets were met."""
+    """Draw the ease of states against their fidelity, and how training met the budgets."""
     return rssm_figure(table("rssm"), table("rssm_training"))
 
 
 def draw_calm() -> Figure:
-    """Draw skill of the test split, cost, and distances of windows."""
+    """Draw the skill on the test split, the cost, and the distances between windows."""
     skill = table("calm").query("split == 'test'")
     return calm_figure(skill, table("calm_cost"), table("calm_windows"))
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {  # by name of the table and of the picture
+FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table and of the picture.
     "predict": draw_predict,
     "calibration": lambda: calibration_figure(table("calibration")),
     "controls": lambda: controls_figure(table("controls")),

@@ -1,8 +1,9 @@
-"""How well can the latent so many frames ahead be predicted? One distance of `horizons`.
+"""How well can the latent k frames ahead be predicted? This stage handles one distance k.
 
 Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents and to the same frames shuffled within
-each clip; and, in closed form, what a linear model finds: in x and in its change, of the real
-latents and of frames permuted over the whole corpus. `horizons` sets the scores side by side.
+each clip. Also fits a linear model in closed form, both to x and to its change, on the real
+latents and on frames permuted over the whole corpus. Stage `horizons` compares the scores of all
+distances.
 
     python src/horizon.py 4      (or: dvc repro horizon@4)
 
@@ -27,7 +28,12 @@ from mimi_dynamics.pipeline.tensors import write_tensors
 
 
 def horizon(params: Params, frames: int) -> None:
-    """Run the stage for one distance."""
+    """Run the stage for one distance.
+
+    Args:
+        params: all settings.
+        frames: the distance k, in frames of 80 ms.
+    """
     real = read_data(params)
     template = FitSpec(
         "real", real, params.head, frames, params.predict, params.seed, compute=params.compute

@@ -1,9 +1,9 @@
-"""Gain against lead time: what `horizon` found at every distance.
+"""How does the gain fall with lead time? Compare what stage `horizon` found at every distance.
 
     python src/horizons.py       (or: dvc repro horizons)
 
 Reads data/latents/, models/normalizer.safetensors and data/horizons/.
-Writes its metrics and plots/horizons.csv.
+Writes metrics/horizons.json, metrics/detail/horizons.json and plots/horizons.csv.
 """
 
 from pathlib import Path
@@ -17,8 +17,7 @@ from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.errors import require
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -47,12 +46,17 @@ def horizons(params: Params) -> None:
 
 
 def template(params: Params, real: Sequences, k: int) -> FitSpec:
-    """The density of the real latents k frames ahead."""
+    """Describe the densities of the real latents k frames ahead."""
     return FitSpec("real", real, params.head, k, params.predict, params.seed)
 
 
 def read_fits(k: int) -> Fits:
-    """The scores that `horizon` wrote."""
+    """Read the scores that stage `horizon` wrote for distance k.
+
+    Returns:
+        Fits by row, head and density. They hold only the NLL of each scored frame, in nats, by
+        split; there is no predictor in them.
+    """
     tensors, _ = read_tensors(require(Path(f"data/horizons/k{k}.safetensors"), "horizon"))
     scores: dict[tuple[str, str, str], dict] = {}
     for name, nll in tensors.items():
@@ -62,7 +66,12 @@ def read_fits(k: int) -> Fits:
 
 
 def write_plots(params: Params, gains: dict[int, Gains]) -> None:
-    """The curves as CSV."""
+    """Write gain against lead time as CSV, with a row for each lead and all curves side by side.
+
+    Args:
+        params: all settings.
+        gains: the gains on the test split, by distance in frames.
+    """
     curves = {
         "real": ("real", params.head, False),
         "shuffled": ("shuffled", params.head, False),

@@ -1,7 +1,10 @@
 """Decode the speech corpora named in `ingest.corpora` into 24 kHz clips, and split them.
 
-Writes data/audio/, data/manifest.parquet, data/rejected.csv,
-plots/voices.csv and its metrics.
+    python src/ingest.py         (or: dvc repro ingest)
+
+Reads the corpora, from `ingest.mirror` or from their public homes.
+Writes data/audio/, data/manifest.parquet, data/rejected.csv, plots/voices.csv,
+metrics/ingest.json and metrics/detail/ingest.json.
 """
 
 from pathlib import Path
@@ -16,7 +19,7 @@ AUDIO_DIR = Path("data/audio")
 
 
 def ingest(params: Params) -> None:
-    """Read, decode, split, write."""
+    """Run the stage: list the recordings, decode and split them, and write the results."""
     remove_leftovers(AUDIO_DIR)
     manifest, rejected = ingest_corpora(params.ingest, AUDIO_DIR)
     write_manifest(manifest, Path("data/manifest.parquet"))

@@ -1,9 +1,9 @@
-"""Principal components of the latents of train speech, and what leaving out the rest costs.
+"""Fit principal components to the latents of train speech, and measure what the omitted ones cost.
 
-    python src/normalize.py        (or: dvc repro normalize)
+    python src/normalize.py      (or: dvc repro normalize)
 
-Reads data/manifest.parquet, data/audio/ and data/latents/.
-Writes models/normalizer.safetensors and its metrics.
+Reads data/manifest.parquet, data/audio/, data/latents/ and the codec.
+Writes models/normalizer.safetensors and metrics/detail/normalize.json.
 """
 
 from pathlib import Path
@@ -25,13 +25,13 @@ from mimi_dynamics.latents.normalizer import (
 )
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.conventions import choose_evenly
-from mimi_dynamics.pipeline.errors import require
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 
 MANIFEST = Path("data/manifest.parquet")
-LISTENED_CLIPS = 64  # evenly spaced over the test split: four minutes of speech
+LISTENED_CLIPS = 64  # They are evenly spaced over the test split: four minutes of speech.
 
 
 def normalize(params: Params) -> None:
@@ -62,7 +62,12 @@ def normalize(params: Params) -> None:
 def truncation_cost(
     codec: Codec, normalizer: Normalizer, latents: Latents, manifest: pd.DataFrame
 ) -> dict[str, float]:
-    """Log-mel distances in nepers, on test clips, of what is decoded from whole and cut latents."""
+    """Measure on test clips how much sound is lost when only the leading components are decoded.
+
+    Returns:
+        Mean log-mel distances in nepers between the original audio, the audio decoded from whole
+        latents, and the audio decoded from latents cut to the normaliser's components.
+    """
     ends = np.cumsum(latents.lengths)
     clips = np.flatnonzero(latents.splits == "test")
     clips = clips[choose_evenly(len(clips), LISTENED_CLIPS)]

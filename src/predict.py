@@ -1,12 +1,13 @@
-"""How many nats does the past tell about the latent `horizon` frames ahead?
+"""How many nats does the past tell about the latent that lies `horizon` frames ahead?
 
-Fits p(x_{t+k} | x_{≤t}), p(x_{t+k}) and p(Δx) from the same family to the real latents and to
-every surrogate, and scores them on held-out clips.
+Fits p(x_{t+k} | x_{≤t}), p(x_{t+k}) and p(Δx), all from the same family of densities, to the real
+latents and to every surrogate, and scores them on held-out clips.
 
     python src/predict.py        (or: dvc repro predict)
 
 Reads data/latents/ and models/normalizer.safetensors.
-Writes models/predictor.safetensors, its metrics, plots/predict.csv and plots/calibration.csv.
+Writes models/predictor.safetensors, metrics/predict.json, metrics/detail/predict.json,
+plots/predict.csv and plots/calibration.csv.
 """
 
 from pathlib import Path
@@ -54,7 +55,13 @@ def predict(params: Params) -> None:
 
 
 def write_plots(gains: Gains, head: str, rows: list[str]) -> None:
-    """Gains of real data and of every surrogate, as CSV."""
+    """Write the gains of one head on real data and on every surrogate as CSV.
+
+    Args:
+        gains: the gains on one split.
+        head: name of the head.
+        rows: `real` and the names of the surrogates.
+    """
     table = {
         row: {
             key.replace("_ci", ""): value
@@ -68,7 +75,7 @@ def write_plots(gains: Gains, head: str, rows: list[str]) -> None:
 
 
 def write_calibration(ranks: dict[str, Ranks], bootstrap: ClipBootstrap) -> None:
-    """Coverage by level as CSV."""
+    """Write the coverage of forecast regions and intervals as CSV, by head and nominal level."""
     rows = [
         {"head": head, "kind": kind, "level": level, **coverage.metrics("coverage")}
         for head, of in ranks.items()
@@ -83,7 +90,7 @@ def write_calibration(ranks: dict[str, Ranks], bootstrap: ClipBootstrap) -> None
 
 
 def write_predictor(predictor: Predictor, head: str, params: Params) -> None:
-    """The best conditional density, with what is needed to build it again."""
+    """Save the best conditional density, with the settings that are needed to rebuild it."""
     info = {"head": head, "horizon": params.horizon, **params.predict.model_dump()}
     save_predictor(predictor, Path("models/predictor.safetensors"), info)
 

@@ -1,14 +1,15 @@
-"""How good does speech sound after the codec, and after codecs that anyone could have instead?
+"""How good does speech sound after the codec, and after other codecs that are easy to get?
 
-Decodes held-out clips from the codec's latents, with and without their quantisation, from as many
-principal components of log-mel frames, quantised to the same bit rate, and from Opus at its lowest
-rate; measures each against the recording, and lets an English recogniser listen.
+Decodes held-out clips in several ways: from the codec's latents, with and without quantisation;
+from equally many principal components of log-mel frames, with quantisation to the same bit rate
+and without; and from Opus at its lowest rate. Compares each result with the recording, and counts
+how many words of English clips a speech recogniser then gets wrong.
 
     python src/reconstruct.py    (or: dvc repro reconstruct)
 
 Reads data/manifest.parquet, data/audio/ and the codec.
-Writes its metrics, plots/reconstruct.csv, and
-data/reconstruct/: sounds and their spectrograms.
+Writes metrics/reconstruct.json, metrics/detail/reconstruct.json, plots/reconstruct.csv and
+data/reconstruct/, which holds sounds and their spectrograms.
 """
 
 from pathlib import Path
@@ -21,8 +22,7 @@ from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.sounds import Listening, write_sounds
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
-from mimi_dynamics.pipeline.errors import require
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import Params
@@ -43,7 +43,8 @@ def reconstruct(params: Params) -> None:
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     codec = load_codec(params.codec)
-    with one_thread_each(), threadpool_limits(1):  # the same sums on any number of cores
+    # With one thread, sums are added in the same order on any number of cores.
+    with one_thread_each(), threadpool_limits(1):
         spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)
     metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}
     for split in [name for name in EVALUATED_SPLITS if (manifest["split"] == name).any()]:
@@ -69,13 +70,22 @@ def reconstruct(params: Params) -> None:
 
 
 def choose(manifest: pd.DataFrame, split: str, clips: int) -> list[Path]:
-    """The files of clips evenly spaced over a split."""
+    """Choose clips that are evenly spaced over a split.
+
+    Args:
+        manifest: one row per clip.
+        split: name of the split.
+        clips: how many to choose; all of them if the split has fewer.
+
+    Returns:
+        The paths of their audio files.
+    """
     paths = manifest.loc[manifest["split"] == split, "path"]
     return [Path(path) for path in paths.iloc[choose_evenly(len(paths), clips)]]
 
 
 def write_plots(metrics: dict[str, object]) -> None:
-    """Every measure by way of decoding as CSV."""
+    """Write every measure as CSV, with one row for each split and way of decoding."""
     rows = [
         {"split": split, "way": way, **values}
         for split, by_way in metrics.items()

@@ -1,12 +1,13 @@
-"""Do patterns recur? Looks up what came after similar moments, for every key and metric.
+"""Do patterns recur? Look up what came after similar moments, for every key and metric.
 
-For each frame of the test clips: find the train frames whose key, made of their past, is most
-alike, and take what came `horizon` frames after those as the forecast.
+Every frame has a key, which is computed from its past. For each frame of the test clips, this
+stage finds the train frames with the most similar keys, and takes what came `horizon` frames after
+those as the forecast.
 
     python src/recurrence.py     (or: dvc repro recurrence)
 
 Reads data/latents/, models/normalizer.safetensors and models/predictor.safetensors.
-Writes its metrics and plots/recurrence.csv.
+Writes metrics/detail/recurrence.json and plots/recurrence.csv.
 """
 
 from pathlib import Path
@@ -17,8 +18,8 @@ import torch
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.errors import InputError, require
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -53,7 +54,11 @@ def recurrence(params: Params) -> None:
 
 
 def read_key_data(params: Params) -> KeyData:
-    """What `encode` and `normalize` wrote, as keys need it."""
+    """Read what the stages `encode` and `normalize` wrote, in the form that keys are made from.
+
+    Raises:
+        InputError: stage `encode` or `normalize` has not run, or its latents are not usable.
+    """
     latents, normalizer, sequences = load(params)
     return KeyData(
         sequences=sequences,
@@ -69,10 +74,13 @@ def read_key_data(params: Params) -> KeyData:
 
 
 def read_predictor(horizon: int) -> Predictor:
-    """What `predict` wrote.
+    """Read the predictor that stage `predict` wrote.
+
+    Args:
+        horizon: the distance in frames that it must predict.
 
     Raises:
-        InputError: if it is not there, or of another horizon.
+        InputError: the file is missing, or its predictor has another horizon.
     """
     path = require(Path("models/predictor.safetensors"), "predict")
     predictor, info = load_predictor(path)

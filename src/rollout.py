@@ -1,13 +1,14 @@
-"""How long do forecasts that feed on their own samples stay worth anything?
+"""How far ahead are forecasts useful if they continue from their own samples?
 
-Samples continuations of held-out clips frame by frame, and scores them by lead time against what
-came, beside the predictors that jump to each lead at once, a linear model, and random frames.
+Samples continuations of held-out clips frame by frame, and scores them at every lead time against
+what was really said. Compares them with the predictors that jump to each lead directly, with a
+linear model, and with random frames.
 
     python src/rollout.py        (or: dvc repro rollout)
 
 Reads data/latents/, models/normalizer.safetensors, models/horizons/ and the codec.
-Writes its metrics, plots/rollout.csv, and data/rollout/: continuations
-to listen to, and their spectrograms.
+Writes metrics/rollout.json, metrics/detail/rollout.json, plots/rollout.csv and data/rollout/,
+which holds continuations to listen to and their spectrograms.
 """
 
 from pathlib import Path
@@ -25,8 +26,8 @@ from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.errors import InputError, require
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -58,21 +59,24 @@ def rollout(params: Params) -> None:
 
 
 def find_predictors(horizons: list[int]) -> dict[int, Path]:
-    """Find the file of the predictor of each lead.
+    """Find the file of the predictor for each lead.
+
+    Args:
+        horizons: the leads in frames.
+
+    Returns:
+        The path of each predictor, by lead in frames.
 
     Raises:
-        InputError: one is missing, or a single step is not among the horizons.
+        InputError: a file is missing, or the horizons do not include 1, the step of a rollout.
     """
     if 1 not in horizons:
         raise InputError(f"horizons = {horizons}: must have 1, the step of a rollout")
-    paths = {k: Path(f"models/horizons/k{k}.safetensors") for k in horizons}
-    for path in paths.values():
-        require(path, "horizon")
-    return paths
+    return {k: require(Path(f"models/horizons/k{k}.safetensors"), "horizon") for k in horizons}
 
 
 def fit_linear(real: Sequences, params: Params) -> Var:
-    """Fit the ridge VAR of one frame ahead that is also the floor of `predict`."""
+    """Fit the ridge VAR one frame ahead, which is also the linear floor of stage `predict`."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     train, validation = (
         make_batches(real.select(split), 1, *size) for split in ("train", "validation")
@@ -81,7 +85,7 @@ def fit_linear(real: Sequences, params: Params) -> Var:
 
 
 def write_plots(scores: Scores) -> None:
-    """The curves as CSV."""
+    """Write all curves as CSV, with one row for each split, lead and kind of forecast."""
     rows = [
         {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row, k)}
         for split, by_lead in scores.items()

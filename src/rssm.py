@@ -1,13 +1,14 @@
-"""Is there a state that is easier to model than the latents, and not because it is empty?
+"""Is there a state that is easier to model than the latents, and not just because it is empty?
 
-Takes latents apart into a causal state z_dyn and a local innovation z_rec under a budget, for every
-budget, and sets ease of the state against what is left in it, beside cheap rivals.
+Splits the latents into a causal state z_dyn and a local innovation z_rec that may carry only a
+limited number of nats (the budget), and trains one model per budget. Compares how easy each state
+is to predict with how much of the latents it keeps, and does the same for cheap rivals.
 
     python src/rssm.py           (or: dvc repro rssm)
 
 Reads data/latents/, models/normalizer.safetensors and the codec.
-Writes models/rssm.safetensors, data/states/, its metrics, plots/rssm.csv and
-plots/rssm_training.csv.
+Writes models/rssm.safetensors, data/states/, metrics/rssm.json, metrics/detail/rssm.json,
+plots/rssm.csv and plots/rssm_training.csv.
 """
 
 from pathlib import Path
@@ -35,13 +36,26 @@ def rssm(params: Params) -> None:
 
 
 def write_plots(sweep: Sweep, chosen: str) -> None:
-    """The frontier and the course of every budget, as CSV."""
+    """Write the frontier of ease against fidelity, and the course of every training, as CSV files.
+
+    Args:
+        sweep: the trained models.
+        chosen: name of the model that was chosen among them.
+    """
     write_table(Path("plots/rssm.csv"), frontier_table(sweep, chosen))
     write_table(Path("plots/rssm_training.csv"), course_table(sweep))
 
 
 def write_model(sweep: Sweep, chosen: str, latents: Latents) -> None:
-    """The chosen model, and its state at every frame of every clip, held between updates."""
+    """Write the chosen model, and its state at every frame of every clip.
+
+    Between two updates of the state, the frames keep the value of the last update.
+
+    Args:
+        sweep: the trained models.
+        chosen: name of the model that was chosen among them.
+        latents: the latents that the states belong to.
+    """
     model = sweep.trained[chosen].model
     save_rssm(model, Path("models/rssm.safetensors"))
     states = sweep.held_states(encode_states(model, sweep.data))

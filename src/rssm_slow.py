@@ -1,8 +1,9 @@
-"""Is a state that is updated at half the rate of the frames easier to predict?
+"""Is a state easier to predict if it is updated only at every other frame?
 
-Trains and measures its models as stage `rssm` does, and sets them beside rivals at the same rate.
+Trains and measures its models as stage `rssm` does, and compares them with rivals that are updated
+at the same rate.
 
-    python src/rssm_slow.py      (by make studies; DVC leaves this stage as it is)
+    python src/rssm_slow.py      (`make studies` runs it; the stage is frozen for `dvc repro`)
 
 Reads data/latents/, models/normalizer.safetensors and the codec.
 Writes metrics/detail/rssm_slow.json.

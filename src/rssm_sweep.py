@@ -1,8 +1,9 @@
-"""Is there an easy state for any size of it, and any budget of the innovation?
+"""Is there an easy state at any size of the state and any budget of the innovation?
 
-Trains and measures a model for each of them as stage `rssm` does, and sets it beside cheap rivals.
+Trains and measures one model for each pair of size and budget as stage `rssm` does, and compares
+them with cheap rivals.
 
-    python src/rssm_sweep.py     (by make studies; DVC leaves this stage as it is)
+    python src/rssm_sweep.py     (`make studies` runs it; the stage is frozen for `dvc repro`)
 
 Reads data/latents/, models/normalizer.safetensors and the codec.
 Writes metrics/detail/rssm_sweep.json, plots/rssm_sweep.csv and plots/rssm_sweep.png.

@@ -1,13 +1,13 @@
-"""What kind of structure does the predictor find: how much past, how much capacity, and where?
+"""What structure does the predictor find, how much past and capacity does it take, and where is it?
 
-Fits the density of `predict` that comes apart by principal component: with less and less past, with
-fewer and fewer hidden units, and to frames that keep the course of loudness only; and weighs the
-gain of each component by what it does to the decoded sound.
+Fits a density of stage `predict` whose score is a sum over principal components. Fits it with less
+and less past, with fewer and fewer hidden units, and to frames that keep only the course of
+loudness. Also weights the gain of each component by its effect on the decoded sound.
 
     python src/structure.py      (or: dvc repro structure)
 
 Reads data/latents/, models/normalizer.safetensors and the codec.
-Writes its metrics and plots/structure.csv.
+Writes metrics/detail/structure.json and plots/structure.csv.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ def structure(params: Params) -> None:
 
 
 def write_plots(metrics: dict[str, object]) -> None:
-    """Every gain of the test split as CSV."""
+    """Write every gain on the test split as CSV."""
     rows = [
         {"what": what, "of": of, **values}
         for what in ("context", "width", "component")

@@ -1,1 +1,1 @@
-"""Are the latents of a neural speech codec predictable? The library behind the stages."""
+"""The library that the stages call. They ask whether a speech codec's latents are predictable."""

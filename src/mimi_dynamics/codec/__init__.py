@@ -1,1 +1,1 @@
-"""Codecs, log-mel distance and pitch: what turns sound into latents; nothing models latents."""
+"""Codecs, which turn sound into latents, and log-mel distance and pitch. Nothing models latents."""

@@ -1,4 +1,4 @@
-"""What a codec is: speech to continuous latents and back, by a model of Mimi's kind."""
+"""The class of all codecs: a model of Mimi's kind that turns speech into latents and back."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,26 +15,26 @@ from torch import nn
 
 from mimi_dynamics.pipeline.errors import InputError
 
-FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples: 80 ms
-TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet runs at 25 Hz, latents at 12.5 Hz
+FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples are 80 ms.
+TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet gives 25 steps per second, latents come at 12.5 Hz.
 
 
 class Codec:
-    """A frozen Mimi in evaluation mode; gradients flow through it, never into it.
+    """A frozen Mimi in evaluation mode. Gradients flow through it, but its weights get none.
 
     Attributes:
-        name: `mimi-mini` or `mimi`.
-        weights_sha256: of the weights file.
+        name: `mimi-mini` or `mimi`, after the word `untrained` if its weights are random.
+        weights_sha256: hash of the weights file, or '' if the weights are random.
         model: the moshi model.
-        dim: size of a latent.
-        codebooks: how many of them `quantize` fills.
+        dim: number of coordinates of a latent.
+        codebooks: number of codes that `quantize` gives for each frame.
     """
 
     sample_rate = SAMPLE_RATE
     frame_rate = FRAME_RATE
 
     def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
-        """Take over `model`: evaluation mode, no gradients for its weights."""
+        """Set `model` to evaluation mode, and switch off gradients for its weights."""
         self.name = name
         self.weights_sha256 = weights_sha256
         self.model = model.eval().requires_grad_(False)
@@ -45,7 +45,7 @@ class Codec:
         """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples).
 
         Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). The model is
-        causal, so what follows a frame, padding included, does not change it.
+        causal, so a frame does not depend on anything after it, such as padding.
         """
         return self.model.encode_to_latent(audio[:, None], quantize=False).transpose(1, 2)
 
@@ -56,8 +56,9 @@ class Codec:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Give the audio (batch, samples) of unquantised `latents` (batch, frames, dim).
 
-        The decoder never saw a latent itself: in the half of its training that went unquantised it
-        saw the sum of what the two branches project it to (Moshi, arXiv 2410.00037, section 3.3).
+        The decoder was never given a latent itself. In the half of its training that was not
+        quantised, its input was the sum of the projections of the latent by the two branches of
+        the quantiser (Moshi, arXiv 2410.00037, section 3.3). So this sum is decoded here too.
         """
         embedding = latents.transpose(1, 2)
         quantizer = self.model.quantizer
@@ -70,11 +71,16 @@ class Codec:
 
     @contextmanager
     def streaming(self, batch: int, frames: int = 1) -> Iterator[None]:
-        """Within it, `encode` and `decode` go on from call to call, `frames` at a time at most.
+        """Make `encode` and `decode` continue from call to call inside the `with` block.
 
-        moshi's key cache holds just the steps that a layer looks back, so that of the two steps of
-        a frame the first misses its oldest: past the first 0.3 s of a tiny codec, latents were off
-        by 1e-3, as Mimi's are past 10 s. Room for the frames at hand makes streaming exact.
+        moshi's key cache holds exactly as many steps as a layer looks back. A frame adds two steps
+        at once, so the first of them misses its oldest step: latents were off by 1e-3 after the
+        first 0.3 s of a tiny codec, and are after 10 s for Mimi. A cache with room for the new
+        frames as well makes streaming exact.
+
+        Args:
+            batch: number of clips in each call.
+            frames: largest number of frames in one call.
         """
         with self.model.streaming(batch):
             for module in self.model.modules():
@@ -93,18 +99,18 @@ class Codec:
 
 
 def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks: int) -> Codec:
-    """Load a codec from a safetensors file, built by moshi's own `get_mimi`.
+    """Load a codec from a safetensors file. moshi's own `get_mimi` builds the model.
 
     Args:
-        name: of the codec.
-        path: of its weights.
-        config: of a model that is not Mimi's size, in the terms of `get_mimi`.
-        codebooks: how many `quantize` fills.
+        name: name of the codec.
+        path: file of its weights.
+        config: shape of the model in the terms of `get_mimi`; None for a model of Mimi's size.
+        codebooks: number of codes that `quantize` gives for each frame.
 
     Raises:
-        InputError: the file is not there, no safetensors file, or of another shape.
+        InputError: the file is missing, is not a safetensors file, or does not fit the model.
     """
-    # moshi would unpickle, and so run, a file with any other ending.
+    # moshi would unpickle a file with any other ending, which could run code in it.
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: codec weights must be a .safetensors file")
     try:
@@ -115,20 +121,23 @@ def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file: {error}") from error
     except RuntimeError as error:
-        # What load_state_dict raises: a title, then one line per tensor that is wrong.
+        # The message of load_state_dict has a title and then one line per tensor that is wrong.
         problem = str(error).splitlines()[1].strip()
         raise InputError(f"{path}: does not fit {name}: {problem:.200}") from error
     return Codec(name, sha256, model)
 
 
 def sha256_of(path: Path) -> str:
-    """Give the sha256 of a file."""
+    """Give the sha256 of a file as a hexadecimal string."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def initialise(model: MimiModel) -> None:
-    """Scale convolutions so that signals keep their size through 30 layers; torch's shrink them."""
+    """Draw new weights for all convolutions, scaled so that signals keep their size.
+
+    With torch's own initial weights, signals would shrink on their way through 30 layers.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             weight = module.weight

@@ -1,4 +1,4 @@
-"""Clips as the stage ingest wrote them, which is as codecs want them."""
+"""Read clips as stage `ingest` wrote them, which is the form that codecs need."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from mimi_dynamics.pipeline.errors import InputError
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """Read a clip that the stage ingest wrote: float32 (samples,).
+    """Read a clip that stage `ingest` wrote, as float32 (samples,) at 24 kHz.
 
     Raises:
-        InputError: it is not there, or not 24 kHz mono.
+        InputError: the file is missing, not readable, empty or not 24 kHz mono.
     """
     try:
         audio, rate = soundfile.read(path, dtype="float32")

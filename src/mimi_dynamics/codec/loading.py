@@ -1,4 +1,4 @@
-"""The codec that the settings name. A codec is a module of this room, and its line in `CODECS`."""
+"""Load the codec that the settings name. Each codec is a module beside this one, in `CODECS`."""
 
 from types import ModuleType
 
@@ -15,13 +15,13 @@ def load_codec(params: CodecParams) -> Codec:
     """Load the codec that `params` names.
 
     Raises:
-        InputError: no weights to be had, or weights that are not what `params` says.
+        InputError: there are no weights, or they are not those that `params` describes.
     """
     return CODECS[params.name].load(params)
 
 
 def untrained_codec(params: CodecParams, seed: int) -> Codec:
-    """Build a codec of the shape that `params` names, with weights as training starts from."""
+    """Build the codec that `params` names, with the random weights from which training starts."""
     torch.manual_seed(seed)
     model = CODECS[params.name].untrained(params)
     initialise(model)

@@ -1,7 +1,8 @@
-"""How far one sound is from another: the losses that train the codec and the metrics it is held to.
+"""Measure how far one sound is from another, as losses to train the codec and metrics to judge it.
 
-Log-mel distances at several window lengths, as in EnCodec (arXiv 2210.13438, section 3.4) and DAC
-(arXiv 2306.06546): short windows place onsets, the longest resolves the harmonics of a low voice.
+Log-mel distances are taken at several window lengths, as in EnCodec (arXiv 2210.13438, section 3.4)
+and DAC (arXiv 2306.06546). Short windows locate onsets; the longest window resolves the harmonics
+of a low voice.
 """
 
 from functools import cache
@@ -11,30 +12,41 @@ import torch
 
 from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE
 
-# Window length in samples: mel bands. Bands stay wider than a bin, or the lowest would be empty.
+# The number of mel bands by window length in samples. A band must be wider than a frequency bin,
+# or the lowest bands would be empty.
 MEL_BANDS = {256: 20, 512: 40, 1024: 80, 2048: 160}
-# White noise at -79 dBFS just reaches this in the longest window; quieter counts as silent.
+# Smaller magnitudes count as silence. White noise at -79 dBFS just reaches this magnitude in the
+# longest window.
 LINEAR_BASELINE = 3e-6
 LINEAR_WEIGHT = 1.0
 WAVEFORM_WEIGHT = 0.1
 
 
 def log_mel_distance(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Give the mean absolute difference of log-mel magnitudes in nepers, mean of all windows.
+    """Give the mean absolute difference of log-mel magnitudes in nepers, averaged over all windows.
 
     Args:
         estimate: audio (batch, samples).
         target: audio of the same shape.
+
+    Returns:
+        A scalar.
     """
     return reconstruction_terms(estimate, target)["log_mel"]
 
 
 def reconstruction_terms(estimate: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Give the terms of the reconstruction loss, each a scalar, for audio (batch, samples).
+    """Compute the terms of the reconstruction loss.
 
-    `log_mel`: see `log_mel_distance`. `linear`: spectral magnitude error over magnitude; weighs
-    peaks, that is harmonics, where `log_mel` weighs all bands alike. `waveform`: absolute error
-    over absolute amplitude; the only term that sees phase.
+    Args:
+        estimate: audio (batch, samples).
+        target: audio of the same shape.
+
+    Returns:
+        Three scalars. `log_mel` is that of `log_mel_distance`. `linear` is the error of spectral
+        magnitudes over the magnitudes. It gives most weight to peaks, that is to harmonics, where
+        `log_mel` weights all bands alike. `waveform` is the absolute error over the absolute
+        amplitude. It is the only term that depends on phase.
     """
     log_mel, linear = torch.zeros(()), torch.zeros(())
     for window in MEL_BANDS:
@@ -47,7 +59,7 @@ def reconstruction_terms(estimate: torch.Tensor, target: torch.Tensor) -> dict[s
 
 
 def reconstruction_loss(terms: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Weigh the terms of `reconstruction_terms` into one loss."""
+    """Add up the terms of `reconstruction_terms`, with their weights, to one scalar loss."""
     return terms["log_mel"] + LINEAR_WEIGHT * terms["linear"] + WAVEFORM_WEIGHT * terms["waveform"]
 
 
@@ -57,10 +69,10 @@ def mel_spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
 
 
 def _magnitudes(audio: torch.Tensor, window: int) -> torch.Tensor:
-    # Divided by the window's sum: a full-scale sine peaks at 0.5 whatever the window.
+    # After division by the sum of the window, a full-scale sine peaks at 0.5 for any window length.
     taper = _taper(window)
     spectrum = torch.stft(audio, window, window // 4, window=taper, return_complex=True)
-    # The magnitude of an exact zero has no gradient: torch gives 0 there, not NaN.
+    # The magnitude has no gradient at exactly zero, but torch gives 0 there rather than NaN.
     return spectrum.abs() / taper.sum()
 
 
@@ -69,7 +81,7 @@ def _log_mel(magnitudes: torch.Tensor, window: int) -> torch.Tensor:
 
 
 def _relative_error(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    # Over the whole batch: a silent segment alone would divide by nothing.
+    # Both sums are over the whole batch, since for a silent segment alone the divisor would be 0.
     return (estimate - target).abs().sum() / target.abs().sum().clamp(min=LINEAR_BASELINE)
 
 
@@ -80,7 +92,7 @@ def _taper(window: int) -> torch.Tensor:
 
 @cache
 def mel_filters(window: int) -> torch.Tensor:
-    """Give triangular filters (bands, bins), evenly spaced on the mel scale, each summing to 1."""
+    """Give triangular filters (bands, bins), evenly spaced in mel, each with a sum of 1."""
     bands = MEL_BANDS[window]
     frequencies = torch.linspace(0, SAMPLE_RATE / 2, window // 2 + 1)
     mels = torch.linspace(0, _mel(torch.tensor(SAMPLE_RATE / 2)).item(), bands + 2)
@@ -95,7 +107,7 @@ def _mel(frequency: torch.Tensor) -> torch.Tensor:
     return 2595 * torch.log10(1 + frequency / 700)
 
 
-WINDOW = 512  # samples: a frame holds 15 hops of it
+WINDOW = 512  # In samples. A frame holds 15 of its hops.
 
 
 HOP = WINDOW // 4
@@ -105,9 +117,11 @@ COLUMNS = FRAME_SIZE // HOP
 
 
 def log_mel_frames(audio: np.ndarray) -> np.ndarray:
-    """(frames, 600) all log-mel values, in nepers, of each 80 ms of (samples,) audio, float64.
+    """Compute all log-mel values of each frame of 80 ms of `audio` (samples,).
 
-    The window of the last value of a frame reaches 5 ms into the next frame.
+    Returns:
+        (frames, 600) float64 in nepers: 15 times of 40 bands. The window of the last time of a
+        frame reaches 5 ms into the next frame.
     """
     frames = -(-len(audio) // FRAME_SIZE)
     padded = np.zeros(frames * FRAME_SIZE, np.float32)

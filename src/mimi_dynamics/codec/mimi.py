@@ -1,4 +1,4 @@
-"""`mimi`: Kyutai's checkpoint (Moshi, arXiv 2410.00037), from the hub or from a path."""
+"""The codec `mimi`: Kyutai's checkpoint (Moshi, arXiv 2410.00037), from the hub or a local file."""
 
 from pathlib import Path
 
@@ -14,30 +14,32 @@ from mimi_dynamics.pipeline.params import CodecParams
 MIMI_REPOSITORY = "kyutai/moshiko-pytorch-bf16"
 MIMI_REVISION = "2bfc9ae6e89079a5cc7ed2a68436010d91a3d289"
 MIMI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors"
-# As several public projects pin it (384,644,900 bytes); nobody here has downloaded it to compare.
+# Several public projects pin this hash (of 384,644,900 bytes). We have not downloaded the file to
+# compare it.
 MIMI_SHA256 = "09b782f0629851a271227fb9d36db65c041790365f11bbe5d3d59369cf863f50"
 
 
 def load(params: CodecParams) -> Codec:
     """Load the file that `codec.mimi.weights` names, or Kyutai's own from the hub.
 
-    A local file may be anyone's checkpoint of Mimi's shape; what comes from the hub must be
-    Kyutai's, to the bit.
+    A local file may be any checkpoint of Mimi's shape. A file from the hub must be, bit for bit,
+    the one that Kyutai published.
 
     Raises:
-        InputError: no weights to be had, or weights that do not fit.
+        InputError: there are no weights, or they do not fit the model.
     """
     path = Path(params.mimi.weights) if params.mimi.weights else _download_mimi()
     return load_weights("mimi", path, None, params.mimi.codebooks)
 
 
 def untrained(params: CodecParams) -> MimiModel:
-    """Build a model of its shape with random weights."""
+    """Build a model of Mimi's shape with random weights."""
     return get_mimi(None, num_codebooks=params.mimi.codebooks)
 
 
 def _download_mimi() -> Path:
-    hub_logging.set_verbosity_error()  # a warning for every retry would bury the one line below
+    # A warning for every retry would hide the error message below.
+    hub_logging.set_verbosity_error()
     try:
         path = Path(hf_hub_download(MIMI_REPOSITORY, MIMI_FILE, revision=MIMI_REVISION))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`mimi-mini`: a small Mimi that this repository trained, and no substitute for Mimi's sound."""
+"""The codec `mimi-mini`: a small Mimi trained in this repository, with a lower sound quality."""
 
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,27 @@ MINI_WEIGHTS = Path("models/mimi-mini.safetensors")
 
 
 def load(params: CodecParams, weights: Path = MINI_WEIGHTS) -> Codec:
-    """Load the weights that the stage `codec` wrote.
+    """Load the weights that stage `codec` wrote.
 
     Raises:
-        InputError: they are not there, or were trained with other settings than `params`.
+        InputError: the weights are missing, or were trained with settings other than `params`.
     """
     _check_mini(params.mini, weights)
     return load_weights("mimi-mini", weights, mini_config(params.mini), params.mini.codebooks)
 
 
 def untrained(params: CodecParams) -> MimiModel:
-    """Build a model of its shape with random weights."""
+    """Build a model of mimi-mini's shape with random weights."""
     return get_mimi(None, mini_config(params.mini), num_codebooks=params.mini.codebooks)
 
 
 def mini_config(params: MiniParams) -> dict[str, Any]:
-    """Describe mimi-mini in the terms of moshi's `get_mimi`: Mimi's layout, smaller numbers.
+    """Describe mimi-mini in the terms of moshi's `get_mimi`: Mimi's layout with smaller numbers.
 
-    The transformers look back no further than a training segment reaches, so that no longer clip
-    meets a distance they never saw. The two training-only settings of the quantiser are Mimi's:
-    codebooks dropped at random, half of the sequences left unquantised.
+    The transformers look back no further than the length of a training segment, so that longer
+    clips contain no distance that they have not seen. The quantiser has the two settings that Mimi
+    uses in training only: it drops codebooks at random, and leaves half of the sequences
+    unquantised.
     """
     seanet = {
         "channels": 1,
@@ -95,7 +96,7 @@ def build_mini(params: MiniParams) -> MimiModel:
 
 
 def save_mini(model: MimiModel, params: MiniParams, path: Path = MINI_WEIGHTS) -> None:
-    """Write the weights of a trained mimi-mini in half precision, with what they were made from."""
+    """Write the weights of a trained mimi-mini in half precision, with their shape and settings."""
     weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
     write_tensors(path, weights, {"config": mini_config(params), "params": params.model_dump()})
 

@@ -1,4 +1,4 @@
-"""Pitch by normalised autocorrelation: whether a voice keeps its melody through a codec."""
+"""Estimate pitch by normalised autocorrelation, to test if a codec keeps the melody of a voice."""
 
 import numpy as np
 import torch
@@ -6,29 +6,33 @@ from torch.nn import functional
 
 from mimi_dynamics.codec.base import SAMPLE_RATE
 
-DECIMATION = 3  # to 8 kHz: the average of three samples is low-pass enough for a fundamental
+# Three samples are averaged, which gives 8 kHz and is enough of a low-pass for a fundamental.
+DECIMATION = 3
 RATE = SAMPLE_RATE / DECIMATION
-WINDOW = 512  # 64 ms: four periods of the lowest pitch
+WINDOW = 512  # 64 ms hold four periods of the lowest pitch.
 HOP = 160  # 20 ms
 LOWEST_HZ, HIGHEST_HZ = 65.0, 420.0
 VOICED_CORRELATION = 0.6
 VOICED_RANGE_DB = 35.0
-OCTAVE_TOLERANCE = 0.9  # the shortest lag this close to the best: multiples of a period fit as well
+# Multiples of the period fit as well as the period. So the lag is the shortest one whose
+# correlation is at least this share of the best.
+OCTAVE_TOLERANCE = 0.9
 
 
 def track_pitch(audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimate the pitch of `audio` (samples,) every 20 ms.
 
     Returns:
-        Hz (times,), meaningful where voiced, and voiced (times,) bool: periodic, and no more than
-        35 dB below the loudest time.
+        The pitch (times,) in Hz, which is meaningful only at voiced times; and (times,) bool, which
+        times are voiced. A time is voiced if it is periodic and no more than 35 dB below the
+        loudest time.
     """
     low = functional.avg_pool1d(audio[None], DECIMATION)[0]
     frames = functional.pad(low, (0, WINDOW)).unfold(0, WINDOW, HOP)
     frames = frames - frames.mean(1, keepdim=True)
     shortest, longest = int(RATE / HIGHEST_HZ), int(RATE / LOWEST_HZ) + 1
     correlation = _correlation(frames, longest + 1)
-    # An interior maximum of these has both neighbours, which the parabola below needs.
+    # Every maximum within these lags has two neighbours, which the parabola below needs.
     inner = correlation[:, shortest : longest + 1]
     peak = (inner >= correlation[:, shortest - 1 : longest]) & (
         inner >= correlation[:, shortest + 1 : longest + 2]
@@ -45,7 +49,7 @@ def track_pitch(audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _correlation(frames: torch.Tensor, longest: int) -> torch.Tensor:
-    """Give the correlation (times, longest + 1) of each frame with itself, by lag in samples."""
+    """Correlate each frame with itself, and give (times, longest + 1) values by lag in samples."""
     spectrum = torch.fft.rfft(frames, 2 * WINDOW)
     products = torch.fft.irfft(spectrum.abs().square())[:, : longest + 1]
     sums = functional.pad(frames.square().cumsum(1), (1, 0))
@@ -56,10 +60,17 @@ def _correlation(frames: torch.Tensor, longest: int) -> torch.Tensor:
 
 
 def compare_pitch(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
-    """Compare the pitch of two sounds (samples,); NaN if no time is voiced in both.
+    """Compare the pitch of two sounds.
 
-    `voicing_agreement`: share of times. Of those voiced in both: `error_cents`, the median, and
-    `gross_error_share`, more than 20 % off.
+    Args:
+        found: audio (samples,).
+        wanted: audio of the same shape.
+
+    Returns:
+        `voicing_agreement`, the share of times that are voiced in both sounds or in neither. For
+        the times that are voiced in both: `error_cents`, the median error, and
+        `gross_error_share`, the share of times that are more than 20 % off. These two are NaN if
+        no time is voiced in both.
     """
     (found_hz, found_voiced), (wanted_hz, wanted_voiced) = track_pitch(found), track_pitch(wanted)
     both = found_voiced & wanted_voiced

@@ -1,1 +1,1 @@
-"""Densities p(x) and p(x | past): heads, trunk, the one training loop; no gains, no surrogates."""
+"""Densities p(x) and p(x | past): heads, trunk and training loop, without gains or surrogates."""

@@ -1,8 +1,9 @@
-"""Where a model is trained: on a processor or a GPU, by one process or by several at once.
+"""Where a model is trained: on a CPU or a GPU, by one process or by several at once.
 
-Processes that `torchrun` started share every batch: each takes some of its clips, and
-DistributedDataParallel (Li et al. 2020, arXiv 2006.15704) adds up their gradients, weighted so that
-a step is that of one process on the whole batch, but for rounding and for what dropout draws.
+Processes that `torchrun` started share every batch: each process takes some of its clips, and
+DistributedDataParallel (Li et al. 2020, arXiv 2006.15704) adds up the gradients. They are weighted
+so that a step equals that of one process on the whole batch, except for rounding and for the
+features that dropout happens to drop.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,14 @@ Result = TypeVar("Result")
 
 @contextmanager
 def on_device(model: nn.Module, compute: ComputeParams) -> Iterator[None]:
-    """Within, the model is on its device; after that on the processor, as the pipeline wants it."""
+    """Keep the model on its device inside the `with` block, and move it back to the CPU afterwards.
+
+    The rest of the pipeline expects models on the CPU.
+
+    Args:
+        model: the model to move.
+        compute: which device to use.
+    """
     model.to(device_of(compute))
     try:
         yield
@@ -40,7 +48,7 @@ def on_device(model: nn.Module, compute: ComputeParams) -> Iterator[None]:
 
 
 def to_device_of(model: nn.Module, batch: Batch) -> Batch:
-    """The batch where the model is."""
+    """Move a batch to the device on which the model is."""
     device = next(model.parameters()).device
     if device.type == "cpu":
         return batch
@@ -48,12 +56,12 @@ def to_device_of(model: nn.Module, batch: Batch) -> Batch:
 
 
 class BatchLoss:
-    """The mean loss of a batch, computed by as many processes as there are.
+    """The mean loss of a batch, computed jointly by all processes of the training.
 
     Args:
-        model: maps a batch to the (scored,) losses of its targets; placed on its device. With
-            several processes, one loss for each entry of `batch.frame`.
-        compute: number type, and whether to compile.
+        model: maps a batch to the (scored,) losses of its targets, and is already on its device.
+            With several processes it must give one loss for each entry of `batch.frame`.
+        compute: the number type, and whether to compile the model.
     """
 
     def __init__(self, model: nn.Module, compute: ComputeParams) -> None:
@@ -65,19 +73,24 @@ class BatchLoss:
             enabled=compute.dtype == "bfloat16",
         )
         if self.processes > 1:
-            if dist.get_rank():  # else all would drop the same features, each of its own clips
+            # With the same seed, dropout would drop the same features in every process.
+            if dist.get_rank():
                 torch.manual_seed(torch.initial_seed() + dist.get_rank())
-            # What is not trained is the same everywhere from the start, and stays so.
+            # Buffers are not trained and equal in all processes: there is nothing to broadcast.
             self.forward = DistributedDataParallel(model, broadcast_buffers=False)
         if compute.compile:
             self.forward = torch.compile(self.forward, dynamic=True)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """() to go backward from: gradients are then those of the mean loss of the batch."""
+        """Compute the scalar loss on which to call `backward`.
+
+        After `backward`, the gradients are those of the mean loss of the whole batch.
+        """
         if self.processes == 1:
             return self._losses(batch).mean()
         share, counts = self._share(batch)
-        # Gradients are averaged over processes, whose shares are not of the same size.
+        # DistributedDataParallel averages gradients over processes, but their shares differ in
+        # size, so each share is weighted by its number of targets.
         return self._losses(share).sum() * (counts * self.processes / len(batch.frame))
 
     def _losses(self, batch: Batch) -> Tensor:
@@ -85,14 +98,16 @@ class BatchLoss:
             return self.forward(to_device_of(self.model, batch))
 
     def reduced(self, loss: Tensor) -> Tensor:
-        """() mean loss of the whole batch, the same number in every process."""
+        """Give the scalar mean loss of the whole batch, the same number in every process."""
         return all_reduce_mean(loss.detach()) if self.processes > 1 else loss
 
     def _share(self, batch: Batch) -> tuple[Batch, bool]:
-        """Every so-many-th clip, for they lie in order of their length, and whether they count.
+        """Give the clips of this process, and whether they count in the loss.
 
-        Where there are fewer clips than processes, one that is left without takes the first clip,
-        for heads need a target, and all must take part in a step.
+        Clips lie in order of length, so each process takes every n-th clip, where n is the number
+        of processes: the shares are then of similar length. If there are fewer clips than
+        processes, a process without clips takes the first clip, which does not count: heads need at
+        least one target, and all processes must take part in every step.
         """
         mine = torch.arange(len(batch.scored)) % self.processes == dist.get_rank()
         counts = bool(mine.any())
@@ -104,9 +119,17 @@ class BatchLoss:
 def run_fits(
     jobs: Sequence[Callable[[], Result]], description: str, compute: ComputeParams
 ) -> list[Result]:
-    """Run independent trainings: side by side on the cores, or one after the other.
+    """Run independent trainings, in parallel on CPU cores or one after the other.
 
-    One after the other where they share a GPU, or where processes share each of them.
+    They run one after the other if they share a GPU, or if several processes share each training.
+
+    Args:
+        jobs: functions without arguments, one for each training.
+        description: the label of the progress bar.
+        compute: where models are trained.
+
+    Returns:
+        The result of each job, in the order of `jobs`.
     """
     if compute.device == "cpu" and world_size() == 1:
         return run_parallel(jobs, description)

@@ -1,4 +1,4 @@
-"""How many nats the past tells about the next latent: fits, and their scores frame by frame."""
+"""How many nats the past tells about the next latent: fitted densities and their scores."""
 
 import copy
 import zlib
@@ -22,26 +22,26 @@ from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
 
-Batches = dict[str, list[Batch] | BatchSource]  # by split; only train may be streamed
+Batches = dict[str, list[Batch] | BatchSource]  # keyed by split; only train may be streamed
 Density = Literal["conditional", "marginal", "delta_marginal"]
 PAIR: tuple[Density, Density] = ("marginal", "conditional")
-LINEAR_BASELINE = "var"  # the closed-form ridge VAR, in place of a head
+LINEAR_BASELINE = "var"  # stands for the closed-form ridge VAR wherever a head is named
 
 
 @dataclass(frozen=True)
 class FitSpec:
-    """Densities to be fitted: p(x_{t+k}) and p(x_{t+k} | x_{≤t}), or p(Δx).
+    """One fit: the densities p(x_{t+k}) and p(x_{t+k} | x_{≤t}), or p(Δx) alone.
 
     Attributes:
-        row: name of the data, `real` or a surrogate's.
-        sequences: the data, every split.
+        row: name of the data: `real`, or the name of a surrogate.
+        sequences: the data of all splits.
         head: a key of `heads.HEADS`, or `LINEAR_BASELINE`.
-        horizon: k, in frames.
-        params: of the predictor.
-        seed: of initial weights, batch order and dropout.
-        delta: whether the target is Δx = x_{t+k} − x_t. Given the past that is x_{t+k} shifted, so
-            only the marginal is another one.
-        compute: where and with what numbers to train.
+        horizon: the horizon k, in frames.
+        params: settings of the predictor.
+        seed: seed of the initial weights, the order of batches and dropout.
+        delta: whether the target is Δx = x_{t+k} − x_t. Given the past, Δx is only x_{t+k} shifted
+            by a known vector, so that only the marginal density is a new one.
+        compute: the device and the number type of the training.
     """
 
     row: str
@@ -56,12 +56,12 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class FittedDensity:
-    """A fitted density and what it says of held-out frames.
+    """A fitted density and its scores on held-out frames.
 
     Attributes:
         predictor: the model, or None for the closed-form `var`.
-        validation_nll: nats per frame.
-        nll: by evaluated split, (scored,) nats per frame.
+        validation_nll: mean negative log-likelihood on validation, in nats per frame.
+        nll: (scored,) negative log-likelihoods in nats per frame, keyed by evaluated split.
     """
 
     predictor: Predictor | None
@@ -70,16 +70,23 @@ class FittedDensity:
 
 
 def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
-    """Fit on train, keep what validation likes best, score the evaluated splits.
+    """Fit on train, keep the weights that are best on validation, and score the evaluated splits.
 
-    A density without the past is trained for `pretrain_epochs`; then two copies of it go on for
-    `epochs`, one with and one without the past. They differ in nothing else, and the conditional
-    has to learn only what the past adds: trained from scratch it ended 0.03 nats/dim above the
-    marginal on permuted frames. Where the past does not help on validation, the conditional is
-    the marginal.
+    First, a density without the past is trained for `pretrain_epochs`. Then two copies of it are
+    trained for another `epochs`, one with and one without the past. They differ in nothing else,
+    and the conditional density has to learn only what the past adds: trained from scratch, it ended
+    0.03 nats/dim above the marginal on permuted frames. Where the past does not help on validation,
+    the marginal is used as the conditional density too.
+
+    Args:
+        job: what to fit.
+
+    Returns:
+        The fitted densities by name: `delta_marginal` alone if `job.delta`, otherwise `marginal`
+        and `conditional`.
 
     Raises:
-        InputError: if a frame is not finite, or no clip of a split is longer than the horizon.
+        InputError: if a frame is not finite, or if no clip of a split is longer than the horizon.
         DivergedError: if a training loss is not finite.
     """
     splits = ("train", "validation", *evaluated_splits(job.sequences))
@@ -141,18 +148,18 @@ def _score(job: FitSpec, predictor: Predictor, batches: Batches) -> FittedDensit
 
 
 def batches_of(job: FitSpec, split: str) -> list[Batch] | BatchSource:
-    """The batches of one split, with the targets that the densities are about."""
+    """Give the batches of one split, with the targets that this fit predicts."""
     size = job.params.warmup_frames, job.params.batch_frames
     return job.sequences.batches(split, job.horizon, *size, delta=job.delta)
 
 
 def evaluated_splits(sequences: Sequences) -> list[str]:
-    """`test`, and `test_voice` where a voice is held out."""
+    """List the splits to score: `test`, and `test_voice` if a voice is held out."""
     return [split for split in EVALUATED_SPLITS if split in sequences.splits]
 
 
 def check_horizon(job: FitSpec) -> None:
-    """Stop now, not in an hour, if the horizon is too long for the clips of any split.
+    """Fail before any training if the horizon is too long for the clips of any split.
 
     Raises:
         InputError: naming the horizon and the longest clip.

@@ -1,4 +1,7 @@
-"""The one training loop: minimise the mean per-frame loss, keep what validation likes best."""
+"""The training loop of all models: minimise the mean loss per frame, keep the best weights.
+
+The best weights are those with the lowest loss on validation.
+"""
 
 import copy
 import math
@@ -16,20 +19,21 @@ from mimi_dynamics.pipeline.distributed import all_reduce_mean, world_size
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams
 
-WARMUP_SHARE = 0.05  # of all steps, linear from 0
+WARMUP_SHARE = 0.05  # share of all steps in which the learning rate rises linearly from 0
 GRADIENT_NORM = 1.0
 MakeOptimizers = Callable[[nn.Module, float], list[torch.optim.Optimizer]]
 
 
 @dataclass(frozen=True)
 class TrainingParams:
-    """How long and how fast to train.
+    """How long and at what learning rate to train.
 
     Attributes:
         lr: peak learning rate of AdamW, after a short warm-up.
-        epochs: passes over the training batches.
-        anneal: whether the rate then falls to zero along a cosine, or stays for training to go on.
-        compute: where, and with what numbers.
+        epochs: number of passes over the training batches.
+        anneal: whether the rate then falls to zero along a cosine, or stays constant so that
+            training can go on later.
+        compute: the device and the number type.
     """
 
     lr: float
@@ -39,15 +43,18 @@ class TrainingParams:
 
 
 class DivergedError(InputError):
-    """The training loss is not finite."""
+    """Raised when the training loss is not finite."""
 
 
 @contextmanager
 def diverging_named(training: str) -> Iterator[None]:
-    """Say which of several trainings it is that diverges: `training` names it, with its seed.
+    """Say which of several trainings diverged.
+
+    Args:
+        training: name of the training, with its seed.
 
     Raises:
-        DivergedError: with the name before what was said.
+        DivergedError: the original message, with the name before it.
     """
     try:
         yield
@@ -56,9 +63,14 @@ def diverging_named(training: str) -> Iterator[None]:
 
 
 def repeats_for(min_steps: int, epochs: int, batches: int) -> int:
-    """Give the factor by which epochs are multiplied so that there are enough steps.
+    """Give the factor by which to multiply epochs to train for at least `min_steps` steps.
 
-    A small corpus has few batches: in 12 steps nothing is learned of what the past tells.
+    A small corpus has few batches: in 12 steps, a model learns nothing of what the past tells.
+
+    Args:
+        min_steps: least number of training steps.
+        epochs: number of epochs planned.
+        batches: number of training batches.
     """
     return max(1, math.ceil(min_steps / (epochs * batches)))
 
@@ -72,24 +84,28 @@ def fit(
     make_optimizers: MakeOptimizers | None = None,
     after_epoch: Callable[[int, dict[str, Tensor]], None] | None = None,
 ) -> float:
-    """Train `model` in place and return its best validation loss, with the weights that gave it.
+    """Train `model` in place, ending with the weights that have the lowest validation loss.
 
-    Where processes are `joined` they share every batch, and all end with the same weights.
+    Where processes are `joined`, they share every batch, and all end with the same weights.
 
     Args:
         model: maps a batch to the (scored,) losses of its targets, in nats per frame.
-        train: batches, visited in a new order every epoch.
-        validation: batches for early stopping.
+        train: training batches, visited in a new order every epoch.
+        validation: batches that decide which weights to keep.
         params: see `TrainingParams`.
         generator: draws the order of the batches.
-        make_optimizers: of a model and a peak learning rate; AdamW of all parameters if None.
-            Gradients of the first one's parameters are clipped.
-        after_epoch: is told how many epochs are over, and the weights that validation likes best so
-            far; it must not change them.
+        make_optimizers: builds the optimizers from a model and a peak learning rate; None stands
+            for AdamW of all parameters. Only gradients of the parameters of the first optimizer are
+            clipped.
+        after_epoch: called after every epoch with the number of finished epochs and the best
+            weights so far, which it must not change.
+
+    Returns:
+        The lowest mean validation loss.
 
     Raises:
         DivergedError: naming learning rate, epoch and step, if a training loss is not finite.
-        InputError: if the device asked for is not there.
+        InputError: if the requested device is not there.
     """
     with on_device(model, params.compute):
         return _fit(model, train, validation, params, generator, make_optimizers, after_epoch)
@@ -143,7 +159,7 @@ def _fit(
 
 
 def adamw(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """The optimizer of everything that asks for no other."""
+    """Give the default optimizer, for models that do not ask for another one."""
     return [torch.optim.AdamW(model.parameters(), lr=lr, fused=True)]
 
 
@@ -161,14 +177,19 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def losses(model: nn.Module, batches: list[Batch]) -> Tensor:
-    """(scored,) losses of all batches, end to end, without dropout or gradients."""
+    """Give the (scored,) losses of all batches in a row, without dropout or gradients.
+
+    Args:
+        model: maps a batch to the (scored,) losses of its targets.
+        batches: the batches.
+    """
     model.eval()
     with torch.no_grad():
         return torch.cat([model(to_device_of(model, batch)) for batch in batches])
 
 
 def mean_loss(model: nn.Module, batches: list[Batch]) -> float:
-    """Mean loss per scored target over all batches, shared out among processes."""
+    """Give the mean loss per scored target over all batches; processes share the work."""
     if world_size() == 1:
         return losses(model, batches).double().mean().item()
     mine = batches[dist.get_rank() :: world_size()]

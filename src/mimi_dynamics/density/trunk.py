@@ -1,4 +1,4 @@
-"""What is known at t: a causal summary of the past for a density head to work from."""
+"""The trunk: a causal summary of the past up to t, from which a density head works."""
 
 from collections.abc import Callable
 
@@ -10,35 +10,39 @@ from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch
 
 State = list[Tensor]
-Memory = Callable[[Tensor], Tensor]  # (clips, time, width) to the same
-# Sharp dependence on the newest frame is learned faster the larger it is: of a process whose scale
-# jumps with the sign of the last frame, 79 % of the information was found with 1 and 83 % with 4.
+Memory = Callable[[Tensor], Tensor]  # maps (clips, time, width) to the same shape
+# A sharp dependence on the newest frame is learned faster if that frame is scaled up: for a
+# process whose scale jumps with the sign of the last frame, a factor of 1 found 79 % of the
+# information, a factor of 4 found 83 %.
 FRAME_SCALE = 4
-# Where a smooth function of a coordinate may jump: the quartiles of a standard normal. Without the
-# steps 82 % of that process was found, with learned thresholds 91 %, with fixed ones 98 %.
+# Thresholds at which the density may jump as a function of a coordinate: the quartiles of a
+# standard normal. Without such steps, 82 % of the information of that process was found; with
+# learned thresholds 91 %, and with fixed ones 98 %.
 STEPS = (-0.6745, 0.0, 0.6745)
 
 
 class Trunk(nn.Module):
     """A causal summary of all frames up to t.
 
-    Convolutions over the last 8 frames (dilated as in WaveNet, van den Oord et al. 2016) and,
-    unless the context is limited, leaky averages over all before them. A GRU in their place took
-    89 s instead of 70 s to train, for a validation NLL of 0.633 instead of 0.624 nats/dim (one run
-    of each).
-    Beside the summary stand the newest frame itself, the forecast of the ridge VAR, and last, for
-    each coordinate of the newest frame, which of `STEPS` it is above: what dropout blurs is sharp
-    there, and what is linear need not be learned. Without the VAR, 3 % of the information of a
-    process that repeats the frame of 8 steps ago was found.
+    The summary consists of convolutions over the last 8 frames (dilated as in WaveNet, van den Oord
+    et al. 2016) and, unless the context is limited, of leaky averages over all frames before them.
+    A GRU in their place took 89 s instead of 70 s to train, for a validation NLL of 0.633 instead
+    of 0.624 nats/dim (one run of each).
+
+    Three more groups of features stand beside the summary: the newest frame itself, the forecast of
+    the ridge VAR, and last, for each coordinate of the newest frame, which of `STEPS` it is above.
+    They stay sharp where dropout blurs the summary, and the linear part of the prediction need not
+    be learned. Without the VAR, only 3 % of the information was found of a process that repeats the
+    frame of 8 steps ago.
 
     Args:
         var: the fitted VAR, of order 1 or more.
-        width: features of the summary.
-        dropout: share of the summary's features dropped in training.
-        context_frames: how many frames back to look, a power of two; 0 for all there are.
+        width: number of features of the summary.
+        dropout: share of the features of the summary that are dropped in training.
+        context_frames: how many frames to look back, a power of two; 0 means all.
 
     Raises:
-        ValueError: if the VAR looks further back than that.
+        ValueError: if the VAR looks further back than `context_frames`.
     """
 
     def __init__(self, var: Var, width: int, dropout: float, context_frames: int) -> None:
@@ -47,7 +51,8 @@ class Trunk(nn.Module):
         if 0 < context_frames < len(var.coefficients):
             raise ValueError(f"order {len(var.coefficients)}: must be at most {context_frames}")
         self.width = feature_count(dim, width)
-        self.gate = nn.Parameter(torch.zeros(self.width))  # a conditional starts as the marginal
+        # With a gate of zeros, a conditional density starts as the marginal one.
+        self.gate = nn.Parameter(torch.zeros(self.width))
         self.forecast = LinearForecast(var)
         self.inputs = nn.Linear(dim, width)
         self.layers = nn.ModuleList(_layers(width, context_frames))
@@ -55,16 +60,22 @@ class Trunk(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(clips, time, features) from frames of (clips, time, dim)."""
+        """Give the (clips, time, features) features of frames of (clips, time, dim)."""
         return self.step(frames, None)[0]
 
     def step(
         self, frames: Tensor, state: State | None, memory: Memory | None = None
     ) -> tuple[Tensor, State]:
-        """Go on from where `state` left off: features of these frames, and the new state.
+        """Go on from where `state` left off, to process clips piece by piece.
 
-        Every tensor of a state has one row per clip; None stands for the start of the clips. What
-        `memory` makes of the hidden state after the first layer is added to it.
+        Args:
+            frames: (clips, time, dim) the next frames of each clip.
+            state: tensors with one row for each clip; None stands for the start of the clips.
+            memory: if given, its output for the hidden state after the first layer is added to that
+                state.
+
+        Returns:
+            The (clips, time, features) features of these frames, and the new state.
         """
         hidden = self.dropout(functional.silu(self.inputs(frames)))
         if state is None:
@@ -82,7 +93,7 @@ class Trunk(nn.Module):
         return features * self.gate, [*after, past]
 
     def features(self, batch: Batch) -> Tensor:
-        """(scored, features) of what is known when each scored target is predicted."""
+        """Give the (scored, features) that are known when each scored target is predicted."""
         return self(batch.context)[batch.scored]
 
 
@@ -93,21 +104,21 @@ def _layers(width: int, context_frames: int) -> list[nn.Module]:
 
 
 def feature_count(dim: int, width: int) -> int:
-    """How many features a trunk has: the summary, the newest frame, the forecast, the steps."""
+    """Count the features of a trunk: the summary, the newest frame, the forecast and the steps."""
     return width + (2 + len(STEPS)) * dim
 
 
 def quartile_steps(frames: Tensor) -> Tensor:
-    """(..., dim * steps) of (..., dim): 1 where a coordinate is above a step, else −1."""
+    """Map (..., dim) to (..., dim * steps): 1 where a coordinate is above a step, otherwise −1."""
     above = frames[..., None] > torch.tensor(STEPS, device=frames.device)
     return above.flatten(-2).to(frames.dtype) * 2 - 1
 
 
 class LinearForecast(nn.Module):
-    """The mean of a VAR, which is not trained.
+    """The mean of a VAR, as a module that is not trained.
 
     Args:
-        var: of order 1 or more.
+        var: the VAR, of order 1 or more.
     """
 
     def __init__(self, var: Var) -> None:
@@ -117,26 +128,31 @@ class LinearForecast(nn.Module):
 
     @property
     def memory(self) -> int:
-        """Frames before the newest one that count."""
+        """The number of frames before the newest one on which the forecast depends."""
         return len(self.coefficients) - 1
 
     def start(self, frames: Tensor) -> Tensor:
-        """(clips, memory, dim) zeros before the first frame."""
+        """Give the (clips, memory, dim) zeros that stand for frames before the first one."""
         return frames.new_zeros(len(frames), self.memory, frames.shape[2])
 
     def forward(self, frames: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(clips, time, dim) forecasts, and the past of the frames to come."""
+        """Give the (clips, time, dim) forecasts, and the past that the next frames need.
+
+        Args:
+            frames: (clips, time, dim) the next frames.
+            past: (clips, memory, dim) the frames before them.
+        """
         known = torch.cat([past, frames], 1)
         mean = Var(self.coefficients, self.intercept, self.intercept).mean(known)
         return mean[:, self.memory :], known[:, known.shape[1] - self.memory :]
 
 
 class Convolution(nn.Module):
-    """Residual layer that looks at this frame and one `dilation` frames earlier.
+    """A residual layer that looks at the current frame and at one `dilation` frames earlier.
 
     Args:
-        width: features.
-        dilation: frames between the two.
+        width: number of features.
+        dilation: distance between the two frames, in frames.
     """
 
     def __init__(self, width: int, dilation: int) -> None:
@@ -145,11 +161,16 @@ class Convolution(nn.Module):
         self.linear = nn.Linear(2 * width, width)
 
     def start(self, hidden: Tensor) -> Tensor:
-        """(clips, dilation, width) silence before the first frame."""
+        """Give the (clips, dilation, width) zeros that stand for frames before the first one."""
         return torch.zeros_like(hidden[:, :1]).expand(-1, self.dilation, -1)
 
     def forward(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(clips, time, width) output, and the past of the frames to come."""
+        """Give the (clips, time, width) output, and the past that the next frames need.
+
+        Args:
+            hidden: (clips, time, width) features of the next frames.
+            past: (clips, dilation, width) features of the frames before them.
+        """
         known = torch.cat([past, hidden], 1)
         delayed = known[:, : hidden.shape[1]]
         change = functional.silu(self.linear(torch.cat([hidden, delayed], -1)))
@@ -157,29 +178,37 @@ class Convolution(nn.Module):
 
 
 class Average(nn.Module):
-    """Residual layer of exponentially weighted means of the whole past, each with its own memory.
+    """A residual layer of exponentially weighted means of the whole past.
+
+    Each feature has a time constant of its own.
 
     Args:
-        width: features; their time constants start between 4 and 150 frames.
+        width: number of features; their time constants start between 4 and 150 frames.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.decay = nn.Parameter(torch.linspace(1, 5, width))  # sigmoid: weight kept per frame
+        # The sigmoid of this is the share of the mean that is kept at each frame.
+        self.decay = nn.Parameter(torch.linspace(1, 5, width))
         self.inputs = nn.Linear(width, width)
         self.outputs = nn.Linear(width, width)
 
     def start(self, hidden: Tensor) -> Tensor:
-        """(clips, 1, width) nothing averaged yet."""
+        """Give the (clips, 1, width) means before the first frame, which are zero."""
         return torch.zeros_like(hidden[:, :1])
 
     def forward(self, hidden: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(clips, time, width) output, and the averages at its last frame."""
+        """Give the (clips, time, width) output, and the means at its last frame.
+
+        Args:
+            hidden: (clips, time, width) features of the next frames.
+            past: (clips, 1, width) means at the frame before them.
+        """
         keep = torch.sigmoid(self.decay)
         mean = (1 - keep) * self.inputs(hidden)
         mean = torch.cat([mean[:, :1] + keep * past, mean[:, 1:]], 1)
         shift = 1
-        while shift < mean.shape[1]:  # each round doubles how far back a mean reaches
+        while shift < mean.shape[1]:  # each round doubles the number of frames in a mean
             earlier = functional.pad(mean[:, :-shift], (0, 0, shift, 0))
             mean = mean + keep**shift * earlier
             shift *= 2
@@ -187,7 +216,7 @@ class Average(nn.Module):
 
 
 class NoPast(nn.Module):
-    """The trunk of a marginal model: features that are all zero, once for every target.
+    """The trunk of a marginal model: its features are all zero, one row for all targets.
 
     Args:
         width: number of features.
@@ -198,5 +227,5 @@ class NoPast(nn.Module):
         self.width = width
 
     def features(self, batch: Batch) -> Tensor:
-        """(1, features) zeros."""
+        """Give (1, features) zeros."""
         return batch.context.new_zeros(1, self.width)

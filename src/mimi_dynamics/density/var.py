@@ -1,4 +1,7 @@
-"""Ridge vector autoregression in closed form: the floor under all heads, the linear surrogate."""
+"""Ridge vector autoregression (VAR) in closed form: the baseline of all heads.
+
+The linear surrogate is simulated from it, too.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,17 +13,19 @@ from torch.nn import functional
 
 from mimi_dynamics.latents.sequences import Batch
 
-RIDGE_GRID = tuple(10.0**power for power in range(-4, 4))  # per frame, of the whitened variance
+# Ridge penalties to try, per frame and in units of the whitened variance.
+RIDGE_GRID = tuple(10.0**power for power in range(-4, 4))
 
 
 @dataclass(frozen=True)
 class Var:
-    """x_{t+k} ~ N(b + Σ_i A_i x_{t−i}, covariance); frames before the clip count as zero.
+    """x_{t+k} ~ N(b + Σ_i A_i x_{t−i}, covariance), with zeros for frames before the clip.
 
     Attributes:
-        coefficients: (order, dim, dim), A_0 first (the newest frame); order 0 is a Gaussian.
-        intercept: (dim,).
-        covariance: (dim, dim) of the residual on the training frames.
+        coefficients: (order, dim, dim) matrices A_i, with A_0 for the newest frame first; order 0
+            is a Gaussian that does not depend on the past.
+        intercept: (dim,) vector b.
+        covariance: (dim, dim) covariance of the residual on the training frames.
     """
 
     coefficients: Tensor
@@ -28,7 +33,11 @@ class Var:
     covariance: Tensor
 
     def mean(self, context: Tensor) -> Tensor:
-        """(clips, time, dim) expectation of the target at every t, from frames up to t only."""
+        """Give the (clips, time, dim) expected target at every t, from frames up to t only.
+
+        Args:
+            context: (clips, time, dim) frames, of which the first is the start of the clip.
+        """
         order = len(self.coefficients)
         if order == 0:
             return self.intercept.expand_as(context)
@@ -37,7 +46,7 @@ class Var:
         return functional.conv1d(past, kernel, self.intercept).transpose(1, 2)
 
     def log_prob(self, batch: Batch) -> Tensor:
-        """(scored,) log density of each scored target."""
+        """Give the (scored,) log density of each scored target, in nats."""
         residual = (batch.target - self.mean(batch.context))[batch.scored]
         normal = torch.distributions.MultivariateNormal(
             torch.zeros_like(self.intercept), covariance_matrix=self.covariance
@@ -46,12 +55,12 @@ class Var:
 
 
 def fit_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
-    """Least squares over the scored targets with the ridge penalty that validation likes best.
+    """Fit by least squares over the scored targets, with the best ridge penalty on validation.
 
     Args:
         train: batches to fit on.
         validation: batches that choose the penalty from `RIDGE_GRID`.
-        order: number of past frames used; 0 fits mean and covariance only.
+        order: number of past frames used; 0 fits only mean and covariance.
     """
     dim = validation[0].target.shape[-1]
     gram = torch.zeros(order * dim + 1, order * dim + 1, dtype=torch.float64)
@@ -70,7 +79,7 @@ def fit_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
 
 
 def _regressors(batch: Batch, order: int) -> Tensor:
-    """(scored, order * dim + 1) the newest frames first, then a constant one; float64."""
+    """Give (scored, order * dim + 1) float64 inputs: the newest frames first, then a constant 1."""
     past = functional.pad(batch.context, (0, 0, max(order - 1, 0), 0))
     length = batch.context.shape[1]
     lags = [past[:, order - 1 - i : order - 1 - i + length][batch.scored] for i in range(order)]
@@ -81,7 +90,7 @@ def _regressors(batch: Batch, order: int) -> Tensor:
 def _solve(gram: Tensor, moment: Tensor, scatter: Tensor, ridge: float, order: int) -> Var:
     count, dim = gram[-1, -1], moment.shape[1]
     penalty = torch.full((len(gram),), ridge * float(count), dtype=torch.float64)
-    penalty[-1] = 0  # the intercept is free
+    penalty[-1] = 0  # the intercept is not penalised
     weights = torch.linalg.solve(gram + torch.diag(penalty), moment)
     cross = weights.T @ moment
     covariance = (scatter - cross - cross.T + weights.T @ gram @ weights) / count

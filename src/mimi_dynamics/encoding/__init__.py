@@ -1,1 +1,1 @@
-"""Clips through a codec, in shards that survive a kill; not how latents are stored or read."""
+"""Encode clips in shards that survive a killed run. `latents` says how latents are stored."""

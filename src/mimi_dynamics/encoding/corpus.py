@@ -1,8 +1,9 @@
-"""Speech to latents: clips of like length share a forward pass, and nobody's latents notice.
+"""Encode speech into latents, with clips of similar length in one forward pass.
 
-The codec is causal, so zeros after a clip's end do not reach its frames, and a batch differs from
-its clips alone only by the rounding of sums taken in another order. What is batched with what
-depends on the manifest and the settings only: same input, same bits.
+Batching does not change the latents. The codec is causal, so zeros after the end of a clip do not
+reach its frames, and a clip in a batch differs from the same clip alone only by rounding, since
+sums are added in another order. The batches depend only on the manifest and the settings, so the
+same input gives the same bits.
 """
 
 import hashlib
@@ -37,13 +38,21 @@ from mimi_dynamics.pipeline.files import remove, remove_leftovers
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import EncodeParams
 
-SILENCE_DB = -100.0
-ALONE_CLIPS = 8
-MATRIX_FILTERS = 64  # Mimi's; for mimi-mini the bits in git count more
+SILENCE_DB = -100.0  # Frames are never given a lower level than this.
+ALONE_CLIPS = 8  # This many clips are also encoded alone, to measure what batching changes.
+# Encoders of Mimi's size or larger use `MatrixEncoder`, which is faster but rounds differently.
+# mimi-mini does not, so that its results stay, bit for bit, those that are in git.
+MATRIX_FILTERS = 64
 
 
 class EncodedArrays(NamedTuple):
-    """What the codec makes of one clip: the arrays of an `EncodedClip`."""
+    """The arrays of one clip, in the order in which `EncodedClip` takes them.
+
+    Attributes:
+        latent: (frames, dim) float32.
+        rms_db: (frames,) float32, level in dB of full scale.
+        codes: (frames, codebooks) int16.
+    """
 
     latent: np.ndarray
     rms_db: np.ndarray
@@ -53,20 +62,25 @@ class EncodedArrays(NamedTuple):
 def encode_corpus(
     codec: Codec, manifest: pd.DataFrame, path: Path, params: EncodeParams, work: Path
 ) -> dict[str, Any]:
-    """Encode all clips of `manifest` into the folder `path`, and give the metrics of that.
+    """Encode all clips of `manifest` into the folder `path`, and give the metrics of the encoding.
 
-    What a run before this one has finished of the same work, killed or not, is used.
+    Shards that an earlier run of the same work has finished are used again, even if it was killed.
 
     Args:
-        codec: what encodes, and is prepared for that alone: it does not stream any more.
-        manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Written by
-            split, each in the manifest's order.
-        path: folder of latents, replaced whole; see `latents`. No other run may be writing it.
-        params: how, and where.
-        work: folder of shards that are complete, removed in the end; of this call alone.
+        codec: the codec. It is changed for fast encoding, and cannot stream afterwards.
+        manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Clips are
+            written split by split, each in the manifest's order.
+        path: folder of latents (see `latents.store`), which is replaced as a whole. No other run
+            may be writing it.
+        params: how to encode, and where.
+        work: folder for finished shards, which is removed in the end. No other call may use it.
+
+    Returns:
+        Counts of clips and frames, the share of finite numbers, and the largest relative change
+        of latents by batching.
 
     Raises:
-        InputError: a clip that is missing, not 24 kHz mono, or whose latents are not finite.
+        InputError: a clip is missing or not 24 kHz mono, or its latents are not finite.
     """
     remove_leftovers(path)
     prepare(codec, getattr(torch, params.dtype))
@@ -96,13 +110,13 @@ def encode_corpus(
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """What encodes shards, in whatever process.
+    """Encodes shards. It can be sent to any process.
 
     Attributes:
-        codec: what encodes.
-        info: what the latents are of; see `latents`.
-        batch_seconds: of padded audio in one forward pass; a longer clip passes alone.
-        cores: how many batches of a shard are encoded side by side.
+        codec: the codec.
+        info: describes the latents; see `latents.store.INFO_TYPES`.
+        batch_seconds: most seconds of padded audio in one forward pass. A longer clip passes alone.
+        cores: how many batches of a shard are encoded at the same time.
     """
 
     codec: Codec
@@ -111,7 +125,7 @@ class ShardEncoder:
     cores: int
 
     def __call__(self, shards: Sequence[Shard]) -> Iterator[int]:
-        """Write the latents of each shard, and give the number of its clips."""
+        """Write the latents of each shard, and yield the number of its clips."""
         for shard in shards:
             clips = encode_group(self.codec, shard.clips, self.batch_seconds, self.cores)
             with LatentWriter(shard.path, self.info) as writer:
@@ -121,13 +135,13 @@ class ShardEncoder:
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """What the metrics need to know of a shard.
+    """What the metrics need to know about a shard.
 
     Attributes:
-        split: of all its clips.
-        clips: how many.
-        frames: how many.
-        finite: how many of its latents' numbers are.
+        split: the split of all its clips.
+        clips: number of clips.
+        frames: number of frames.
+        finite: how many of the numbers in its latents are finite.
         noise: largest relative difference between clips in their batches and the same clips alone.
     """
 
@@ -139,9 +153,10 @@ class ShardFacts:
 
 
 def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
-    """All that latents depend on besides the clips; not where they are encoded."""
+    """Describe all that latents depend on besides the clips; the engine makes no difference."""
     digest = hashlib.sha256()
-    for name, tensor in codec.model.state_dict().items():  # not all weights come from a file
+    # The weights themselves are hashed, because not all of them come from a file.
+    for name, tensor in codec.model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
     for module in (__name__, Codec.__module__, MatrixEncoder.__module__):
@@ -151,7 +166,13 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
 
 
 def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFacts:
-    """Take stock of a shard; those of its clips that have a path in `alone` are encoded alone."""
+    """Collect the facts of a shard, and encode some of its clips again, each alone.
+
+    Args:
+        codec: the codec, prepared as for the shard.
+        alone: paths of the audio of clips to encode alone, by `clip_id`.
+        table: the latents of the shard, a row for each clip.
+    """
     latents, noise = table["latent"].combine_chunks(), 0.0
     for clip_id, latent in zip(table["clip_id"].to_pylist(), latents, strict=True):
         if clip_id in alone:
@@ -186,10 +207,22 @@ def _metrics(codec: Codec, shards: Sequence[ShardFacts]) -> dict[str, Any]:
 def encode_group(
     codec: Codec, group: pd.DataFrame, batch_seconds: float, cores: int
 ) -> list[EncodedClip]:
-    """Encode the clips of `group` (rows of a manifest) in batches of like length, in its order.
+    """Encode clips in batches of similar length.
 
-    A batch runs on one thread and batches side by side: with both cores in one small batch, half
-    of the time went into their waiting for each other.
+    Each batch runs on one thread, and several batches run at the same time. With two cores in one
+    small batch, they spent half of the time waiting for each other.
+
+    Args:
+        codec: the codec, prepared.
+        group: rows of a manifest.
+        batch_seconds: most seconds of padded audio in a batch.
+        cores: how many batches run at the same time.
+
+    Returns:
+        The encoded clips, in the order of `group`.
+
+    Raises:
+        InputError: a clip is missing or not 24 kHz mono, or its latents are not finite.
     """
     clips: dict[int, EncodedClip] = {}
     batches = bucket_by_length(group["seconds"].to_numpy(), batch_seconds)
@@ -197,8 +230,8 @@ def encode_group(
     def encode_rows(batch: np.ndarray) -> list[EncodedArrays]:
         return encode_batch(codec, [read_clip(Path(path)) for path in group["path"].iloc[batch]])
 
-    # moshi compiles nothing on a processor, but says so in a way that threads undo for each other:
-    # one start in seven compiled part of a batch, with other last bits.
+    # On a CPU, moshi switches torch's compiler off by a global flag, which threads reset for each
+    # other. In one start of seven, part of a batch was compiled, and its last bits differed.
     with one_thread_each(), no_compile(), ThreadPoolExecutor(cores) as pool:
         all_encoded = list(pool.map(encode_rows, batches))
     for batch, encoded in zip(batches, all_encoded, strict=True):
@@ -211,13 +244,19 @@ def encode_group(
 
 
 def bucket_by_length(seconds: np.ndarray, batch_seconds: float) -> list[np.ndarray]:
-    """Share clips of `seconds` (clips,) out into batches: indices, shortest clips first.
+    """Group clips into batches of similar length.
 
-    A batch, padded to its longest clip, holds no more than `batch_seconds`, or a single clip.
+    Args:
+        seconds: (clips,) duration of each clip.
+        batch_seconds: most seconds in a batch that is padded to its longest clip. A batch of a
+            single clip may be longer.
+
+    Returns:
+        The indices of the clips in each batch, with the shortest clips first.
     """
     batches: list[list[int]] = []
     for clip in np.argsort(seconds, kind="stable"):
-        # The clip at hand is the longest so far: all of the batch would be padded to it.
+        # This clip is the longest so far, so all others of the batch would be padded to its length.
         if batches and (len(batches[-1]) + 1) * seconds[clip] <= batch_seconds:
             batches[-1].append(clip)
         else:
@@ -226,7 +265,7 @@ def bucket_by_length(seconds: np.ndarray, batch_seconds: float) -> list[np.ndarr
 
 
 def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArrays]:
-    """Encode clips of float32 audio (samples,) in one forward pass."""
+    """Encode clips of float32 audio (samples,), which may differ in length, in one forward pass."""
     frames = [math.ceil(len(clip) / FRAME_SIZE) for clip in clips]
     audio = np.zeros((len(clips), max(frames) * FRAME_SIZE), np.float32)
     for row, clip in zip(audio, clips, strict=True):
@@ -243,7 +282,10 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
 
 
 def prepare(codec: Codec, dtype: torch.dtype) -> None:
-    """Have `codec` compute latents in `dtype`, and fast; what it gives, and codes, stay float32."""
+    """Change `codec` in place so that it encodes fast, and in `dtype`.
+
+    The latents it returns are converted to float32, and the quantiser works in float32 as before.
+    """
     model = codec.model
     if isinstance(model.encoder, SEANetEncoder) and model.encoder.n_filters >= MATRIX_FILTERS:
         model.encoder = MatrixEncoder(model.encoder)
@@ -252,7 +294,7 @@ def prepare(codec: Codec, dtype: torch.dtype) -> None:
 
 
 def frame_levels(audio: np.ndarray) -> np.ndarray:
-    """Give the level (clips, frames) of each frame of `audio` (clips, frames * 1920) in dBFS."""
+    """Measure the level (clips, frames) in dBFS of each frame of `audio` (clips, frames * 1920)."""
     frames = audio.reshape(len(audio), -1, FRAME_SIZE).astype(np.float64)
     power = np.square(frames).mean(-1)
     floor = 10 ** (SILENCE_DB / 10)
@@ -260,5 +302,5 @@ def frame_levels(audio: np.ndarray) -> np.ndarray:
 
 
 def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Norm of the difference over the norm of `second`."""
+    """Give the norm of the difference of two equal-shaped arrays over the norm of `second`."""
     return float(np.linalg.norm(first - second) / np.linalg.norm(second))

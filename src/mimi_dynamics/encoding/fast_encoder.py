@@ -1,8 +1,9 @@
-"""moshi's SEANet encoder as plain matrix products: the same sums in less time on a processor.
+"""moshi's SEANet encoder as plain matrix products, which take less time for the same sums on a CPU.
 
-In rows of channels, one for each step, a causal convolution with stride s is a sum of kernel / s
-products of matrices that are in memory as they stand: s rows in a line are one row of s * channels
-numbers. Biases, residuals and paddings come for free, as what products are added to.
+Here a signal is a matrix with one row of channels for each step. A causal convolution with stride s
+is then a sum of kernel / s matrix products. They need no copies, since s rows that follow one
+another in memory are also one row of s * channels numbers. Biases, residuals and padding cost no
+extra time, since they are already in the matrix to which the products are added.
 """
 
 import torch
@@ -12,10 +13,17 @@ from torch.nn import functional
 
 
 class MatrixEncoder(nn.Module):
-    """What a `SEANetEncoder` is without streaming, its weights taken over."""
+    """A `SEANetEncoder` that does not stream, with the weights of another one.
+
+    Attributes:
+        first: the first convolution.
+        inner: the first convolution of each residual block.
+        outer: the second convolution of each residual block.
+        downs: the convolution after each residual block, and the last one.
+    """
 
     def __init__(self, encoder: SEANetEncoder) -> None:
-        """Take the weights of `encoder`, whose kernels must be multiples of their strides."""
+        """Take over the weights of `encoder`, whose kernels must be multiples of their strides."""
         super().__init__()
         first, *layers, _, last = encoder.model
         blocks = [layer for layer in layers if isinstance(layer, SEANetResnetBlock)]
@@ -26,12 +34,13 @@ class MatrixEncoder(nn.Module):
         self.downs = nn.ModuleList(MatrixConv(layer.conv.conv) for layer in (*downs, last))
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Give (clips, dim, steps) of `audio` (clips, 1, samples), samples a multiple of 960."""
+        """Encode `audio` (clips, 1, samples) as (clips, dim, steps); samples = 960 * steps."""
         return torch.stack([self._encode(clip) for clip in audio[:, 0]]).transpose(1, 2)
 
     def _encode(self, clip: Tensor) -> Tensor:
         padded = functional.pad(clip, (self.first.padding, 0))
-        windows = padded.unfold(0, self.first.padding + 1, 1)  # of one channel: no use as rows
+        # The audio has a single channel, so rows of channels would be of no use for this layer.
+        windows = padded.unfold(0, self.first.padding + 1, 1)
         x = self.downs[0].room_for(len(clip))
         stream = x[self.downs[0].padding :]
         torch.addmm(self.first.bias, windows, torch.cat(list(self.first.taps)), out=stream)
@@ -47,17 +56,17 @@ class MatrixEncoder(nn.Module):
 
 
 class MatrixConv(nn.Module):
-    """A causal convolution of rows.
+    """A causal convolution of a matrix with one row for each step.
 
     Attributes:
         taps: kernel / stride matrices (stride * inputs, outputs).
         bias: (outputs,).
-        stride: in rows.
-        padding: rows of zeros that it needs before the first.
+        stride: number of rows from one output to the next.
+        padding: number of rows of zeros that it needs before the first row.
     """
 
     def __init__(self, conv: nn.Conv1d) -> None:
-        """Take the weights of `conv`."""
+        """Take over the weights of `conv`."""
         super().__init__()
         outputs, inputs, kernel = conv.weight.shape
         self.stride = conv.stride[0]
@@ -67,19 +76,19 @@ class MatrixConv(nn.Module):
         self.bias = conv.bias
 
     def room_for(self, rows: int) -> Tensor:
-        """Zeros to put as many rows into, below the padding."""
+        """Make a zero matrix (padding + rows, inputs), whose last `rows` rows are to be filled."""
         inputs = self.taps[0].shape[0] // self.stride
         return torch.zeros(self.padding + rows, inputs, dtype=self.bias.dtype)
 
     def forward(self, padded: Tensor) -> Tensor:
-        """Give (rows / stride, outputs) of (padding + rows, inputs)."""
+        """Convolve `padded` (padding + rows, inputs), and give (rows / stride, outputs)."""
         rows = (len(padded) - self.padding) // self.stride
         out = torch.zeros(rows, len(self.bias), dtype=padded.dtype)
         self.add_to(out, padded)
         return out
 
     def add_to(self, out: Tensor, padded: Tensor) -> None:
-        """Add the result to `out`, in place."""
+        """Add the convolution of `padded` to `out` (rows / stride, outputs), in place."""
         rows = padded.view(-1, self.taps[0].shape[0])
         out += self.bias
         for number, tap in enumerate(self.taps):

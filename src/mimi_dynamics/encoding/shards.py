@@ -1,8 +1,8 @@
-"""A manifest in shards: the unit of work of an engine, and of what a killed run need not do again.
+"""Divide a manifest into shards, which are jobs for an engine and survive a killed run.
 
-A shard becomes a folder of latents under a working folder, named by a hash of all that it depends
-on. So one that is there is complete, and one made with other weights, settings, audio or code has
-another name: it is not used, but removed.
+The latents of a shard are in a folder of their own, named by a hash of all that they depend on. So
+a folder with that name is complete and can be used again. A folder that was made with other
+weights, settings, audio or code has another name, and is removed.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ from mimi_dynamics.pipeline.files import atomic_path, remove
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import Engine
 
-CLIPS_PER_SHARD = 128  # of up to two minutes: 100 MB of latents held at most for mimi-mini
+# With clips of up to two minutes, this is at most 100 MB of latents in memory for mimi-mini.
+CLIPS_PER_SHARD = 128
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Shard:
 
     Attributes:
         clips: rows of the manifest.
-        path: folder of their latents, written by a `LatentWriter` as one row group.
+        path: folder of their latents, which a `LatentWriter` writes as a single row group.
     """
 
     clips: pd.DataFrame
@@ -44,31 +45,31 @@ class Shard:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of its latents are there."""
+        """Tell whether all latents of the shard are there."""
         try:
             return pq.read_metadata(_file(self.path)).num_rows == len(self.clips)
-        except (OSError, pa.ArrowException):  # not there, or of a machine that lost power
+        except (OSError, pa.ArrowException):  # It is missing, or was damaged by a loss of power.
             return False
 
 
 def plan_shards(manifest: pd.DataFrame, folder: Path, recipe: str) -> list[Shard]:
-    """Share the clips of `manifest` out into shards, by split and then in the manifest's order.
+    """Divide the clips of `manifest` into shards, by split and then in the manifest's order.
 
     Args:
         manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`.
-        folder: of the shards' folders.
-        recipe: says all that latents depend on besides the clips.
+        folder: the folder that is to hold the folders of the shards.
+        recipe: text that describes all that latents depend on besides the clips.
     """
     return [Shard(clips, folder / _name(clips, recipe)) for clips in _shares(manifest)]
 
 
 def read_shard(path: Path) -> pa.Table:
-    """Read the latents of the shard in the folder `path`: a row for each clip."""
+    """Read the latents of the shard in the folder `path`, with a row for each clip."""
     return pq.read_table(_file(path), schema=SCHEMA)
 
 
 def remove_others(folder: Path, names: Container[str]) -> None:
-    """Remove from `folder` all but `names`: what is of no use, or was left half-written."""
+    """Remove all entries of `folder` except `names`, as they are useless or half-written."""
     for path in folder.iterdir() if folder.exists() else ():
         if path.name not in names:
             remove(path)
@@ -94,10 +95,13 @@ def _name(clips: pd.DataFrame, recipe: str) -> str:
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """What tells git and DVC that a file may have changed: a hash would take reading all audio."""
+    """Give the size and the modification time of a file, by which git and DVC, too, see changes.
+
+    A hash is not used, since all audio would have to be read for it.
+    """
     try:
         found = path.stat()
-    except OSError:  # the one who reads it says so
+    except OSError:  # Whoever reads the file reports the error.
         return None
     return found.st_size, found.st_mtime_ns
 
@@ -110,7 +114,12 @@ Inspect = Callable[[pa.Table], Finding]
 
 @dataclass(frozen=True)
 class Part:
-    """A file of the dataset, with the folders of the shards that are its row groups."""
+    """A file of the dataset.
+
+    Attributes:
+        path: the file.
+        shards: the folders of the shards that become its row groups.
+    """
 
     path: Path
     shards: Sequence[Path]
@@ -118,13 +127,13 @@ class Part:
 
 @dataclass(frozen=True)
 class PartWriter:
-    """What writes parts, in whatever process.
+    """Writes parts. It can be sent to any process.
 
     Attributes:
-        info: what the latents are of; see `store`.
-        inspect: looks at the table of each shard on its way.
-        cores: how many parts are written side by side. By threads: Parquet works outside Python's
-            lock.
+        info: describes the latents; see `store.INFO_TYPES`.
+        inspect: is called with the table of each shard.
+        cores: how many parts are written at the same time. They are written by threads, since
+            Parquet does not hold Python's lock while it works.
     """
 
     info: dict[str, Any]
@@ -132,8 +141,8 @@ class PartWriter:
     cores: int
 
     def __call__(self, parts: Sequence[Part]) -> Iterator[list[Finding]]:
-        """Write parts, each in place once it is whole, and give what was found in their shards."""
-        # As in `encode_group`, should `inspect` encode.
+        """Write parts atomically, and yield for each what `inspect` found in its shards."""
+        # `inspect` may encode, and then needs the same precautions as `encode_group`.
         with one_thread_each(), no_compile(), ThreadPoolExecutor(self.cores) as pool:
             yield from pool.map(self._write, parts)
 
@@ -153,17 +162,17 @@ class PartWriter:
 def gather_shards(
     shards: Sequence[Shard], path: Path, info: dict[str, Any], inspect: Inspect, engine: Engine
 ) -> list[Finding]:
-    """Write the latents of all `shards` into the folder `path`, which is replaced whole.
+    """Write the latents of all `shards` into the folder `path`, which is replaced as a whole.
 
     Args:
-        shards: complete.
+        shards: the shards, all of which must be complete.
         path: folder of latents; see `store`.
-        info: what they are of.
-        inspect: is given the table of each shard, in whatever process.
-        engine: where.
+        info: describes the latents; see `store.INFO_TYPES`.
+        inspect: is called with the table of each shard, in any process.
+        engine: where to write the parts: `local` or `ray`.
 
     Returns:
-        What `inspect` found, by shard.
+        What `inspect` found in each shard, in the order of `shards`.
     """
     folders, size = [shard.path for shard in shards], store.GROUPS_PER_PART
     with atomic_path(path) as building:

@@ -1,1 +1,1 @@
-"""What counts as evidence: gains, surrogates, energy scores, intervals; no model of its own."""
+"""What counts as evidence: gains, surrogates, energy scores and intervals, but no models."""

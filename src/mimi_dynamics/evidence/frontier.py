@@ -1,4 +1,8 @@
-"""Ease against fidelity: by how much a state lies above what cheap rivals reach."""
+"""Ease against fidelity: by how much a state lies above what simple baselines ("rivals") reach.
+
+Ease says how predictable a state is, and fidelity how much of x it keeps; `studies.rssm.measures`
+computes both.
+"""
 
 from collections.abc import Sequence
 
@@ -10,16 +14,17 @@ Point = tuple[Estimate, Estimate]  # fidelity, ease
 
 
 def frontier(rivals: Sequence[Point], fidelity: Estimate) -> Estimate:
-    """The ease of rivals at a fidelity: of the best of them, or of the best mixture of two.
+    """Give the ease that rivals reach at a fidelity, by the best rival or the best mixture of two.
 
-    A rival that keeps more than was asked for may be used as it is; two rivals stand for every
-    point on the straight line between them, which favours them: no such rival need exist. Every
-    bootstrap draw has its own frontier.
+    A rival that keeps more than the given fidelity may be used as it is. Two rivals stand for every
+    point on the straight line between them; this favours the rivals, because a rival at that point
+    need not exist. Every bootstrap draw has its own frontier.
 
     Args:
-        rivals: fidelity and ease of each.
-        fidelity: at which to look. Outside of what rivals have, the nearest of them counts: below
-            that favours the state, which is why averages over many frames are among the rivals.
+        rivals: fidelity and ease of each rival.
+        fidelity: the fidelity at which to look. Outside the range of the rivals, the nearest rival
+            counts. Below the range this favours the state, which is why averages over many frames
+            are among the rivals.
     """
     f = np.array([[point[0].value, *point[0].resamples] for point in rivals])
     e = np.array([[point[1].value, *point[1].resamples] for point in rivals])
@@ -36,5 +41,10 @@ def frontier(rivals: Sequence[Point], fidelity: Estimate) -> Estimate:
 
 
 def above_frontier(rivals: Sequence[Point], point: Point) -> Estimate:
-    """Ease of a state minus the ease of rivals at its fidelity."""
+    """Give the ease of a state minus the ease of rivals at its fidelity.
+
+    Args:
+        rivals: fidelity and ease of each rival.
+        point: fidelity and ease of the state.
+    """
     return point[1] - frontier(rivals, point[0])

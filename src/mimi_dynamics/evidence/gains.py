@@ -1,4 +1,8 @@
-"""From fitted densities to gains: every row of data, every subset of frames, with intervals."""
+"""From fitted densities to gains: every row of data, every subset of frames, with intervals.
+
+A row is the real data or one of its surrogates. The gain of a row is the NLL of the density without
+the past (the marginal) minus the NLL of the density given the past (the conditional).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,23 +24,23 @@ from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.latents.sequences import Sequences
 
 POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
-Fits = dict[tuple[str, str, str], FittedDensity]  # by row, head, density
+Fits = dict[tuple[str, str, str], FittedDensity]  # keyed by row, head and density
 Frames = Literal["all", "voiced", "silent"]
 
 
 def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
-    """Fit every head to the real data, then the best one to every surrogate and to Δx.
+    """Fit every head to the real data, then the best head to every surrogate and to Δx.
 
     Args:
         template: settings shared by all fits.
-        rows: the data by name, `real` among them.
-        heads: the heads to try, beside `LINEAR_BASELINE`.
+        rows: the data by name, including `real`.
+        heads: the heads to try, besides `LINEAR_BASELINE`.
 
     Returns:
-        All fits, and the name of the head with the best conditional validation NLL on real data.
+        All fits, and the name of the head with the lowest conditional validation NLL on real data.
     """
     jobs = [_fit(template, rows, "real", head) for head in [*heads, LINEAR_BASELINE]]
-    # The point forecast wants the gaussian head on the shuffled twin too, whichever head wins.
+    # The point forecast needs the Gaussian head, on shuffled frames too, whichever head is best.
     points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
     fits = fit_many(jobs + points)
     best = best_head(fits, "real", heads)
@@ -47,7 +51,13 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
 
 
 def best_head(fits: Fits, row: str, heads: list[str]) -> str:
-    """The head with the best conditional NLL on the validation split of one row of data."""
+    """Find the head with the lowest conditional NLL on the validation split of one row of data.
+
+    Args:
+        fits: all fits.
+        row: name of the data.
+        heads: names of the heads to compare.
+    """
     return min(heads, key=lambda head: fits[row, head, "conditional"].validation_nll)
 
 
@@ -56,8 +66,9 @@ def _fit(template: FitSpec, rows: Mapping[str, Sequences], row: str, head: str) 
 
 
 def fit_many(jobs: list[FitSpec]) -> Fits:
-    """Run fits as `run_fits` does, each once even if asked for twice."""
-    # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
+    """Run fits as `run_fits` does, each only once even if it is requested twice."""
+    # Flows take the longest and closed forms almost no time. Starting with the long ones keeps all
+    # cores busy until the end.
     cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
     unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
     ordered = [unique[key] for key in sorted(unique)]
@@ -71,11 +82,11 @@ def fit_many(jobs: list[FitSpec]) -> Fits:
 
 @dataclass(frozen=True)
 class Scored:
-    """The scored frames of one split of one row.
+    """The scored frames of one split of one row of data.
 
     Attributes:
         clip: (scored,) index of the clip within the split.
-        voiced: (scored,) bool.
+        voiced: (scored,) whether each frame is voiced.
     """
 
     clip: np.ndarray
@@ -83,21 +94,21 @@ class Scored:
 
     @classmethod
     def of(cls, job: FitSpec, split: str) -> "Scored":
-        """Which frames `job` is scored on, in the order of its NLLs."""
+        """Find the frames on which `job` is scored, in the order of its NLLs."""
         sequences = job.sequences.select(split)
         frame = torch.cat([batch.frame for batch in batches_of(job, split)]).numpy()
         return cls(sequences.clip_of_frame[frame], sequences.voiced.numpy()[frame])
 
 
 class Gains:
-    """Gains of rows of data over the same clips, comparable in pairs.
+    """Gains of several rows of data over the same clips, so that they can be compared in pairs.
 
     Args:
         template: settings shared by all fits.
         rows: the data by name.
-        fits: what `fit_all` gave.
+        fits: the fits of `fit_all`.
         split: `test` or `test_voice`.
-        bootstrap: draws of that split's clips.
+        bootstrap: bootstrap draws of the clips of that split.
     """
 
     def __init__(
@@ -114,7 +125,14 @@ class Gains:
         self.dim = template.sequences.dim
 
     def nll(self, row: str, head: str, density: str, frames: Frames = "all") -> Estimate:
-        """Mean NLL in nats per dimension, of all or only some of the scored frames."""
+        """Give the mean NLL in nats per dimension, of all scored frames or of some of them.
+
+        Args:
+            row: name of the data.
+            head: name of the head.
+            density: `conditional`, `marginal` or `delta_marginal`.
+            frames: which frames to average: all, voiced or silent ones.
+        """
         values = self.fits[row, head, density].nll[self.split]
         scored = self.scored[row]
         every = np.full(len(values), fill_value=True)
@@ -122,16 +140,30 @@ class Gains:
         return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
 
     def gain(self, row: str, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
-        """NLL of the marginal minus NLL of the conditional, in nats per dimension."""
+        """Give the NLL of the marginal minus that of the conditional, in nats per dimension.
+
+        Args:
+            row: name of the data.
+            head: name of the head.
+            delta: whether the gain is that on Δx.
+            frames: which frames to average: all, voiced or silent ones.
+        """
         marginal = self.nll(row, head, "delta_marginal" if delta else "marginal", frames)
         return marginal - self.nll(row, head, "conditional", frames)
 
     def dynamic_gain(self, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
-        """Gain on real data beyond that on shuffled frames: the evidence for dynamics."""
+        """Give the gain on real data minus that on shuffled frames: the evidence for dynamics."""
         real = self.gain("real", head, delta=delta, frames=frames)
         return real - self.gain("shuffled", head, delta=delta, frames=frames)
 
 
 def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) -> ClipBootstrap:
-    """The draws of one split's clips that all of its estimates share."""
+    """Draw the bootstrap of one split's clips, which all of its estimates share.
+
+    Args:
+        sequences: the data, whose clips are counted.
+        split: name of the split.
+        samples: number of draws.
+        seed: seed of the draws.
+    """
     return ClipBootstrap(int((sequences.splits == split).sum()), samples, seed)

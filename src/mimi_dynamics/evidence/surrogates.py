@@ -1,7 +1,7 @@
-"""Data without dynamics, to be passed through the identical code as the real data.
+"""Surrogates: data without dynamics, passed through exactly the same code as the real data.
 
-Theiler et al. 1992 ("Testing for nonlinearity in time series") describe the idea: whatever gain a
-surrogate shows is not evidence for the structure that the surrogate has lost.
+The idea is that of Theiler et al. 1992 ("Testing for nonlinearity in time series"): a gain that a
+surrogate also shows is no evidence for the structure that the surrogate has lost.
 """
 
 from collections.abc import Callable
@@ -16,32 +16,34 @@ from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.latents.sequences import Sequences, bucket_by_length
 
 LOUDNESS_BINS = 64
-LINEAR_BURN_IN = 64  # frames thrown away before a simulated clip: 5 s, over ten times its memory
+# Frames dropped before a simulated clip: 5 s, more than ten times the memory of the process.
+LINEAR_BURN_IN = 64
 
 
 def shuffle(sequences: Sequences, generator: torch.Generator) -> Sequences:
-    """Permute frames within each clip: keeps speaker, channel and loudness, loses time."""
+    """Permute frames within each clip: keeps speaker, channel and loudness, loses time order."""
     noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64)
     clip = torch.from_numpy(sequences.clip_of_frame)
     return _reorder(sequences, torch.argsort(clip + noise))
 
 
 def permute(sequences: Sequences, generator: torch.Generator) -> Sequences:
-    """Permute frames across the whole corpus, within each split: what is left must gain nothing."""
+    """Permute frames across the whole corpus, within each split; what is left must show no gain."""
     return _permute_within(sequences, np.zeros(len(sequences.frames)), generator)
 
 
 def keep_loudness(
     sequences: Sequences, rms_db: np.ndarray, generator: torch.Generator
 ) -> Sequences:
-    """Permute frames among those of the same split that are as loud, one of `LOUDNESS_BINS` steps.
+    """Permute frames among those of the same split and of about the same loudness.
 
-    The course of loudness stays, all else is lost: what this row gains, speech and silence tell.
+    The course of loudness over time stays, everything else is lost: this row measures how much
+    speech and silence alone tell.
 
     Args:
         sequences: the data.
-        rms_db: (frames,) loudness.
-        generator: of the permutation.
+        rms_db: (frames,) loudness in decibels, which is divided into `LOUDNESS_BINS` steps.
+        generator: draws the permutation.
     """
     steps = np.quantile(rms_db, np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
     return _permute_within(sequences, np.searchsorted(steps, rms_db), generator)
@@ -50,7 +52,7 @@ def keep_loudness(
 def _permute_within(
     sequences: Sequences, group: np.ndarray, generator: torch.Generator
 ) -> Sequences:
-    """Permute the frames of each split that are of the same group."""
+    """Permute the frames of each split that are in the same group."""
     noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64).numpy()
     split = np.unique(sequences.splits, return_inverse=True)[1][sequences.clip_of_frame]
     order = np.empty(len(noise), dtype=np.int64)
@@ -63,7 +65,12 @@ def _reorder(sequences: Sequences, order: Tensor) -> Sequences:
 
 
 def linear_process(sequences: Sequences, order: int) -> Var:
-    """The VAR of train, made stable."""
+    """Fit a VAR on train, and make it stable.
+
+    Args:
+        sequences: the data.
+        order: order of the VAR, in frames.
+    """
     fitted = [
         sequences.batches(split, 1, order, 8192, delta=False) for split in ("train", "validation")
     ]
@@ -73,22 +80,23 @@ def linear_process(sequences: Sequences, order: int) -> Var:
 def simulate_linear(
     sequences: Sequences, generator: torch.Generator, process: Var, at_once: int
 ) -> Sequences:
-    """Replace each clip by one of the same length simulated from a VAR fitted on train.
+    """Replace each clip by one of the same length, simulated from a VAR that was fitted on train.
 
-    Keeps the linear dynamics, loses everything else; real gain beyond it is non-linear structure.
-    `voiced` stays as it was, and means nothing here.
+    This keeps the linear dynamics and loses everything else: real gain beyond it is non-linear
+    structure. `voiced` is not changed and means nothing here.
 
     Args:
         sequences: the data.
-        generator: of the noise.
-        process: see `linear_process`.
-        at_once: frames of clips of like length to simulate together, padded; 0 for all clips.
+        generator: draws the noise.
+        process: the VAR, see `linear_process`.
+        at_once: number of frames to simulate together, padded, in clips of similar length; 0 means
+            all clips at once.
     """
     if not at_once:
         return replace(sequences, frames=_simulate(process, sequences.lengths, generator))
     frames, clip = torch.empty_like(sequences.frames), sequences.clip_of_frame
     for clips in bucket_by_length(sequences.lengths, 0, at_once):
-        clips.sort()  # in the order of their frames
+        clips.sort()  # simulated frames must come in the same order as the frames of the data
         frames[np.isin(clip, clips)] = _simulate(process, sequences.lengths[clips], generator)
     return replace(sequences, frames=frames)
 
@@ -105,7 +113,11 @@ def _stable(var: Var) -> Var:
 
 
 def _simulate(var: Var, lengths: np.ndarray, generator: torch.Generator) -> Tensor:
-    """(frames, dim) all clips at once, step by step; each clip keeps its first `length` steps."""
+    """Simulate all clips at once, step by step.
+
+    Returns:
+        (frames, dim) the first `length` steps of each clip, one clip after the other.
+    """
     order, dim, _ = var.coefficients.shape
     steps, clips = int(lengths.max()) + LINEAR_BURN_IN, len(lengths)
     root = torch.linalg.cholesky(var.covariance)
@@ -127,37 +139,38 @@ def linear(sequences: Sequences, generator: torch.Generator, order: int) -> Sequ
 
 
 def shuffled(sequences: Sequences, generator: torch.Generator, *_: int) -> Sequences:
-    """Shuffle frames within each clip, of streamed clips too; see `shuffle`."""
+    """Shuffle frames within each clip, including streamed clips; see `shuffle`."""
     return sequences.changed(shuffle, generator)
 
 
 def permuted(sequences: Sequences, generator: torch.Generator, *_: int) -> Sequences:
-    """Permute frames over the corpus, of streamed clips too; see `permute`."""
+    """Permute frames over the corpus, including streamed clips; see `permute`."""
     return sequences.changed(permute, generator)
 
 
-# A surrogate is a function of the data, of a generator and of the order of the VAR behind `linear`.
-# All draw from the generator in this order: a new one belongs at the end.
+# A surrogate is a function of the data, a generator and the order of the VAR behind `linear`. All
+# draw from the same generator in this order, so add a new one at the end: the others then keep
+# their random numbers.
 SURROGATES: dict[str, Callable[[Sequences, torch.Generator, int], Sequences]] = {
     "shuffled": shuffled,
     "permuted": permuted,
     "linear": linear,
 }
-REORDERINGS = ("shuffled", "permuted")  # frames of the data in another order
+REORDERINGS = ("shuffled", "permuted")  # these only change the order of the frames
 
 
 def reorderings(real: Sequences, generator: torch.Generator) -> dict[str, Sequences]:
-    """The surrogates that are frames of `real` in another order, by name."""
+    """Make the surrogates that only change the order of the frames of `real`, by name."""
     return {name: SURROGATES[name](real, generator, 0) for name in REORDERINGS}
 
 
 def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, Sequences]:
-    """Every surrogate of `real` by name.
+    """Make every surrogate of `real`, by name.
 
     Args:
         real: the data.
-        linear_order: frames of memory of the VAR behind `linear`.
-        seed: of the permutations and the simulation.
+        linear_order: order of the VAR behind `linear`, in frames.
+        seed: seed of the permutations and the simulation.
     """
     generator = torch.Generator().manual_seed(seed)
     return {name: make(real, generator, linear_order) for name, make in SURROGATES.items()}

@@ -1,1 +1,1 @@
-"""From the tables in plots/ to pictures; nothing that computes a result."""
+"""Pictures drawn from the tables in plots/; nothing here computes a result."""

@@ -30,12 +30,12 @@ DISTANCES = {
 
 
 def calm_figure(skill: pd.DataFrame, cost: pd.DataFrame, windows: pd.DataFrame) -> Figure:
-    """Three questions: how good, at what cost, how like speech.
+    """Draw how good continuations are, at what cost, and how similar they are to speech.
 
     Args:
-        skill: `metrics.skill_table` of one split.
-        cost: `metrics.cost_table`.
-        windows: rows of `row`, `distance`, `value`, `low`, `high`.
+        skill: the table `metrics.skill_table` of one split.
+        cost: the table `metrics.cost_table`.
+        windows: distances of windows, with the columns `row`, `distance`, `value`, `low`, `high`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 5.2), layout="constrained")

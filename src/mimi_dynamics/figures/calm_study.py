@@ -1,4 +1,4 @@
-"""Figure and tables of the CALM study, of `plots/calm_study.csv`: stabilisers, sizes, data."""
+"""Figure and tables of the CALM study in `plots/calm_study.csv`: stabilisers, sizes and data."""
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,11 @@ SCALED = {"size": "parameters", "data": "share of the clips of train"}
 
 
 def study_lines(table: pd.DataFrame) -> list[str]:
-    """Write all studies as Markdown."""
+    """Write all studies as lines of Markdown, one table for each study.
+
+    Args:
+        table: the rows of `plots/calm_study.csv`.
+    """
     lines = []
     for study, rows in table.groupby("study", sort=False):
         lines += ["", f"## {TITLES[study]}", ""]
@@ -40,25 +44,37 @@ def study_lines(table: pd.DataFrame) -> list[str]:
 
 
 def by_row(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Give the contenders, each with its variants from small to large."""
+    """Give each contender's name with its variants, sorted from small to large."""
     rows = rows.assign(scale=scale_of(rows))
     return [(name, of.sort_values("scale")) for name, of in rows.groupby("row", sort=False)]
 
 
 def scale_of(rows: pd.DataFrame) -> pd.Series:
-    """Give what grows: parameters, or the share of train."""
+    """Give the quantity that grows in a study: parameters, or the share of the train clips.
+
+    Args:
+        rows: the rows of one study.
+    """
     if rows["study"].iloc[0] == "size":
         return rows["params"].astype(float)
     return rows["variant"].replace("all", "1").astype(float)
 
 
 def per_doubling(rows: pd.DataFrame) -> float:
-    """Fit the slope of the score against log2 of what grows, by least squares."""
+    """Fit by least squares how the score changes when the quantity of `scale_of` doubles.
+
+    Args:
+        rows: the rows of one contender in one study, from `by_row`.
+    """
     return float(np.polyfit(np.log2(rows["scale"]), rows["energy_score"], 1)[0])
 
 
 def study_figure(table: pd.DataFrame) -> Figure:
-    """Draw what each stabiliser is worth, and how scores fall with operations."""
+    """Draw what each stabiliser is worth, and how scores change with model size and data.
+
+    Args:
+        table: the rows of `plots/calm_study.csv`.
+    """
     ablation = table[(table["study"] == "ablation") & (table["variant"] != "all")]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 4.8), layout="constrained")
@@ -94,7 +110,10 @@ def _ablation(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _scaling(axes: Axes, rows: pd.DataFrame, x: pd.Series) -> None:
-    """Draw scores; bars are of the difference to the last point, as all share the same clips."""
+    """Draw scores with bars for the interval of the difference to the variant `all`.
+
+    The bars show the difference because all variants are scored on the same clips.
+    """
     for name, of in rows.assign(x=x).groupby("row", sort=False):
         of, colour = of.sort_values("x"), COLOURS[name]
         errors = [of["worse"] - of["worse_low"], of["worse_high"] - of["worse"]]

@@ -1,4 +1,4 @@
-"""Figure of what an encoder puts into latents: trained, untrained, and spectra without one."""
+"""The figure of what an encoder puts into latents: trained, untrained, and log-mel without one."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -16,10 +16,10 @@ SOURCES = {
 
 
 def encoder_figure(table: pd.DataFrame) -> Figure:
-    """Gains, correlation by lag, and variance by number of components, a colour for each source.
+    """Draw gains, correlation by lag, and variance by number of components for each source.
 
     Args:
-        table: rows of `source`, `what`, `at`, `value`, `low`, `high`.
+        table: measurements, with the columns `source`, `what`, `at`, `value`, `low`, `high`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13, 4.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""Figure of what a memory adds: against every control, by count of its key, by passage."""
+"""The figure of what a memory adds: by control, by count of its key, and by kind of passage."""
 
 from collections.abc import Callable, Iterable
 
@@ -23,11 +23,12 @@ PASSAGES = {"nearest": "nearest\nquarter", "near": "near", "far": "far", "farthe
 
 
 def engram_figure(table: pd.DataFrame) -> Figure:
-    """Help with intervals; a colour for each subject.
+    """Draw the help of the memory with intervals, in one colour for each subject.
 
     Args:
-        table: rows of `subject`, `what` (`control`, `count` or `passage`), `of`, `value`, `low`,
-            `high`; `share` of frames for counts, `distance` for passages.
+        table: measurements, with the columns `subject`, `what` (`control`, `count` or `passage`),
+            `of`, `value`, `low`, `high`; also `share` of frames for counts, and `distance` for
+            passages.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(15.5, 4.6), layout="constrained")
@@ -56,7 +57,7 @@ def _label(
     column: str,
     words: Callable[[float], str],
 ) -> None:
-    """What a column says of each place, of one subject / the other, above the axis."""
+    """Write a column's value at each place, above the axis, as one subject / the other."""
     for number, name in enumerate(labels):
         rows = table[table["of"] == name].set_index("subject")
         told = " / ".join(words(rows[column][s]) for s in SUBJECTS if s in rows.index)

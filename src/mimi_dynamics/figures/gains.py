@@ -1,4 +1,4 @@
-"""Figures of gains: beside their surrogates, against lead time, and against known answers."""
+"""Figures of gains: next to their surrogates, by lead time, and next to known answers."""
 
 from typing import Any
 
@@ -29,18 +29,18 @@ HEAD_COLOURS = {
     "autoregressive": "#4b9b69",
     "flow": "#1b6ca8",
 }
-OTHER = "#7a3b9a"  # of a surrogate or head without a colour of its own
+OTHER = "#7a3b9a"  # for any surrogate or head without a colour of its own
 HALF_LN_2 = 0.34657359
 
 
 def gains_figure(table: pd.DataFrame, horizon: int, head: str) -> Figure:
-    """Gains of real data beside those of every surrogate, on x and on Δx.
+    """Draw gains of real data and of every surrogate, on x and on Δx.
 
     Args:
-        table: a line for each `row`: `gain`, `gain_low`, `gain_high` on x and the same with
-            `delta_` on Δx, in nats per dimension.
-        horizon: frames from what is known to what is predicted.
-        head: of the density.
+        table: one line for each `row`, with `gain`, `gain_low`, `gain_high` for x and the same
+            names with the prefix `delta_` for Δx, in nats per dimension.
+        horizon: the horizon in frames.
+        head: name of the density head, for the title.
     """
     title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
     rows = table.set_index("row")
@@ -76,11 +76,11 @@ def _bars(axes: Axes, table: pd.DataFrame, name: str, title: str) -> None:
 
 
 def horizons_figure(table: pd.DataFrame) -> Figure:
-    """Gain against lead time: on x beside shuffled frames, on its change beside pure noise.
+    """Draw gain by lead time: on x next to shuffled frames, and on Δx next to pure noise.
 
     Args:
-        table: a row per lead time, `lead_ms`, and the columns `real`, `var`, `shuffled`,
-            `delta_var`, `delta_permuted`, each with `_low` and `_high`, in nats per dimension.
+        table: one row for each lead time `lead_ms`, with the columns `real`, `var`, `shuffled`,
+            `delta_var`, `delta_permuted`, each also with `_low` and `_high`, in nats per dimension.
     """
     on_x = {
         "real": (ROW_COLOURS["real"], "recorded speech"),
@@ -117,11 +117,11 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, s
 
 
 def controls_figure(table: pd.DataFrame) -> Figure:
-    """Estimated gain beside the true one, for every process with a known answer.
+    """Draw the estimated and the true gain of every process with a known answer.
 
     Args:
-        table: rows of `process`, `true_nats_per_dim` (missing where 0), `estimated_nats_per_dim`
-            with `_ci_low` and `_ci_high`, `linear_floor_nats_per_dim`.
+        table: one row for each `process`, with `true_nats_per_dim` (missing where it is 0),
+            `estimated_nats_per_dim` with `_ci_low` and `_ci_high`, and `linear_floor_nats_per_dim`.
     """
     true = table["true_nats_per_dim"].fillna(0)
     found = table["estimated_nats_per_dim"]
@@ -149,11 +149,11 @@ def controls_figure(table: pd.DataFrame) -> Figure:
 
 
 def calibration_figure(table: pd.DataFrame) -> Figure:
-    """How often what came lies where the forecast says, against how often it should.
+    """Draw how often the observed frame lies inside a forecast region, against how often it should.
 
     Args:
-        table: rows of `head`, `kind` (`region` or `coordinate`), `level`, `coverage` and its
-            interval.
+        table: one row for each `head`, `kind` (`region` or `coordinate`) and `level`, with
+            `coverage` and its interval.
     """
     titles = {
         "region": "Densest region of the whole frame",

@@ -1,4 +1,4 @@
-"""Figure of how good decoded speech is, by way of decoding."""
+"""The figure of the quality of decoded speech, by way of decoding."""
 
 import matplotlib as mpl
 import numpy as np
@@ -20,10 +20,10 @@ PANELS = {  # measure: title, scale
 
 
 def reconstruct_figure(table: pd.DataFrame) -> Figure:
-    """Bars with intervals, a panel for every measure, a bar for every way and split.
+    """Draw bars with intervals: a panel for every measure, a bar for every way and split.
 
     Args:
-        table: rows of `split`, `way`, and measures with `_ci_low` and `_ci_high`.
+        table: one row for each `split` and `way`, with measures that have `_ci_low` and `_ci_high`.
     """
     shown = {name: panel for name, panel in PANELS.items() if name in table}
     with mpl.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""The figure of lookups: by number of neighbours, and every key and metric side by side."""
+"""The figure of lookups: by number of neighbours, and for every key and metric."""
 
 import matplotlib as mpl
 import numpy as np
@@ -38,15 +38,15 @@ NOTHING = "#808080"
 
 
 def recurrence_figure(table: pd.DataFrame, best: tuple[str, str], horizon: int) -> Figure:
-    """Variance explained against the number of neighbours, and by key and metric.
+    """Draw the variance explained by number of neighbours, and by key and metric.
 
     Args:
         table: rows of `data` (`real` or `shuffled`), `key`, `metric`, `neighbours`,
-            `variance_reduction` with `_ci_low` and `_ci_high`, `chosen` (that number is best on
-            validation), `best_metric` (of this key, on validation). The key `predictor` has one
-            row, without neighbours.
-        best: key and metric that explain most on validation.
-        horizon: frames from the key to what is predicted.
+            `variance_reduction` with `_ci_low` and `_ci_high`, `chosen` (whether this number of
+            neighbours is best on validation) and `best_metric` (whether this metric is best for its
+            key on validation). The key `predictor` has one row, without neighbours.
+        best: the key and the metric that explain most on validation.
+        horizon: number of frames from the key to the predicted frame.
     """
     chosen = table[table["chosen"] & (table["data"] == "real")].set_index(["key", "metric"])
     with mpl.rc_context(STYLE):
@@ -64,7 +64,11 @@ def recurrence_figure(table: pd.DataFrame, best: tuple[str, str], horizon: int) 
 
 
 def _answer(best: pd.Series, earlier: pd.Series, key: str, horizon: int) -> str:
-    """It was the wrong key if it surely explains less than half of what the best one does."""
+    """Write the title, which says whether the key of the earlier test was the wrong one.
+
+    It was wrong if even the upper end of its interval is below half the lower end of the interval
+    of the best key.
+    """
     wrong = 2 * max(earlier["variance_reduction_ci_high"], 0) < best["variance_reduction_ci_low"]
     return (
         f"It was {'' if wrong else 'not '}the wrong key: that of an earlier, flat lookup test "
@@ -105,7 +109,7 @@ def _curves(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], x: float) -> None:
-    """Names of the lines at their right ends, pushed up where they would overlap."""
+    """Write the names of lines at their right ends, pushed up where they would overlap."""
     low, high = axes.get_ylim()
     place = low
     for height, name, colour in sorted(ends):

@@ -1,4 +1,4 @@
-"""Figure of free-running forecasts: how good, by lead time."""
+"""The figure of free-running forecasts: how good they are, by lead time."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,10 +17,11 @@ SURVIVAL_LABELS = {"truth": "recorded speech", "rollout": "free-running samples"
 
 
 def rollout_figure(table: pd.DataFrame) -> Figure:
-    """Skill and survival against lead time.
+    """Draw skill and survival by lead time.
 
     Args:
-        table: rows of `row`, `lead_ms`, and `skill` and `survival` with `_low` and `_high`.
+        table: one row for each `row` and `lead_ms`, with `skill` and `survival`, each also with
+            `_low` and `_high`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11.5, 4.8), layout="constrained")

@@ -1,4 +1,4 @@
-"""The figure of `rssm`: ease against fidelity, and how the budgets were met."""
+"""The figure of `rssm`: ease against fidelity, and how the KL budgets were met."""
 
 import matplotlib as mpl
 import numpy as np
@@ -20,17 +20,17 @@ RIVAL_LABELS = {
     "slow_average_4": "slow features,\naverage of 4",
     "vae": "VAE",
 }
-BELOW = ("vae", "pca")  # labels that would lie on others above their points
+BELOW = ("vae", "pca")  # labels that go below their points, where they do not cover others
 TITLE = "Is there a state that is easier to predict than x, at what it keeps of x?"
 SHUFFLED_LABEL = "of that, on shuffled frames: what the encoder alone makes easy"
 
 
 def rssm_figure(points: pd.DataFrame, course: pd.DataFrame) -> Figure:
-    """Frontier on the left, KL and multiplier against training steps on the right.
+    """Draw the frontier on the left, and KL and multiplier by training step on the right.
 
     Args:
-        points: `metrics.frontier_table`.
-        course: `metrics.course_table`.
+        points: the table `metrics.frontier_table`.
+        course: the table `metrics.course_table`.
     """
     with mpl.rc_context(STYLE):
         dims = points["state_dim"].unique()
@@ -78,7 +78,13 @@ def _frontier(axes: Axes, points: pd.DataFrame) -> None:
 
 
 def _column(axes: Axes, texts: list[tuple[float, float, str]], apart: float) -> None:
-    """Labels of (height, place, text), one below the other: states lie close together."""
+    """Write labels one below the other, because states lie close together.
+
+    Args:
+        axes: where to write.
+        texts: height, place and text of each label.
+        apart: least distance between two labels, in units of the vertical axis.
+    """
     right, free = max(place for _, place, _ in texts) + 0.06, np.inf
     for height, place, text in sorted(texts, reverse=True):
         free = min(height + apart, free - apart)

@@ -1,4 +1,4 @@
-"""What kind of structure there is: how much past and capacity it takes, where it lives."""
+"""The figure of `structure`: how much past and capacity it takes, and where the gain lies."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,11 +17,11 @@ FRAME_MEANINGS = {
 
 
 def structure_figure(table: pd.DataFrame) -> Figure:
-    """Four panels: context, width, components, kinds of frames.
+    """Draw four panels: context, width, components and kinds of frames.
 
     Args:
         table: rows of `what`, `of` and either `gain_nats_per_dim` or `gain_nats` with their
-            intervals; `log_mel_effect` for components.
+            intervals; also `log_mel_effect` for components.
     """
     groups = dict(iter(table.groupby("what", sort=False)))
     with mpl.rc_context(STYLE):

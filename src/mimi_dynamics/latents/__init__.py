@@ -1,1 +1,1 @@
-"""The Parquet contract of latents and states, and sequences of them to train on; no model."""
+"""How latents and states are stored as Parquet and become sequences to train on. No models."""

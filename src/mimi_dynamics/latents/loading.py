@@ -1,6 +1,7 @@
-"""The one way to what `encode` and `normalize` wrote: all in memory, or train from disk.
+"""Load what the stages `encode` and `normalize` wrote: all into memory, or train from disk.
 
-Only `predict`, `horizon` and `horizons` can do without all latents in memory.
+Every stage loads latents through this module. Only `predict`, `horizon` and `horizons` can work
+without having all latents in memory.
 """
 
 import math
@@ -17,16 +18,19 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.latents.streaming import StreamedSequences, TrainStream
 from mimi_dynamics.pipeline.distributed import is_main_process
-from mimi_dynamics.pipeline.errors import InputError, require
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 
-# Of the latents as encoded, in memory while they are read and normalised: 8.0 were measured of 128
-# dimensions and 8.1 of 512 (docs/performance_training.md, as for what follows).
+# docs/performance_training.md tells how the following numbers were measured.
+# While latents are read and normalised, they take the memory of this many copies of the encoded
+# latents. The measurements were 8.0 with 128 dimensions and 8.1 with 512.
 READ_COPIES = 8.5
-# Of whitened frames, with surrogates and batches: 5 were measured.
+# Whitened frames, surrogates and batches together take the memory of this many copies of the
+# whitened frames. The measurement was 5.
 HELD_COPIES = 8
-BLOCKS = 2  # in memory: one to train on, one being read
-READERS = 2  # threads that read; what each once needed is not given back
+BLOCKS = 2  # Memory holds one block to train on, and one that is being read.
+READERS = 2  # The number of threads that read. None of them gives back the memory it needed.
 GIB = 2**30
 
 
@@ -35,7 +39,13 @@ NORMALIZER = Path("models/normalizer.safetensors")
 
 
 class Loaded(NamedTuple):
-    """Latents as encoded, what whitens them, and the whitened sequences that models see."""
+    """The latents in the forms that stages need.
+
+    Attributes:
+        latents: the latents as encoded.
+        normalizer: what whitens them.
+        sequences: the whitened sequences that models see.
+    """
 
     latents: Latents
     normalizer: Normalizer
@@ -46,19 +56,19 @@ def load(params: Params) -> Loaded:
     """Read all latents into memory.
 
     Raises:
-        InputError: `encode` or `normalize` has not run.
+        InputError: stage `encode` or `normalize` has not run, or the latents are not usable.
     """
-    latents = read_latents(LATENTS)
-    normalizer = load_normalizer(require(NORMALIZER, "normalize"))
+    latents, normalizer = read_latents(LATENTS), load_normalizer(require(NORMALIZER, "normalize"))
     sequences = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
     return Loaded(latents, normalizer, sequences)
 
 
 def read_data(params: Params) -> Sequences:
-    """What `encode` and `normalize` wrote, as models see it; streamed if it is too much.
+    """Read the whitened sequences that models see, and stream train if they take too much memory.
 
     Raises:
-        InputError: `memory_gib` is too little even for that.
+        InputError: stage `encode` or `normalize` has not run, the latents are not usable, or
+            `memory_gib` is too small even to stream train.
     """
     groups = row_groups(LATENTS)
     if resident_bytes(groups, params.latents.dim) <= params.memory_gib * GIB:
@@ -70,7 +80,15 @@ def read_data(params: Params) -> Sequences:
 
 
 def resident_bytes(groups: list[RowGroup], dim: int) -> float:
-    """What a process takes at most that has all frames in memory, `dim` coordinates of each."""
+    """Estimate the memory, at most, of a process that has all frames in memory.
+
+    Args:
+        groups: the row groups of all splits.
+        dim: number of whitened coordinates that are kept of each frame.
+
+    Returns:
+        A number of bytes.
+    """
     frames = sum(group.frames for group in groups)
     return 4 * frames * max(READ_COPIES * groups[0].dim, HELD_COPIES * dim)
 
@@ -82,17 +100,19 @@ def stream_data(
     memory_gib: float,
     seed: int,
 ) -> StreamedSequences:
-    """Held-out splits in memory, and train in blocks as large as what is left of it allows.
+    """Read held-out splits into memory, and prepare train to be read in blocks.
+
+    The blocks are as large as the rest of the memory allows.
 
     Args:
-        groups: of all splits.
-        normalizer: of the coordinates.
+        groups: the row groups of all splits.
+        normalizer: what whitens the latents.
         voiced_range_db: see `voiced_frames`.
-        memory_gib: for one process.
-        seed: of who shares a block.
+        memory_gib: memory in GiB that one process may take.
+        seed: decides which row groups are in the same block.
 
     Raises:
-        InputError: there is too little memory.
+        InputError: `memory_gib` is too small.
     """
     train = [group for group in groups if group.split == "train"]
     others = [group for group in groups if group.split != "train"]
@@ -126,7 +146,7 @@ def stream_data(
 def _blocks(
     train: list[RowGroup], block_frames: int, seed: int
 ) -> tuple[tuple[RowGroup, ...], ...]:
-    """Row groups drawn into blocks of at most so many frames."""
+    """Distribute row groups at random over blocks of at most `block_frames` frames."""
     generator = torch.Generator().manual_seed(seed)
     blocks: list[list[RowGroup]] = [[]]
     for index in torch.randperm(len(train), generator=generator).tolist():

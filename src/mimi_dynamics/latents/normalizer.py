@@ -1,4 +1,4 @@
-"""The coordinates in which latents are modelled: leading principal components, whitened."""
+"""Fit and apply the coordinates in which latents are modelled: whitened principal components."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
 
 @dataclass(frozen=True)
 class Normalizer:
-    """z = components (x − mean) / scale.
+    """Whitens latents: z = components (x − mean) / scale.
 
     Attributes:
-        mean: (latent_dim,) of the frames it was fitted on.
-        components: (dim, latent_dim) orthonormal rows, by falling variance.
+        mean: (latent_dim,) mean of the frames that it was fitted on.
+        components: (dim, latent_dim) orthonormal rows, sorted by falling variance.
         scale: (dim,) standard deviation along each component.
     """
 
@@ -27,38 +27,50 @@ class Normalizer:
     scale: np.ndarray
 
     def normalize(self, latents: np.ndarray) -> np.ndarray:
-        """(frames, dim) whitened coordinates of (frames, latent_dim) latents, float32."""
+        """Whiten `latents` (frames, latent_dim), and give (frames, dim) float32."""
         centred = latents.astype(np.float64) - self.mean
         return (centred @ self.components.T / self.scale).astype(np.float32)
 
     def restore(self, coordinates: np.ndarray) -> np.ndarray:
-        """(frames, latent_dim) latents of (frames, dim) coordinates, float32: what is kept."""
+        """Turn `coordinates` (frames, dim) back into latents (frames, latent_dim), float32.
+
+        The part of a latent that lies outside the components is lost.
+        """
         scaled = coordinates.astype(np.float64) * self.scale
         return (scaled @ self.components + self.mean).astype(np.float32)
 
     def variance_kept(self, latents: np.ndarray) -> float:
-        """Share of the variance of (frames, latent_dim) latents that survives the round trip."""
+        """Give the share of the variance of `latents` that `normalize` and `restore` keep.
+
+        Args:
+            latents: (frames, latent_dim).
+        """
         lost = latents - self.restore(self.normalize(latents))
         total = latents - self.mean
         return 1 - float(np.square(lost).sum() / np.square(total).sum())
 
     def save(self, path: Path) -> None:
-        """Write as safetensors; same values, same bytes."""
+        """Write the normaliser as safetensors. The same values give the same bytes."""
         tensors = {name: torch.from_numpy(value) for name, value in vars(self).items()}
         write_tensors(path, tensors, {})
 
 
 def load_normalizer(path: Path) -> Normalizer:
-    """Read what `Normalizer.save` wrote."""
+    """Read a normaliser that `Normalizer.save` wrote."""
     tensors, _ = read_tensors(path)
     return Normalizer(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 def fit_normalizer(latents: np.ndarray, dim: int) -> Normalizer:
-    """Fit on (frames, latent_dim) latents, keeping `dim` components.
+    """Fit a normaliser that keeps the leading principal components.
+
+    Args:
+        latents: (frames, latent_dim).
+        dim: number of components to keep.
 
     Raises:
-        InputError: if there are fewer latent dimensions, or not more frames, than components.
+        InputError: `dim` is above the number of latent dimensions, or not below the number of
+            frames.
     """
     if dim > latents.shape[1]:
         raise InputError(f"latents.dim = {dim}: must be at most the codec's {latents.shape[1]}")
@@ -66,16 +78,21 @@ def fit_normalizer(latents: np.ndarray, dim: int) -> Normalizer:
         raise InputError(
             f"latents.dim = {dim}: must be below the {len(latents)} voiced train frames"
         )
-    from sklearn.decomposition import PCA  # 2 s to import, which every stage would wait
+    # This import takes 2 s, for which every stage would wait if it were at the top.
+    from sklearn.decomposition import PCA
 
     pca = PCA(dim, svd_solver="covariance_eigh").fit(latents.astype(np.float64))
     return Normalizer(pca.mean_, pca.components_, np.sqrt(pca.explained_variance_))
 
 
 def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
-    """(frames,) bool: frames within `range_db` of the loudest frame of their clip.
+    """Tell which frames are voiced, that is, within `range_db` dB of their clip's loudest frame.
 
-    Relative to the clip, because recordings differ in level; silence and breath fall out.
+    Silence and breath are not voiced. The range is relative to the clip because recordings differ
+    in level.
+
+    Returns:
+        (frames,) bool.
     """
     starts = np.concatenate([[0], np.cumsum(latents.lengths)[:-1]])
     loudest = np.maximum.reduceat(latents.rms_db, starts)
@@ -83,14 +100,20 @@ def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
 
 
 def frames_in_split(latents: Latents, split: str) -> np.ndarray:
-    """(frames,) bool: frames of the clips of one split."""
+    """Tell which frames belong to clips of one split, as (frames,) bool."""
     return np.repeat(latents.splits == split, latents.lengths)
 
 
 def normalized_sequences(
     latents: Latents, normalizer: Normalizer, voiced_range_db: float
 ) -> Sequences:
-    """The latents as models see them."""
+    """Turn latents into the whitened sequences that models see.
+
+    Args:
+        latents: the latents as encoded.
+        normalizer: what whitens them.
+        voiced_range_db: see `voiced_frames`.
+    """
     return Sequences(
         frames=torch.from_numpy(normalizer.normalize(latents.values)),
         voiced=torch.from_numpy(voiced_frames(latents, voiced_range_db)),

@@ -1,4 +1,4 @@
-"""Latents on disk, by row group: what the footers say, and the frames as models see them."""
+"""Read latents on disk by row group: what the file footers say, and the frames that models see."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from mimi_dynamics.pipeline.errors import InputError
 
 @dataclass(frozen=True)
 class RowGroup:
-    """What the footer of a Parquet file says of one of its row groups.
+    """What the footer of a Parquet file says about one of its row groups.
 
     Attributes:
-        part: the file.
-        index: of the row group in it.
-        split: of all its clips.
-        frames: of all its clips together.
-        dim: coordinates of a latent as encoded.
+        part: path of the file.
+        index: number of the row group within the file.
+        split: the split of all its clips.
+        frames: number of frames of all its clips together.
+        dim: number of coordinates of a latent as encoded.
     """
 
     part: str
@@ -35,7 +35,7 @@ class RowGroup:
     dim: int
 
     def read(self, columns: list[str]) -> pa.Table:
-        """Some columns of it."""
+        """Read some columns of the row group, with a row for each clip."""
         fragment = ds.ParquetFileFormat().make_fragment(
             self.part, LocalFileSystem(), row_groups=[self.index]
         )
@@ -43,10 +43,10 @@ class RowGroup:
 
 
 def row_groups(path: Path) -> list[RowGroup]:
-    """All row groups of a folder of latents, from its footers alone.
+    """List all row groups of a folder of latents. This reads only the footers of its files.
 
     Raises:
-        InputError: there is no such folder, or it is not one.
+        InputError: there is no such folder, or it is not a folder of latents.
     """
     if not list(path.glob("part-*.parquet")):
         raise InputError(f"{path}: no latents; run the stage encode")
@@ -63,7 +63,7 @@ def row_groups(path: Path) -> list[RowGroup]:
 
 def _row_group(piece: ds.ParquetFileFragment) -> RowGroup:
     (group,) = piece.row_groups
-    levels = SCHEMA.get_field_index("rms_db")  # of which there is one for every frame
+    levels = SCHEMA.get_field_index("rms_db")  # This column has one value for every frame.
     return RowGroup(
         part=piece.path,
         index=group.id,
@@ -76,10 +76,17 @@ def _row_group(piece: ds.ParquetFileFragment) -> RowGroup:
 def read_groups(
     groups: Iterable[RowGroup], normalizer: Normalizer, voiced_range_db: float
 ) -> Sequences:
-    """Row groups as models see them; only one at a time is in memory as it was encoded.
+    """Read row groups into the whitened sequences that models see.
+
+    Only one row group at a time is in memory in its encoded form.
+
+    Args:
+        groups: what to read.
+        normalizer: what whitens the latents.
+        voiced_range_db: see `voiced_frames`.
 
     Raises:
-        InputError: a number in them is not finite.
+        InputError: a number in a row group is not finite.
     """
     pieces = [_read_group(group, normalizer, voiced_range_db) for group in groups]
     return Sequences(

@@ -1,4 +1,4 @@
-"""Latents as the models see them: whitened frames, clip by clip, and padded batches of them."""
+"""Latents as models see them: the whitened frames of all clips, and padded batches of clips."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from mimi_dynamics.pipeline.errors import InputError
 
 @dataclass(frozen=True)
 class Sequences:
-    """All clips end to end.
+    """The frames of all clips, one clip after the other.
 
     Attributes:
         frames: (frames, dim) float32, whitened.
-        voiced: (frames,) bool, speech rather than silence.
-        lengths: (clips,) int64, frames of each clip; they sum to the number of frames.
+        voiced: (frames,) bool, whether a frame is speech rather than silence.
+        lengths: (clips,) int64, number of frames of each clip. They sum to the number of frames.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
     """
 
@@ -29,21 +29,21 @@ class Sequences:
 
     @property
     def dim(self) -> int:
-        """Number of coordinates of a frame."""
+        """Give the number of coordinates of a frame."""
         return self.frames.shape[1]
 
     @property
     def at_once(self) -> int:
-        """How many frames of train are in memory at a time; 0 for all."""
+        """Give the number of frames of train that are in memory at a time, or 0 if all are."""
         return 0
 
     @property
     def clip_of_frame(self) -> np.ndarray:
-        """(frames,) index of the clip that each frame belongs to."""
+        """Give the index of the clip that each frame belongs to, as (frames,) int64."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     def select(self, split: str) -> "Sequences":
-        """Only the clips of one split, in order."""
+        """Select the clips of one split, in their order."""
         clips = self.splits == split
         kept = torch.from_numpy(clips[self.clip_of_frame])
         return replace(
@@ -55,14 +55,18 @@ class Sequences:
         )
 
     def train_mean(self) -> Tensor:
-        """(dim,) mean of the frames of train."""
+        """Give the mean of the frames of train, as (dim,)."""
         return self.select("train").frames.mean(0)
 
     def check_finite(self, split: str, name: str) -> None:
-        """Frames that are not numbers must never become a metric.
+        """Check that all frames of a split are finite, since others must never become a metric.
+
+        Args:
+            split: name of the split.
+            name: name of the data, for the error message.
 
         Raises:
-            InputError: with how many there are in the split of the data called `name`.
+            InputError: a frame is not finite. The message says how many are not.
         """
         finite = torch.isfinite(self.select(split).frames).all(1)
         if not finite.all():
@@ -72,13 +76,24 @@ class Sequences:
     def batches(
         self, split: str, horizon: int, warmup_frames: int, batch_frames: int, *, delta: bool
     ) -> "list[Batch] | BatchSource":
-        """Batches of one split as of `make_batches`; their targets are Δx if `delta`."""
+        """Make the batches of one split; see `make_batches` for the arguments.
+
+        The targets are Δx = x_i − x_{i−horizon} if `delta`, or else the frames themselves.
+
+        Raises:
+            InputError: no clip of the split is long enough to have a target.
+        """
         chosen = self.select(split)
         targets = difference_targets(chosen, horizon) if delta else None
         return make_batches(chosen, horizon, warmup_frames, batch_frames, targets)
 
     def changed(self, change: "Change", generator: torch.Generator) -> "Sequences":
-        """What `change` makes of the data."""
+        """Give a changed copy of the data, such as a surrogate.
+
+        Args:
+            change: a function that makes the copy.
+            generator: source of all random numbers of `change`.
+        """
         return change(self, generator)
 
 
@@ -86,12 +101,12 @@ Change = Callable[[Sequences, torch.Generator], Sequences]
 
 
 class Batch(NamedTuple):
-    """Clips of similar length, padded with zeros at the end.
+    """Some clips of similar length, padded with zeros at the end.
 
     Attributes:
         context: (clips, time, dim) frames x_t.
         target: (clips, time, dim) what is to be predicted at each t: x_{t+k}, or a function of it.
-        scored: (clips, time) bool, where there is a target that counts.
+        scored: (clips, time) bool, whether there is a target at this time that counts.
         frame: (scored,) int64, index of each scored target in the `Sequences`, row by row.
     """
 
@@ -102,20 +117,20 @@ class Batch(NamedTuple):
 
 
 class BatchSource(Protocol):
-    """Batches that are not all in memory: made anew for every pass, the same each time."""
+    """Batches that are not all in memory. Every pass makes them anew, and the same each time."""
 
     def __len__(self) -> int:
-        """How many there are in a pass."""
+        """Give the number of batches in a pass."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass."""
+        """Yield the batches of one pass."""
 
     def in_new_order(self, generator: torch.Generator) -> Iterator[Batch]:
-        """One pass in an order that `generator` draws."""
+        """Yield the batches of one pass in an order that `generator` draws."""
 
 
 def in_new_order(batches: list[Batch] | BatchSource, generator: torch.Generator) -> Iterator[Batch]:
-    """All batches, each once, in an order that `generator` draws."""
+    """Yield all batches, each once, in an order that `generator` draws."""
     if not isinstance(batches, list):
         yield from batches.in_new_order(generator)
         return
@@ -130,20 +145,20 @@ def make_batches(
     batch_frames: int,
     targets: Tensor | None = None,
 ) -> list[Batch]:
-    """Pad clips into batches of at most `batch_frames` padded frames (at least one clip each).
+    """Pad clips into batches of at most `batch_frames` padded frames, with at least one clip each.
 
-    A target is scored if its index within the clip is at least `max(horizon, warmup_frames)`: so
-    all horizons up to `warmup_frames` score the very same frames.
+    A target is scored if its index within the clip is at least `max(horizon, warmup_frames)`. So
+    all horizons up to `warmup_frames` score exactly the same frames.
 
     Args:
         sequences: the clips.
         horizon: k, how many frames ahead the target lies.
-        warmup_frames: frames at the start of a clip that are never targets.
-        batch_frames: padded frames in a batch.
+        warmup_frames: number of frames at the start of a clip that are never targets.
+        batch_frames: most padded frames in a batch, unless a single clip has more.
         targets: (frames, dim) what to predict at each frame; None for the frame itself.
 
     Raises:
-        InputError: if no clip is long enough to have a single target.
+        InputError: no clip is long enough to have a single target.
     """
     first = max(horizon, warmup_frames)
     groups = bucket_by_length(sequences.lengths, first, batch_frames)
@@ -155,7 +170,13 @@ def make_batches(
 
 
 def too_far(horizon: int, first: int, lengths: np.ndarray) -> InputError:
-    """What to raise if no clip of a split is long enough."""
+    """Make the error to raise if no clip of a split is long enough to have a target.
+
+    Args:
+        horizon: how many frames ahead the target lies.
+        first: index within a clip of the first frame that may be a target.
+        lengths: (clips,) number of frames of each clip.
+    """
     return InputError(
         f"horizon = {horizon} (first target at frame {first}): "
         f"must be below the longest clip of every split, here {int(lengths.max(initial=0))} frames"
@@ -163,9 +184,16 @@ def too_far(horizon: int, first: int, lengths: np.ndarray) -> InputError:
 
 
 def bucket_by_length(lengths: np.ndarray, first: int, batch_frames: int) -> list[np.ndarray]:
-    """Share out clips of `lengths` (clips,) into batches: indices, shortest clips first.
+    """Group clips that have a target into batches of similar length.
 
-    Only clips that have a target: a frame of index `first`. None may have.
+    Args:
+        lengths: (clips,) number of frames of each clip.
+        first: index of the first frame that may be a target. Clips without it are left out.
+        batch_frames: most padded frames in a batch, unless a single clip has more.
+
+    Returns:
+        The indices of the clips in each batch, with the shortest clips first. There may be no
+        batch at all.
     """
     usable = np.flatnonzero(lengths > first)
     groups: list[list[int]] = []
@@ -200,12 +228,12 @@ def _pad(
 
 
 def scored_frames(batches: Sequence[Batch]) -> int:
-    """How many targets the batches score."""
+    """Count the targets that the batches score."""
     return sum(len(batch.frame) for batch in batches)
 
 
 def subsample_targets(batch: Batch, stride: int) -> Batch:
-    """The same batch with only those targets scored whose frame is a multiple of `stride`."""
+    """Give the same batch, but score only targets whose frame index is a multiple of `stride`."""
     kept = batch.frame % stride == 0
     scored = batch.scored.clone()
     scored[batch.scored] = kept
@@ -213,7 +241,10 @@ def subsample_targets(batch: Batch, stride: int) -> Batch:
 
 
 def difference_targets(sequences: Sequences, horizon: int) -> Tensor:
-    """(frames, dim) Δx = x_i − x_{i−horizon} at every frame i; zero where there is no such past."""
+    """Give Δx = x_i − x_{i−horizon} at every frame i, as (frames, dim).
+
+    It is zero at the first `horizon` frames of each clip, where there is no such past.
+    """
     delta = torch.zeros_like(sequences.frames)
     delta[horizon:] = sequences.frames[horizon:] - sequences.frames[:-horizon]
     starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])

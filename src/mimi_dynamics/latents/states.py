@@ -1,11 +1,12 @@
-"""Per-frame coordinates as all candidates for a state are seen: whitened, with one noise floor.
+"""Prepare candidates for a state so that they are comparable, and store states on disk.
 
-Differential entropy has no absolute scale, so that a sequence can be made easy by making it small.
-Every candidate, raw x among them, therefore gets zero mean and unit covariance on train, and then
-independent N(0, 0.1²) noise on every coordinate; what is measured of it is measured after that.
+Differential entropy has no absolute scale, so a sequence would seem easier to predict if it were
+only scaled down. Therefore every candidate, including raw x, gets zero mean and unit covariance on
+train, and then independent N(0, 0.1²) noise on every coordinate. All measurements come after that.
 
-Also the contract of states on disk: data/states/, Parquet, one row per clip: `clip_id`, `voice`,
-`split`, `frames` (int32), `z_dyn` (list of float32, frames x dim, row by row, without the noise).
+This module also defines how states are stored in data/states/: as Parquet, with one row per clip
+and the columns `clip_id`, `voice`, `split`, `frames` (int32) and `z_dyn` (list of float32,
+frames x dim, row by row, without the noise).
 """
 
 import math
@@ -23,9 +24,10 @@ from mimi_dynamics.latents.store import Latents, check_finite
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path
 
-NOISE_FLOOR = 0.1  # standard deviation, of whitened coordinates: what is smaller does not count
-SHRINKAGE = 1e-3  # of a batch's covariance towards the identity
-# The gain at which all but the noise of a coordinate is predicted: ease 1.
+# Standard deviation of the noise on whitened coordinates. Anything smaller does not count.
+NOISE_FLOOR = 0.1
+SHRINKAGE = 1e-3  # How far a covariance is shrunk towards the identity.
+# The gain per coordinate, in nats, if all of it except the noise is predicted. It means ease 1.
 MOST_GAIN = 0.5 * math.log(1 + 1 / NOISE_FLOOR**2)
 SCHEMA = pa.schema(
     [
@@ -44,9 +46,9 @@ class Candidate:
     """Coordinates that may be easier to model than x, ready to be measured.
 
     Attributes:
-        name: as in metrics.
-        updates: one row for every update, with the noise floor; what ease is measured on.
-        held: the newest update at every frame, with the same noise; what x is read from.
+        name: its name in metrics.
+        updates: one row for every update, with the noise floor. Ease is measured on these.
+        held: the newest update at every frame, with the same noise. x is read out from these.
     """
 
     name: str
@@ -55,14 +57,15 @@ class Candidate:
 
 
 def update_index(lengths: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which frames are updates, and which update is the newest at every frame.
+    """Find the frames at which a state is updated, and the newest update at every frame.
 
     Args:
-        lengths: (clips,) frames of each clip.
-        stride: frames between two updates; the first frame of a clip is one.
+        lengths: (clips,) number of frames of each clip.
+        stride: frames from one update to the next. The first frame of a clip is always an update.
 
     Returns:
-        (updates,) index of each update's frame, and (frames,) index of each frame's update.
+        (updates,) index of the frame of each update, and (frames,) index of the newest update at
+        each frame.
     """
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     is_update = within % stride == 0
@@ -70,7 +73,7 @@ def update_index(lengths: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarr
 
 
 def at_updates(data: Sequences, stride: int) -> Sequences:
-    """Only the frames at which states are updated."""
+    """Keep only the frames at which states are updated, that is, every `stride`-th of each clip."""
     frames, _ = update_index(data.lengths, stride)
     kept = torch.from_numpy(frames)
     return replace(
@@ -84,14 +87,14 @@ def at_updates(data: Sequences, stride: int) -> Sequences:
 def make_candidate(
     name: str, data: Sequences, coordinates: Tensor, stride: int, seed: int
 ) -> Candidate:
-    """Whiten on train, keep every `stride`-th frame, add the noise floor, hold.
+    """Prepare a candidate: keep every `stride`-th frame, whiten, add the noise floor, and hold.
 
     Args:
-        name: of the candidate.
-        data: the clips that the coordinates are of.
-        coordinates: (frames, dim) of every frame, each from frames up to it.
-        stride: frames between two updates.
-        seed: of the noise.
+        name: name of the candidate.
+        data: the clips that the coordinates belong to.
+        coordinates: (frames, dim), for every frame computed only from frames up to it.
+        stride: frames from one update to the next.
+        seed: seed of the noise.
     """
     updates = at_updates(replace(data, frames=coordinates), stride)
     whitened = whiten(updates)
@@ -104,9 +107,13 @@ def make_candidate(
 
 
 def whiten(data: Sequences) -> Tensor:
-    """(frames, dim) of zero mean and unit covariance on train, turned as little as can be.
+    """Whiten frames to zero mean and unit covariance on train, with as little change as possible.
 
-    The symmetric root leaves white coordinates, as a trained model's states are, as they are.
+    Since the root of the covariance is symmetric, coordinates that are already white stay as they
+    are. The states of a trained model are of this kind.
+
+    Returns:
+        (frames, dim) float32.
     """
     mean, covariance = moments(data.select("train").frames.double())
     variances, directions = torch.linalg.eigh(covariance)
@@ -115,16 +122,16 @@ def whiten(data: Sequences) -> Tensor:
 
 
 def write_states(path: Path, latents: Latents, states: np.ndarray) -> None:
-    """Write the folder `path`; same states, same bytes.
+    """Write a folder of states, atomically. The same states give the same bytes.
 
     Args:
-        path: of the folder.
-        latents: what the states are of, clip by clip.
+        path: the folder.
+        latents: the latents that the states belong to.
         states: (frames, dim) float32.
     """
     schema = SCHEMA.with_metadata({"dim": str(states.shape[1])})
     begins = np.cumsum(latents.lengths) - latents.lengths
-    # Row groups do not mix splits; clips of one split follow one another.
+    # Row groups do not mix splits. The clips of one split follow one another.
     changes = np.flatnonzero(latents.splits[1:] != latents.splits[:-1]) + 1
     with atomic_path(path) as folder:
         folder.mkdir()
@@ -148,13 +155,13 @@ def write_states(path: Path, latents: Latents, states: np.ndarray) -> None:
 
 
 def read_states(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read what `write_states` wrote.
+    """Read a folder of states that `write_states` wrote.
 
     Returns:
-        (frames, dim) float32 states, and (clips,) the clips that they are of, in order.
+        (frames, dim) float32 states, and (clips,) ids of the clips that they belong to, in order.
 
     Raises:
-        InputError: there are none, they are no states, or a number in them is not finite.
+        InputError: there are no states, the file does not hold states, or a number is not finite.
     """
     file = path / PART
     if not file.exists():
@@ -174,7 +181,10 @@ def read_states(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """(dim,) mean and (dim, dim) covariance of (rows, dim), shrunk a little to be invertible."""
+    """Give the mean (dim,) and the covariance (dim, dim) of `rows` (rows, dim).
+
+    The covariance is shrunk a little towards the identity so that it can be inverted.
+    """
     mean = rows.mean(0)
     centred = rows - mean
     covariance = centred.T @ centred / len(rows)

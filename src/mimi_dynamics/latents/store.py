@@ -1,8 +1,9 @@
-"""The one contract of latents on disk: a folder of Parquet files, one row per clip.
+"""How latents are stored on disk: a folder of Parquet files with one row per clip.
 
-Columns: `clip_id`, `voice`, `split`, `frames` (int32), `latent` (list of float32, frames x dim,
-row by row), `rms_db` (list of float32, one per frame), `codes` (list of int16, frames x codebooks).
-What they are of is in every file's key-value metadata: `INFO_TYPES`. No row group mixes splits.
+The columns are `clip_id`, `voice`, `split`, `frames` (int32), `latent` (list of float32,
+frames x dim, row by row), `rms_db` (list of float32, one per frame) and `codes` (list of int16,
+frames x codebooks). The key-value metadata of every file describe the latents by the keys of
+`INFO_TYPES`. All clips of a row group belong to the same split.
 """
 
 from collections.abc import Sequence
@@ -46,14 +47,14 @@ GROUPS_PER_PART = 32
 
 @dataclass(frozen=True)
 class EncodedClip:
-    """One clip, encoded.
+    """The latents of one clip, with what is known about it.
 
     Attributes:
-        clip_id: name in the manifest.
+        clip_id: name of the clip in the manifest.
         voice: who speaks.
         split: `train`, `validation`, `test` or `test_voice`.
         latent: (frames, dim) float32.
-        rms_db: (frames,) float32, level in dB of full scale.
+        rms_db: (frames,) float32, level in dB relative to full scale.
         codes: (frames, codebooks) int16.
     """
 
@@ -67,18 +68,18 @@ class EncodedClip:
 
 @dataclass(frozen=True)
 class Latents:
-    """All clips end to end, in the order of the files.
+    """The latents of all clips, one clip after the other, in the order of the files.
 
     Attributes:
-        values: (frames, dim) float32.
-        rms_db: (frames,) float32.
+        values: (frames, dim) float32, the latents.
+        rms_db: (frames,) float32, level in dB relative to full scale.
         codes: (frames, codebooks) int16.
-        lengths: (clips,) int64, frames of each clip.
-        clip_ids: (clips,) str.
-        voices: (clips,) str.
-        splits: (clips,) str.
-        info: `INFO_TYPES`: codec, weights_sha256, latent_kind, dim, codebooks, frame_rate,
-            sample_rate.
+        lengths: (clips,) int64, number of frames of each clip.
+        clip_ids: (clips,) str, names in the manifest.
+        voices: (clips,) str, who speaks.
+        splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
+        info: the metadata of `INFO_TYPES`: codec, weights_sha256, latent_kind, dim, codebooks,
+            frame_rate, sample_rate.
     """
 
     values: np.ndarray
@@ -92,18 +93,19 @@ class Latents:
 
 
 class LatentWriter:
-    """Writes a folder of latents; it appears whole when the `with` block ends well, or not at all.
+    """Writes a folder of latents, with `GROUPS_PER_PART` row groups in each file.
 
-    `GROUPS_PER_PART` groups in each part. Same clips in the same groups, same bytes.
+    The folder appears, complete, when the `with` block ends without an exception, or else not at
+    all. The same clips in the same row groups give the same bytes.
     """
 
     def __init__(self, path: Path, info: dict[str, Any]) -> None:
-        """Prepare to write `path`, a folder, of latents described by `info` (`INFO_TYPES`)."""
+        """Prepare to write the folder `path`; `info` describes the latents (see `INFO_TYPES`)."""
         self._path, self._info = path, info
         self._groups = 0
 
     def __enter__(self) -> Self:
-        """Start in a temporary folder."""
+        """Start to write in a temporary folder."""
         with ExitStack() as stack:
             self._folder = stack.enter_context(atomic_path(self._path))
             self._folder.mkdir()
@@ -112,7 +114,7 @@ class LatentWriter:
         return self
 
     def write(self, clips: Sequence[EncodedClip]) -> None:
-        """Write clips of one split as one row group."""
+        """Write clips, which must all belong to the same split, as one row group."""
         lengths = [len(clip.latent) for clip in clips]
         columns = [
             pa.array([clip.clip_id for clip in clips], pa.string()),
@@ -139,20 +141,25 @@ class LatentWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the files; put the folder in place if there was no exception."""
+        """Close the files, and put the folder in place if there was no exception."""
         self._part.close()
         self._stack.__exit__(kind, error, trace)
 
 
 def part_name(number: int) -> str:
-    """Name of one file of a folder of latents."""
+    """Give the name of a file in a folder of latents."""
     return f"part-{number:03d}.parquet"
 
 
 def open_part(path: Path, info: dict[str, Any]) -> pq.ParquetWriter:
-    """Start a file of latents described by `info` (`INFO_TYPES`); `LatentWriter` has its layout."""
+    """Open a file of latents for writing; see `SCHEMA` for its columns.
+
+    Args:
+        path: the file.
+        info: describes the latents; see `INFO_TYPES`.
+    """
     schema = SCHEMA.with_metadata({key: str(info[key]) for key in INFO_TYPES})
-    # No dictionaries but for names that repeat: latents never do.
+    # Dictionary encoding pays only for names, which repeat. Latents never do.
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["voice", "split"])
 
 
@@ -160,7 +167,8 @@ def read_latents(path: Path) -> Latents:
     """Read a folder that a `LatentWriter` wrote.
 
     Raises:
-        InputError: there is none, it is not one, or a number in it is not finite.
+        InputError: there is no such folder, it does not hold latents of a single codec, or a number
+            in it is not finite.
     """
     parts = sorted(path.glob("part-*.parquet"))
     if not parts:
@@ -194,16 +202,16 @@ def read_latents(path: Path) -> Latents:
 def check_finite(
     values: np.ndarray, lengths: np.ndarray, clip_ids: np.ndarray, advice: str
 ) -> None:
-    """Refuse (frames, dim) `values` of which one is not finite: it would be in every result.
+    """Check that all values are finite, since a single other one would spoil every result.
 
     Args:
-        values: of all clips, end to end.
-        lengths: (clips,) frames of each.
-        clip_ids: (clips,) str.
-        advice: where they come from and what to do.
+        values: (frames, dim) values of all clips, one clip after the other.
+        lengths: (clips,) number of frames of each clip.
+        clip_ids: (clips,) str, names of the clips.
+        advice: where the values come from and what to do, for the error message.
 
     Raises:
-        InputError: naming the first such clip.
+        InputError: a value is not finite. The message names the first clip with such a value.
     """
     bad = np.flatnonzero(~np.isfinite(values).all(1))
     if bad.size:

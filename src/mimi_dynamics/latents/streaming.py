@@ -1,10 +1,11 @@
-"""Latents that do not fit in memory: train is read from its Parquet files in every pass.
+"""Train on latents that do not fit in memory, by reading their Parquet files in every pass.
 
-Row groups of train are drawn into blocks, once, by the seed. A pass takes the blocks in a new order
-and the batches within each in a new order, while the next block is being read: two blocks are in
-memory at a time. Only the number of frames of every clip is always there. Surrogates change block
-by block: `shuffled` and `linear` are as in memory, `permuted` moves frames within a block of train.
-Validation and test, which are scored whole, are in memory; they must fit.
+The row groups of train are distributed over blocks once, at random by the seed. A pass takes the
+blocks in a new order, and the batches within each block in a new order, while the next block is
+being read. So two blocks are in memory at a time. Of the rest, memory holds only the number of
+frames of every clip. Surrogates are made block by block: `shuffled` and `linear` are as in memory,
+while `permuted` moves frames only within a block of train. Validation and test are scored as a
+whole, so they are in memory and must fit.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,15 +31,15 @@ from mimi_dynamics.latents.sequences import (
 
 @dataclass(frozen=True)
 class TrainStream:
-    """Clips of train on disk.
+    """The clips of train, on disk.
 
     Attributes:
-        blocks: row groups that are read together.
-        lengths: (clips,) frames of every clip, by block.
-        normalizer: of the coordinates.
+        blocks: the row groups of each block. They are read together.
+        lengths: for each block, (clips,) number of frames of every clip.
+        normalizer: what whitens the latents.
         voiced_range_db: see `voiced_frames`.
-        change: what makes a surrogate of a block, or None.
-        seed: of the change.
+        change: what turns a block into a surrogate; None for the real data.
+        seed: seed of the change.
     """
 
     blocks: tuple[tuple[RowGroup, ...], ...]
@@ -49,7 +50,7 @@ class TrainStream:
     seed: int = 0
 
     def read(self, block: int) -> Sequences:
-        """One block, the same every time."""
+        """Read one block, and change it if there is a change. It is the same every time."""
         found = read_groups(self.blocks[block], self.normalizer, self.voiced_range_db)
         if self.change is None:
             return found
@@ -58,13 +59,13 @@ class TrainStream:
 
 @dataclass(frozen=True)
 class BatchStream:
-    """Batches of a `TrainStream`, block by block.
+    """The batches of a `TrainStream`, block by block.
 
     Attributes:
         stream: the clips.
-        horizon: see `make_batches`, as of the next two.
-        warmup_frames: frames at the start of a clip that are never targets.
-        batch_frames: padded frames in a batch.
+        horizon: how many frames ahead the targets lie.
+        warmup_frames: number of frames at the start of a clip that are never targets.
+        batch_frames: most padded frames in a batch; see `make_batches`.
         delta: whether the targets are Δx.
     """
 
@@ -76,10 +77,10 @@ class BatchStream:
 
     @cached_property
     def counts(self) -> list[int]:
-        """How many batches each block gives.
+        """Count the batches of each block.
 
         Raises:
-            InputError: if no clip is long enough to have a single target.
+            InputError: no clip is long enough to have a single target.
         """
         first, lengths = max(self.horizon, self.warmup_frames), self.stream.lengths
         counts = [len(bucket_by_length(of, first, self.batch_frames)) for of in lengths]
@@ -88,24 +89,24 @@ class BatchStream:
         return counts
 
     def __len__(self) -> int:
-        """How many there are in a pass."""
+        """Give the number of batches in a pass."""
         return sum(self.counts)
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass; the `frame` of a batch is that within its block."""
+        """Yield the batches of one pass. Their attribute `frame` counts frames within the block."""
         for batches in self._read_ahead(range(len(self.counts))):
             yield from batches
-            del batches  # before the block after the next is read
+            del batches  # Make room before the block after the next is read.
 
     def in_new_order(self, generator: torch.Generator) -> Iterator[Batch]:
-        """One pass: blocks in a new order, and the batches of each."""
+        """Yield the batches of one pass, with the blocks and the batches of each in a new order."""
         order = torch.randperm(len(self.counts), generator=generator).tolist()
         for batches in self._read_ahead(order):
             yield from in_new_order(batches, generator)
             del batches
 
     def _read_ahead(self, order: Iterable[int]) -> Iterator[list[Batch]]:
-        """The batches of each block, of which the next is read by a thread of its own."""
+        """Yield the batches of each block while a thread reads the next block."""
         blocks = [block for block in order if self.counts[block]]
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(self._batches, blocks[0])
@@ -122,11 +123,11 @@ class BatchStream:
 
 @dataclass(frozen=True)
 class StreamedSequences(Sequences):
-    """Held-out clips in memory, train on disk.
+    """Sequences with held-out clips in memory and train on disk.
 
     Attributes:
         train: the clips of train.
-        block_frames: of which at most so many are read together.
+        block_frames: the number of frames of train, at most, that are read together.
     """
 
     train: TrainStream
@@ -134,38 +135,46 @@ class StreamedSequences(Sequences):
 
     @property
     def at_once(self) -> int:
-        """How many frames of train are read together."""
+        """Give the number of frames of train, at most, that are read together."""
         return self.block_frames
 
     def select(self, split: str) -> Sequences:
-        """Only the clips of one split that is in memory, in order."""
+        """Select the clips of one split, in their order.
+
+        Raises:
+            ValueError: the split is train, which is not in memory.
+        """
         if split == "train":
             raise ValueError("train is on disk")
         return super().select(split)
 
     def train_mean(self) -> Tensor:
-        """(dim,) mean of the frames of train."""
+        """Read all of train once, and give the mean of its frames as (dim,)."""
         blocks = range(len(self.train.blocks))
         total = sum(self.train.read(block).frames.double().sum(0) for block in blocks)
         return (total / sum(lengths.sum() for lengths in self.train.lengths)).float()
 
     def check_finite(self, split: str, name: str) -> None:
-        """As of all sequences; frames of train are checked as they are read."""
+        """Check that all frames of a split are finite; those of train are checked when read."""
         if split != "train":
             super().check_finite(split, name)
 
     def batches(
         self, split: str, horizon: int, warmup_frames: int, batch_frames: int, *, delta: bool
     ) -> list[Batch] | BatchStream:
-        """Batches of one split, those of train as a stream."""
+        """Make the batches of one split. Those of train are a stream.
+
+        Raises:
+            InputError: no clip of the split is long enough to have a target.
+        """
         if split != "train":
             return super().batches(split, horizon, warmup_frames, batch_frames, delta=delta)
         stream = BatchStream(self.train, horizon, warmup_frames, batch_frames, delta)
-        stream.counts  # noqa: B018  too long a horizon is told now
+        stream.counts  # noqa: B018  This raises now, not later, if the horizon is too long.
         return stream
 
     def changed(self, change: Change, generator: torch.Generator) -> Sequences:
-        """What `change` makes of what is in memory, and will make of every block of train."""
+        """Change the splits in memory now, and every block of train when it is read."""
         held_out = change(self, generator)
         seed = int(torch.randint(2**31, (), generator=generator))
         return replace(held_out, train=replace(self.train, change=change, seed=seed))

@@ -1,1 +1,1 @@
-"""How stages run: settings, errors, files, processes, figures; nothing knows what a latent is."""
+"""How stages run: settings, errors, files, processes, figures. No module knows what a latent is."""

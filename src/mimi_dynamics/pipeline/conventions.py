@@ -1,4 +1,4 @@
-"""Words and numbers that several rooms share, so that each means the same everywhere."""
+"""Names and numbers that several packages share, so that each means the same everywhere."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ TEST_VOICE = "test_voice"
 SPLITS = ("train", "validation", "test", TEST_VOICE)
 EVALUATED_SPLITS = ("test", TEST_VOICE)
 FRAME_MS = 80
-# Ways of decoding in stage `reconstruct`, and what a figure calls them.
+# The ways of decoding in stage `reconstruct`, each with its label in figures.
 WAYS = {
     "codec_unquantized": "codec latents, not quantised",
     "codec": "codec, from its codes",
@@ -17,5 +17,9 @@ WAYS = {
 
 
 def choose_evenly(total: int, chosen: int) -> np.ndarray:
-    """Give the indices of `chosen` of `total` things, evenly spaced; all, if there are fewer."""
+    """Choose `chosen` evenly spaced ones of `total` things, or all if there are fewer.
+
+    Returns:
+        int64 indices, at most `chosen` of them, in rising order.
+    """
     return np.unique(np.linspace(0, total - 1, chosen).astype(int))

@@ -1,4 +1,4 @@
-"""Processes that `torchrun` started: how many there are, who writes, and their means."""
+"""Training in several processes that `torchrun` started: their number, device and averages."""
 
 import os
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from mimi_dynamics.pipeline.params import ComputeParams
 
 
 def requested_world_size() -> int:
-    """How many processes `torchrun` started for this work; 1 without it."""
+    """Give the number of processes that `torchrun` started for this work, or 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes."""
+    """Tell whether this is the first process, which alone writes files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def world_size() -> int:
-    """How many processes share each batch: 1 outside of `process_group`."""
+    """Give the number of processes that share each batch, which is 1 outside `process_group`."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def device_of(compute: ComputeParams) -> torch.device:
-    """The device that this process trains on.
+    """Give the device on which this process trains.
 
     Raises:
-        InputError: it is not there.
+        InputError: this machine does not have that device.
     """
     if compute.device == "cpu":
         return torch.device("cpu")
@@ -47,10 +47,12 @@ def device_of(compute: ComputeParams) -> torch.device:
 
 @contextmanager
 def process_group(compute: ComputeParams) -> Iterator[None]:
-    """Within, processes that `torchrun` started train together; alone, nothing changes.
+    """Let the processes that `torchrun` started train together inside the `with` block.
+
+    With a single process, nothing changes.
 
     Raises:
-        InputError: the device asked for is not there.
+        InputError: this machine does not have the device that `compute` asks for.
     """
     device = device_of(compute)
     if requested_world_size() == 1:
@@ -66,7 +68,7 @@ def process_group(compute: ComputeParams) -> Iterator[None]:
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:
-    """Mean of a tensor over processes."""
+    """Give the mean of a tensor over all processes, with the shape of `value`."""
     total = value.clone()
     dist.all_reduce(total)
     return total / world_size()

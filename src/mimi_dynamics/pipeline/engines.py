@@ -1,7 +1,8 @@
-"""Where jobs run: in this process, or on a Ray cluster of this machine or many.
+"""Where jobs run: in this process, or on a Ray cluster of one or many machines.
 
-On a cluster, all machines see the repository at the same path, as on a shared file system, and have
-its environment. `RAY_ADDRESS` says which cluster; without it, Ray starts one on this machine.
+All machines of a cluster must see the repository at the same path, for instance on a shared file
+system, and must have its Python environment. `RAY_ADDRESS` says which cluster to use. Without it,
+Ray starts a cluster on this machine.
 """
 
 import importlib.util
@@ -27,19 +28,20 @@ def run_jobs(
     stage: str,
     together: int = 1,
 ) -> Iterator[Result]:
-    """Run every job, and give the results in the order of the jobs.
+    """Run every job, and yield the results in the order of the jobs.
 
     Args:
-        make_worker: makes what does jobs on a number of cores, and gives the results in their
-            order; called once in each process.
-        jobs: may run twice where a machine is lost, so each must leave the same behind as once.
-        engine: where.
-        stage: the one of the setting `engine`.
+        make_worker: is called once in each process with a number of cores. It returns a worker,
+            which runs jobs on these cores and yields their results in the order of the jobs.
+        jobs: the jobs. If a machine is lost, its jobs may run a second time, so to run a job
+            twice must have the same effect as to run it once.
+        engine: where to run the jobs: `local` or `ray`.
+        stage: name of the section of settings that `engine` comes from, for error messages.
         together: how many jobs are sent to a process of the cluster at a time.
 
     Raises:
-        InputError: of a job; or Ray is not installed, or its cluster not there.
-        OSError: of a job.
+        InputError: a job raised it, Ray is not installed, or its cluster does not answer.
+        OSError: a job raised it.
     """
     if engine == "ray":
         tasks = [jobs[start : start + together] for start in range(0, len(jobs), together)]
@@ -60,7 +62,8 @@ def _run_on_ray(
 
     if not tasks:
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report home
+    # By default Ray sends usage statistics to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         ray.init(runtime_env={"env_vars": paths}, log_to_driver=False, logging_level="ERROR")
@@ -90,7 +93,7 @@ def _run_on_ray(
 
 
 class _Actor:
-    """A process of the cluster, with one core and a worker of its own."""
+    """A process of the cluster. It has one core and its own worker."""
 
     def __init__(self, make_worker: Callable[[int], Worker], folder: Path) -> None:
         os.chdir(folder)
@@ -99,5 +102,5 @@ class _Actor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
             return {"results": list(self._worker(row["jobs"])), "error": None}
-        except (InputError, OSError) as error:  # Ray would make its own of it, over many lines
+        except (InputError, OSError) as error:  # Ray would wrap it in its own, many lines long.
             return {"results": [], "error": error}

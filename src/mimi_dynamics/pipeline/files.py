@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a killed run, never sees half of one."""
+"""Write files so that no reader ever sees half of one, even after a run was killed."""
 
 import json
 import math
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mimi_dynamics.pipeline.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,10 +21,10 @@ SIGNIFICANT_DIGITS = 6
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it (file or folder) to `path` on success.
 
-    On any exception the temporary is removed and `path` stays as it was.
+    On any exception, the temporary file or folder is removed and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers such as soundfile choose the format by it.
+    # The suffix stays at the end because writers such as soundfile choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     remove(temporary)
     try:
@@ -35,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds; nothing happens if it is not there."""
+    """Remove a file, or a folder with all its contents. Do nothing if it does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -43,13 +45,27 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed runs left of `atomic_path(path)`; none may be at work."""
+    """Remove temporary files of `atomic_path(path)` that killed runs left behind.
+
+    No other run may be writing `path` at the same time.
+    """
     for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
         remove(leftover)
 
 
+def require(path: Path, stage: str) -> Path:
+    """Give back the path of a file that a stage writes.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: not there; run the stage {stage}")
+    return path
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically, with the line ends as given on every platform."""
+    """Write `text` as UTF-8, atomically. Line ends stay as they are, on every platform."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode())
 
@@ -61,12 +77,16 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write a nested dict of finite numbers: sorted keys, 6 significant digits, no lists or nulls.
+    """Write metrics as JSON, atomically, with sorted keys and 6 significant digits.
 
-    DVC drops lists silently and shows NaN as always changed, so both are refused here.
+    DVC silently drops lists and shows NaN as always changed, so both are refused here.
+
+    Args:
+        path: the file to write.
+        metrics: nested dict of finite numbers and strings.
 
     Raises:
-        ValueError: naming the first key whose value is not a finite number or a string.
+        ValueError: a value is not a finite number or a string. The message names its key.
     """
     write_text(path, json.dumps(_rounded(metrics, ""), indent=2, sort_keys=True) + "\n")
 

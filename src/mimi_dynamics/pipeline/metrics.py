@@ -1,8 +1,8 @@
-"""What a stage found, on two levels: all of it, and the few numbers that people watch.
+"""The metrics of a stage, in two files: all of its numbers, and the few that people watch.
 
-`metrics/detail/<stage>.json` holds every number of a stage, so that whoever wants one opens one
-file. `metrics/<stage>.json` repeats the headline, which is all that `dvc metrics diff` and
-`dvc exp show` print. A stage without a headline has the first file only.
+`metrics/detail/<stage>.json` holds every number of a stage, so all of them are in one place.
+`metrics/<stage>.json` repeats the headline numbers, which are the only ones that
+`dvc metrics diff` and `dvc exp show` print. A stage without a headline has only the first file.
 """
 
 import json
@@ -13,14 +13,19 @@ from typing import Any, NamedTuple
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
 
-Metrics = Mapping[str, Any]  # of one file: nested dicts of numbers and strings
+Metrics = Mapping[str, Any]  # The content of one file: nested dicts of numbers and strings.
 HEADLINE_FOLDER = Path("metrics")
 DETAIL_FOLDER = HEADLINE_FOLDER / "detail"
-SCHEMA_VERSION = 1  # of the keys of a detail file; a key that changes its meaning raises it
+SCHEMA_VERSION = 1  # Raise it when a key of a detail file changes its meaning.
 
 
 class Headline(NamedTuple):
-    """Dotted keys of a detail file; those that a bet or the README judges bring their interval."""
+    """The keys of a detail file that make up a headline, with dots between their levels.
+
+    Attributes:
+        numbers: keys that are copied alone.
+        judged: keys that a bet or the README judges; the ends of their intervals are copied too.
+    """
 
     numbers: tuple[str, ...] = ()
     judged: tuple[str, ...] = ()
@@ -74,10 +79,14 @@ HEADLINES = {
 
 
 def write_stage_metrics(stage: str, metrics: Metrics) -> None:
-    """Write all that a stage found, and its headline where it has one.
+    """Write all metrics of a stage, and its headline if it has one.
 
-    A headline key that this run does not have, such as the gain of a held-out voice where there is
-    none, is left out.
+    A headline key that this run does not have is left out, such as the gain on a held-out voice
+    when no voice is held out.
+
+    Args:
+        stage: name of the stage.
+        metrics: nested dict of finite numbers and strings.
 
     Raises:
         ValueError: a value is neither a finite number nor a string.
@@ -88,7 +97,7 @@ def write_stage_metrics(stage: str, metrics: Metrics) -> None:
 
 
 def headline(stage: str, metrics: Metrics) -> dict[str, Any]:
-    """Give the headline of a stage, nested as `metrics` are."""
+    """Select the headline of a stage from its `metrics`, with the same nesting."""
     found: dict[str, Any] = {}
     for key in headline_keys(stage):
         *path, last = key.split(".")
@@ -103,7 +112,7 @@ def headline(stage: str, metrics: Metrics) -> dict[str, Any]:
 
 
 def headline_keys(stage: str) -> Iterator[str]:
-    """Give the dotted keys of a stage's headline, ends of intervals included."""
+    """Yield the dotted keys of a stage's headline, including those of the ends of intervals."""
     numbers, judged = HEADLINES[stage]
     yield from numbers
     for key in judged:
@@ -111,7 +120,7 @@ def headline_keys(stage: str) -> Iterator[str]:
 
 
 def detail_path(stage: str) -> Path:
-    """Give the file that holds every number of a stage."""
+    """Give the path of the file that holds every number of a stage."""
     return DETAIL_FOLDER / f"{stage}.json"
 
 
@@ -119,7 +128,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """Read one metrics file, without its `schema_version`.
 
     Raises:
-        InputError: it is not there, not a JSON object, or its keys are of another version.
+        InputError: the file is missing, it is not a JSON object, or its keys have another version.
     """
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
-"""Independent jobs on all cores, one thread each: faster than shared threads for small models.
+"""Run independent jobs on all cores, with one thread for each job.
 
-One thread a job also makes results the same bits whatever the number of cores.
+For small models this is faster than many threads for one job at a time. It also makes the results
+the same, bit for bit, on any number of cores.
 """
 
 import multiprocessing
@@ -16,8 +17,9 @@ from typing import TypeVar
 import torch
 from tqdm import tqdm
 
-# Slow to import: once for all workers. Two workers then start in 0.7 s instead of 6 s, from the
-# second pool on; in the first, the imports are made once instead of twice.
+# These modules are slow to import, so they are imported once for all workers. From the second pool
+# on, two workers start in 0.7 s instead of 6 s. For the first pool, the imports are made once
+# instead of twice.
 IMPORTED_ONCE = (
     "matplotlib.figure",
     "moshi.models",
@@ -31,7 +33,7 @@ Result = TypeVar("Result")
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Give the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -39,7 +41,10 @@ def available_cores() -> int:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Within, an operation of torch uses one thread: for work that is parallel by itself."""
+    """Make torch use a single thread per operation inside the `with` block.
+
+    This is for work that already runs in parallel in some other way.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -49,19 +54,19 @@ def one_thread_each() -> Iterator[None]:
 
 
 def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list[Result]:
-    """Run every job in processes of one thread each, with a progress bar.
+    """Run every job in processes that have one thread each, and show a progress bar.
 
     Args:
-        jobs: partial calls of module-level functions, which other processes can import; the first
-            are started first, so put the long ones there.
-        description: what the progress bar says.
+        jobs: partial calls of module-level functions, because other processes must be able to
+            import them. Jobs start in this order, so put long ones first.
+        description: the text of the progress bar.
 
     Returns:
         The results in the order of the jobs.
     """
     jobs = list(jobs)
     workers = min(available_cores(), len(jobs))
-    if workers == 1:  # a process of its own would only cost its start, 4 s
+    if workers == 1:  # A separate process would gain nothing and take 4 s to start.
         with one_thread_each(), torch.random.fork_rng(devices=[]):
             return [job() for job in tqdm(jobs, description, unit="job", disable=None)]
     context = multiprocessing.get_context("forkserver")
@@ -77,20 +82,27 @@ def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list
                 future.add_done_callback(lambda _: progress.update())
             try:
                 return [future.result() for future in futures]
-            except BaseException:  # of a job that failed, or Ctrl-C: no more are started
+            except BaseException:  # A job failed or the user pressed Ctrl-C: start no more jobs.
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
 def _start_worker() -> None:
-    """One thread; gone without a word on Ctrl-C, which goes to all, and with whoever started it."""
+    """Prepare a worker process.
+
+    It uses one thread. On Ctrl-C, which all processes receive, it ends without a message. It also
+    ends when the process that started it ends.
+    """
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A stage that is killed cannot tell its workers: they would wait for work for ever."""
+    """End this worker when its parent ends, since a killed stage cannot tell its workers to stop.
+
+    Without this, they would wait for work for ever.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

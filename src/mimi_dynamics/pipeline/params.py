@@ -1,6 +1,7 @@
-"""The one model of `params.yaml`: every setting, its type and its allowed range.
+"""The model of `params.yaml`: every setting, with its type and allowed range.
 
-`load_params` checks the whole file, so a typo in a later stage's section stops the first stage.
+`load_params` checks the whole file, so the first stage already stops at a typo in the section of a
+later stage. The comments in `params.yaml` explain each setting.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from mimi_dynamics.pipeline.errors import InputError
 
-LONGEST_SHOWN = 200  # characters of a wrong value
+LONGEST_SHOWN = 200  # Error messages show at most this many characters of a wrong value.
 PARAMS_FILE = Path("params.yaml")
 
 CodecName = Literal["mimi-mini", "mimi"]
@@ -28,7 +29,7 @@ CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 Engine = Literal["local", "ray"]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 Name = Annotated[str, StringConstraints(min_length=1)]
-# LibriSpeech calls its voices by number, and `-S 'ingest.test_voices=[84]'` arrives as one.
+# Voices of LibriSpeech are numbers, and `-S 'ingest.test_voices=[84]'` gives an int, not a string.
 Voice = Annotated[Name, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -41,11 +42,11 @@ def _no_truth_value(value: object) -> object:
     return value
 
 
-WholeNumber = BeforeValidator(_no_truth_value)  # Literal takes True for 1
+WholeNumber = BeforeValidator(_no_truth_value)  # Without it, Literal would accept True as 1.
 
 
 class Section(BaseModel):
-    """A block of settings: unknown keys, strings for numbers and floats for counts are errors."""
+    """A block of settings. Unknown keys, strings for numbers and floats for counts are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -54,7 +55,7 @@ SomeSection = TypeVar("SomeSection", bound=Section)
 
 
 class SplitParams(Section):
-    """Shares of the recordings of all voices that are not held out."""
+    """How large a share of the recordings goes to each split, apart from held-out voices."""
 
     train: Share
     validation: Share
@@ -72,7 +73,7 @@ class SplitParams(Section):
 
 
 class AsteriskParams(Section):
-    """Which of the Asterisk prompt sets to use."""
+    """Which Asterisk prompt sets to use."""
 
     languages: Annotated[list[Literal["en", "es", "fr", "it", "ru"]], Field(min_length=1)]
 
@@ -103,7 +104,7 @@ class FolderParams(Section):
 
 
 class IngestParams(Section):
-    """What speech to use, how to split it, and on what machines it is converted."""
+    """Which speech to use, how to split it, and on which machines to convert it."""
 
     corpora: Annotated[list[CorpusName], Field(min_length=1)]
     mirror: str
@@ -126,14 +127,14 @@ class IngestParams(Section):
 
 
 class MimiParams(Section):
-    """Kyutai's checkpoint."""
+    """Where Kyutai's checkpoint is, and how many of its codebooks to use."""
 
     weights: str
     codebooks: Annotated[int, Field(ge=1, le=32)]
 
 
 class MiniParams(Section):
-    """Shape and training of mimi-mini."""
+    """The shape and the training of mimi-mini."""
 
     seed: Annotated[int, Field(ge=0)]
     corpora: Annotated[list[CorpusName], Field(min_length=1)]
@@ -157,7 +158,7 @@ class CodecParams(Section):
 
 
 class EncodeParams(Section):
-    """How audio passes through the codec, and on what machines."""
+    """How audio passes through the codec, and on which machines."""
 
     batch_seconds: Positive
     dtype: Literal["float32", "bfloat16"]
@@ -172,7 +173,7 @@ class LatentsParams(Section):
 
 
 class ComputeParams(Section):
-    """Where models are trained, and with what numbers."""
+    """On which device models are trained, and with which number format."""
 
     device: Literal["cpu", "cuda"]
     dtype: Literal["float32", "bfloat16"]
@@ -202,7 +203,7 @@ class PredictParams(Section):
 
 
 class ControlsParams(Section):
-    """Size of the processes with known answers."""
+    """How much data to simulate from the processes whose true gain is known."""
 
     frames: Annotated[int, Field(ge=1000)]
     clip_frames: Annotated[int, Field(ge=20)]
@@ -210,7 +211,7 @@ class ControlsParams(Section):
 
 
 class ReconstructParams(Section):
-    """How many clips the codec is measured on, and fitted beside."""
+    """How many clips to measure the codec on, and to fit the log-mel codec on."""
 
     clips: Count
     english_clips: Count
@@ -219,13 +220,13 @@ class ReconstructParams(Section):
 
 
 class EncodersParams(Section):
-    """How capable the predictor is by which encoders are compared."""
+    """How large the predictor is that compares encoders."""
 
     width: Count
 
 
 class RolloutParams(Section):
-    """Free-running samples: how many, from where."""
+    """How many free-running samples to draw, and from which frames they start."""
 
     samples: Annotated[int, Field(ge=2)]
     starts: Count
@@ -237,7 +238,7 @@ class RolloutParams(Section):
 
 
 class StructureParams(Section):
-    """How much past and how much capacity a prediction needs, and where its gain lives."""
+    """Which amounts of past and of capacity to try, to see how much a prediction needs."""
 
     contexts: Annotated[
         list[Annotated[Literal[1, 2, 4, 8, 16, 32, 64], WholeNumber]], Field(min_length=1)
@@ -247,7 +248,7 @@ class StructureParams(Section):
 
 
 class RecurrenceParams(Section):
-    """Looking up what came after similar moments."""
+    """How to look up what came after similar moments."""
 
     neighbours: Annotated[int, Field(ge=2)]
     samples: Annotated[int, Field(ge=2)]
@@ -256,7 +257,7 @@ class RecurrenceParams(Section):
 
 
 class RssmSweepParams(Section):
-    """Models to be trained: every size of z_dyn with every budget."""
+    """Which models to train: one for each pair of a size of z_dyn and a budget."""
 
     state_dims: Annotated[list[Count], Field(min_length=1)]
     budgets: Annotated[list[Positive], Field(min_length=1)]
@@ -271,13 +272,13 @@ class RssmSweepParams(Section):
 
 
 class RssmSlowParams(RssmSweepParams):
-    """The same with a state that is updated more rarely than every frame."""
+    """Which models to train if the state may be updated less often than every frame."""
 
     state_stride: Count
 
 
 class RssmParams(RssmSlowParams):
-    """The factorisation of latents into an easy state and a local innovation."""
+    """How to split latents into an easy state and a local innovation."""
 
     rec_dim: Count
     width: Count
@@ -295,7 +296,7 @@ class RssmParams(RssmSlowParams):
 
 
 class EngramParams(Section):
-    """A lookup memory beside the trunk, and what it is held against."""
+    """How to train a lookup memory beside the trunk, and the controls it is compared with."""
 
     keys: Literal["kmeans", "product", "codebook"]
     cells: Annotated[int, Field(ge=2)]
@@ -313,14 +314,14 @@ class EngramParams(Section):
 
 
 class EngramStudyParams(Section):
-    """The same with more trainings, and with more and more of the parameters in tables."""
+    """How many trainings the study of memories runs, and which shares of parameters in tables."""
 
     seeds: Count
     table_shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
 
 
 class CalmParams(Section):
-    """A small CALM, and what it is compared with."""
+    """How to train a small CALM and the dynamics it is compared with."""
 
     head: Literal["consistency", "flow_matching", "lsd"]
     seeds: Count
@@ -346,7 +347,7 @@ class CalmParams(Section):
 
 
 class CalmStudyParams(Section):
-    """CALM and ours without each of their stabilisers, at several sizes, on less data."""
+    """How often to train each model in the study of CALM's stabilisers, sizes and data."""
 
     seeds: Count
 
@@ -384,18 +385,25 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check the whole of `params.yaml`.
 
     Raises:
-        InputError: one line naming the file, the key, its value and what is allowed.
+        InputError: the file is not usable. The message names, in one line, the file, the key, its
+            value and what is allowed.
     """
     return load_settings(path, Params)
 
 
 def load_settings(path: Path, model: type[SomeSection]) -> SomeSection:
-    """Read a file of settings and check it as a whole against its model.
+    """Read a file of settings and check the whole of it against its model.
 
-    YAML 1.2 rules: DVC writes 0.00001 as 1e-05, which YAML 1.1 readers take for a string.
+    The file is read by the rules of YAML 1.2, because DVC writes 0.00001 as 1e-05, which YAML 1.1
+    readers take for a string.
+
+    Args:
+        path: a YAML file.
+        model: the section that describes the whole file.
 
     Raises:
-        InputError: one line naming the file, the key, its value and what is allowed.
+        InputError: the file is not usable. The message names, in one line, the file, the key, its
+            value and what is allowed.
     """
     try:
         settings = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -410,10 +418,11 @@ def load_settings(path: Path, model: type[SomeSection]) -> SomeSection:
 
 
 def check_settings(settings: object, model: type[SomeSection]) -> SomeSection:
-    """Check settings, as they were read, as a whole against their model.
+    """Check settings, as read from a file, against the model of the whole file.
 
     Raises:
-        InputError: one line naming the key, its value and what is allowed.
+        InputError: a setting is wrong. The message names, in one line, its key, its value and what
+            is allowed.
     """
     if not isinstance(settings, dict):
         raise InputError(f"must hold settings by name, not {type(settings).__name__}")

@@ -1,4 +1,4 @@
-"""Figures for people who look rather than read; same numbers, same bytes."""
+"""Save figures so that the same numbers always give the same bytes."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG without date or version, so that the same figure has the same bytes."""
+    """Write a figure as PNG, without date or version, so that it always has the same bytes."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""How every stage starts: check the settings, then work; bad input ends in one line."""
+"""How every stage starts: it checks the settings, then works. Bad input ends in one line."""
 
 import argparse
 import errno
@@ -24,16 +24,18 @@ DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EP
 
 
 def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type) -> None:
-    """Run `stage` with the checked settings of `params.yaml`; `--help` prints its module's purpose.
+    """Run `stage` with the checked settings of `params.yaml`.
+
+    The option `--help` prints the docstring of the module in which `stage` is defined.
 
     Args:
-        stage: takes the settings, and the value of the item if there is one.
-        shared: whether `torchrun` may start several processes of it, which then train together and
-            of which the first alone may write.
+        stage: is called with the settings, and with the value of the item if there is one.
+        shared: whether `torchrun` may start several processes of this stage. They then train
+            together, and only the first of them may write files.
         item: name and type of the command's argument, for a stage that DVC runs once per item.
 
-    Exits with 1 and one line on standard error if anything raises `InputError`, or if the disk is
-    full or not writable. What of its outputs is in git is there then as it was.
+    Exits with status 1 and one line on standard error if anything raises `InputError`, or if the
+    disk is full or not writable. Outputs of the stage that are in git are then as they were before.
     """
     name = stage.__name__
     try:
@@ -63,7 +65,7 @@ def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type)
 
 @contextmanager
 def _interrupts_told() -> Iterator[None]:
-    """Ctrl-C ends in `KeyboardInterrupt`, even where safetensors makes a ValueError of it."""
+    """Make Ctrl-C end in `KeyboardInterrupt`, even where safetensors turns it into a ValueError."""
     told = False
 
     def tell(_: int, __: FrameType | None) -> None:
@@ -72,7 +74,7 @@ def _interrupts_told() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # not where it is to be ignored
+    if before is signal.default_int_handler:  # It is another handler if Ctrl-C is to be ignored.
         signal.signal(signal.SIGINT, tell)
     try:
         yield
@@ -86,10 +88,10 @@ def _interrupts_told() -> Iterator[None]:
 
 @contextmanager
 def _committed_kept() -> Iterator[None]:
-    """Where a stage fails, put back what of its outputs is in git: DVC removes all at its start.
+    """Put back the outputs that are in git if a stage fails, since DVC removes them at its start.
 
-    DVC's own way, `persist`, would cost its cache of runs, that is, results of earlier settings
-    without work.
+    DVC's own way to keep them, `persist`, would switch off its run cache, which restores the
+    results of earlier settings without running the stage again.
     """
     try:
         yield
@@ -103,7 +105,7 @@ def _committed_kept() -> Iterator[None]:
 
 
 def _committed_outputs() -> list[Path]:
-    """Outputs of the stage that DVC runs that it leaves to git; none without DVC."""
+    """List the outputs in git, not in DVC's cache, of the stage that DVC runs; none without DVC."""
     name = os.environ.get("DVC_STAGE", "").partition("@")[0]
     if not name:
         return []
@@ -120,10 +122,12 @@ def _committed_outputs() -> list[Path]:
 
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
-    """Only one at a time: a `dvc` that was killed leaves its stage at work, and starts another.
+    """Allow only one run of a stage at a time.
+
+    If `dvc` is killed, its stage goes on, and the next `dvc repro` would start a second one.
 
     Raises:
-        InputError: there is one.
+        InputError: another run of this stage is at work.
     """
     path = Path("runs") / f"{name}.lock"
     path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Records of studies: frozen stages whose committed results say under which settings they ran."""
+"""Records of studies, which are frozen stages. Their results include the settings they ran with."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from mimi_dynamics.pipeline.params import Params, Section
 
 
 def study_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:
-    """Settings as a metrics file can hold them: nested dicts of finite numbers and strings.
+    """Convert settings to what a metrics file can hold: nested dicts of finite numbers and strings.
 
     Args:
         params: all settings.
-        sections: names of those at the top level that the study depends on.
+        sections: names of the top-level settings that the study depends on.
 
     Returns:
-        The settings by section; a list becomes a string with commas, a truth value 0 or 1.
+        The settings by section. A list becomes a string with commas, and a truth value 0 or 1.
     """
     return {name: _recordable(getattr(params, name)) for name in sections}
 
@@ -32,31 +32,32 @@ def _recordable(value: object) -> object:
 
 
 def write_study(name: str, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write `metrics/detail/<name>.json`.
+    """Write the results of a study to `metrics/detail/<name>.json`.
 
     Args:
-        name: of the study's stage.
-        metrics: nested dict of finite numbers.
-        settings: of `study_settings`, under which they were measured.
+        name: name of the study's stage.
+        metrics: nested dict of finite numbers and strings.
+        settings: the settings with which they were measured, from `study_settings`.
 
     Raises:
-        ValueError: naming the first key whose value is not a finite number or a string.
+        ValueError: a value is not a finite number or a string. The message names its key.
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
     write_metrics(detail_path(name), record)
 
 
 def changed_settings(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Say which settings have another value now than when a study ran.
+    """List the settings whose value now differs from the one with which a study ran.
 
-    A setting that only one of the two has is left out: it became a constant since, or was one.
+    A setting that only one of the two has is left out: it has become a constant since then, or was
+    one at that time.
 
     Args:
-        recorded: of the study's file.
-        current: `study_settings` of today.
+        recorded: the settings in the study's file.
+        current: the settings of today, from `study_settings`.
 
     Returns:
-        For instance `calm.epochs = 13 (now 10)`, sorted by name.
+        One text per changed setting, such as `calm.epochs = 13 (now 10)`, sorted by name.
     """
     before, now = dict(_flat(recorded)), dict(_flat(current))
     return [

@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors, never pickles, with the same bytes every time."""
+"""Read and write tensors as safetensors, never as pickles, with the same bytes every time."""
 
 import json
 from collections.abc import Mapping
@@ -13,18 +13,24 @@ from mimi_dynamics.pipeline.files import atomic_path
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping[str, Any]) -> None:
-    """Save tensors as safetensors with `info` (anything JSON) as metadata; same input, same bytes.
+    """Save tensors as a safetensors file, atomically. The same input gives the same bytes.
 
-    safetensors writes two or more metadata keys in random order, hence one key with a JSON string.
+    safetensors writes two or more metadata keys in random order, so `info` becomes the JSON string
+    of a single key.
+
+    Args:
+        path: the file to write.
+        tensors: the tensors by name, of any shape.
+        info: metadata; any values that JSON can hold.
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        # Not `save_file`: its errors do not tell a full disk from others.
+        # The errors of `save_file` would not tell a full disk from other problems.
         temporary.write_bytes(save(contiguous, {"info": json.dumps(info, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote: the tensors by name, and `info`."""
+    """Read a file that `write_tensors` wrote, and give its tensors by name and its `info`."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, json.loads((file.metadata() or {}).get("info", "{}"))

@@ -1,1 +1,1 @@
-"""The page and the verdicts of the bets, from metrics; nothing that computes a result."""
+"""The report page and the verdicts on the bets, from metrics; nothing computes a result here."""

@@ -1,8 +1,9 @@
-"""From evidence to belief: rules that were written down, applied to what was measured.
+"""From evidence to belief: the written rules of each bet, applied to what was measured.
 
-A verdict moves the prior by Bayes' rule. Power and false-alarm rate are those of a verdict that is
-either way: P(supported | bet true, decided) and P(supported | bet false, decided). An undecided
-verdict is taken to be as likely either way, so that it leaves the prior as it is.
+A verdict moves the prior by Bayes' rule. Power and false-alarm rate are those of a decided verdict,
+one that is either `supported` or `contradicted`: P(supported | bet true, decided) and P(supported |
+bet false, decided). An undecided verdict is assumed to be equally likely whether the bet is true or
+false, so that it does not move the prior.
 """
 
 from collections.abc import Mapping
@@ -15,19 +16,28 @@ from mimi_dynamics.report.metrics_file import Measured, has, measured
 from mimi_dynamics.report.rules import BetParams, ControlLimits, RuleParams
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not_measured", "controls_failed"]
-SCORES = {"supported": 1, "contradicted": 0}  # of a verdict in metrics; any other is 0.5
+SCORES = {"supported": 1, "contradicted": 0}  # verdicts as numbers; any other verdict is 0.5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured for one rule."""
+    """What was measured for one rule.
+
+    Attributes:
+        rule: the condition.
+        measured: the metric that the rule reads, with its interval.
+    """
 
     rule: RuleParams
     measured: Measured
 
     @property
     def verdict(self) -> Verdict:
-        """Supported where the whole interval is on the rule's side, contradicted on the other."""
+        """Whether the measurement supports the rule.
+
+        It is supported if the whole interval is on the rule's side of the threshold, contradicted
+        if the whole interval is on the other side, and otherwise inconclusive.
+        """
         sign = 1 if self.rule.side == "above" else -1
         low, high = sorted(
             sign * (end - self.rule.threshold) for end in (self.measured.low, self.measured.high)
@@ -39,13 +49,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A bet, what was found, and what is to be believed of it now.
+    """A bet, the evidence on it, and its probability after that evidence.
 
     Attributes:
         bet: claim, prior and rules.
-        evidence: one for each rule; none while anything is not measured.
-        on_paper: what the rules alone say.
-        verdict: the same, but for controls that failed.
+        evidence: one entry for each rule; empty while any rule is not measured yet.
+        on_paper: the verdict of the rules alone.
+        verdict: the same verdict, unless controls failed.
         posterior: probability of the bet.
     """
 
@@ -56,7 +66,7 @@ class Judgement:
     posterior: float
 
     def metrics(self) -> dict[str, object]:
-        """What `metrics/bets.json` says of it: `evidence` is of its first rule."""
+        """Give the bet's entry in `metrics/detail/bets.json`, with the first rule's `evidence`."""
         rules = {
             f"rule{number}": {
                 "evidence": found.measured.value,
@@ -82,11 +92,11 @@ class Judgement:
 
 @dataclass(frozen=True)
 class ControlCheck:
-    """Processes on which the estimator is further from the truth than it may be, by name.
+    """The processes on which the estimator is further from the truth than is allowed, by name.
 
     Attributes:
-        short: share recovered of a gain that is there.
-        false: nats per dimension found where there is nothing.
+        short: recovered share of the true gain, for processes of which too little was recovered.
+        false: nats per dimension found, for processes in which there is nothing to find.
     """
 
     short: dict[str, float]
@@ -94,20 +104,20 @@ class ControlCheck:
 
     @property
     def failed(self) -> bool:
-        """Whether there is any."""
+        """Whether there is any such process."""
         return bool(self.short or self.false)
 
 
 def judge(bet: BetParams, metrics: Mapping[str, Metrics], controls_failed: bool) -> Judgement:
-    """Apply a bet's rules.
+    """Apply the rules of a bet.
 
     Args:
-        bet: what was written down.
-        metrics: by stage, of the stages that have run.
-        controls_failed: then no verdict counts, and the prior stays.
+        bet: the bet as it was written down.
+        metrics: metrics of the stages that have run, by stage.
+        controls_failed: whether controls failed; if so, no verdict counts and the prior stays.
 
     Raises:
-        InputError: a stage has run, but its metrics lack what a rule reads.
+        InputError: if a stage has run but its metrics lack what a rule reads.
     """
     evidence: tuple[Evidence, ...] = ()
     on_paper: Verdict = "not_measured"
@@ -119,10 +129,10 @@ def judge(bet: BetParams, metrics: Mapping[str, Metrics], controls_failed: bool)
 
 
 def read_evidence(rule: RuleParams, metrics: Metrics) -> Evidence:
-    """What was measured for a rule.
+    """Read what was measured for a rule.
 
     Raises:
-        InputError: it, or the interval that the rule asks for, is not there.
+        InputError: if the metric, or an interval that the rule requires, is missing.
     """
     try:
         if rule.interval and not has(metrics, f"{rule.key}_ci_low"):
@@ -135,7 +145,12 @@ def read_evidence(rule: RuleParams, metrics: Metrics) -> Evidence:
 
 
 def combine(verdicts: list[Verdict], needs: Literal["all", "any"]) -> Verdict:
-    """The verdict on a bet that needs all of its rules, or any one of them."""
+    """Combine verdicts on the rules of a bet that needs all of its rules, or any one of them.
+
+    Args:
+        verdicts: the verdict on each rule.
+        needs: whether `all` rules must support the bet, or `any` one of them.
+    """
     decisive, other = ("supported", "contradicted")[:: 1 if needs == "any" else -1]
     if decisive in verdicts:
         return decisive
@@ -143,7 +158,7 @@ def combine(verdicts: list[Verdict], needs: Literal["all", "any"]) -> Verdict:
 
 
 def posterior(bet: BetParams, verdict: Verdict) -> float:
-    """Probability of the bet after the verdict, by Bayes' rule."""
+    """Give the probability of the bet after the verdict, by Bayes' rule."""
     if verdict == "supported":
         true, false = bet.power, bet.false_alarm
     elif verdict == "contradicted":
@@ -154,7 +169,12 @@ def posterior(bet: BetParams, verdict: Verdict) -> float:
 
 
 def check_controls(controls: Metrics, limits: ControlLimits) -> ControlCheck:
-    """Compare what the estimator found on processes with known answers with the limits."""
+    """Compare estimates for processes with known answers with the limits of `bets.yaml`.
+
+    Args:
+        controls: metrics of the stage `controls`.
+        limits: how far estimates may be from the truth.
+    """
     short, false = {}, {}
     for process in sorted(name for name in controls if isinstance(controls[name], Mapping)):
         if has(controls, f"{process}.recovered"):
@@ -169,10 +189,14 @@ def check_controls(controls: Metrics, limits: ControlLimits) -> ControlCheck:
 
 
 def informative_horizon(horizons: Metrics, floor: float) -> int:
-    """The longest distance, in frames, up to which every dynamic gain is surely above `floor`.
+    """Give the longest horizon up to which every dynamic gain is surely above `floor`.
+
+    Args:
+        horizons: metrics of the stage `horizons`.
+        floor: least gain in nats per dimension; the lower end of every interval must be above it.
 
     Returns:
-        0 if the shortest is not.
+        The horizon in frames, or 0 if even the shortest one is not above `floor`.
     """
     longest = 0
     for k in distances(horizons):
@@ -183,15 +207,15 @@ def informative_horizon(horizons: Metrics, floor: float) -> int:
 
 
 def distances(metrics: Metrics) -> list[int]:
-    """The distances in frames, of which metrics have an entry `k1`, `k2`, ..., in order."""
+    """List the horizons in frames for which metrics have an entry `k1`, `k2`, ..., in order."""
     return sorted(int(key[1:]) for key in metrics if key[0] == "k" and key[1:].isdigit())
 
 
 def weakest_link(judgements: list[Judgement]) -> int:
-    """Number of the bet on which the others wait; 0 if it is the controls.
+    """Give the number of the bet on which the others wait, or 0 if controls failed.
 
-    Each bet builds on those before it: so the first that is contradicted, else the first that is
-    undecided, else the least likely.
+    Each bet builds on those before it. So the weakest link is the first bet that is contradicted,
+    or else the first that is undecided, or else the least likely one.
     """
     verdicts = [judgement.verdict for judgement in judgements]
     if "controls_failed" in verdicts:

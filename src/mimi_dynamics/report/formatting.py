@@ -1,4 +1,4 @@
-"""Numbers as texts, and words that follow them: of README.md and of the page."""
+"""Numbers as text, and words that depend on numbers, for README.md and the report page."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.metrics import Metrics
 from mimi_dynamics.report.metrics_file import Measured, measured
 
-UNITS = {  # by name: scale, digits and what follows the number
+UNITS = {  # scale, number of decimals and suffix of each unit
     "nats": (1, 3, ""),
     "share": (100, 1, " %"),
     "ms": (1, 0, " ms"),
@@ -15,58 +15,63 @@ UNITS = {  # by name: scale, digits and what follows the number
 
 
 def decimal(value: float, digits: int = 3) -> str:
-    """Write a number with a true minus sign, and without a sign if it is rounded to zero."""
+    """Write a number with a true minus sign, and without any sign if it rounds to zero."""
     text = f"{float(value):.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def percent(value: float, digits: int = 0) -> str:
-    """Write a share of 1 in per cent."""
+    """Write a share of 1 as a percentage."""
     return f"{decimal(100 * value, digits)} %"
 
 
 def general(value: float) -> str:
-    """Write a setting in as few digits as it takes."""
+    """Write a setting with no more digits than necessary."""
     return f"{value:g}"
 
 
 def milliseconds(frames: float) -> str:
-    """Write a number of frames as the time that they take."""
+    """Write a number of frames as a time in milliseconds."""
     return f"{FRAME_MS * round(float(frames))} ms"
 
 
 def counted(number: float, noun: str) -> str:
-    """Write how many there are of something: 1 frame, 2 frames."""
+    """Write a number of things: 1 frame, 2 frames."""
     return f"{float(number):.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def bracketed(ends: Iterable[float], digits: int) -> str:
-    """Write an interval."""
+    """Write an interval.
+
+    Args:
+        ends: the lower and the upper end.
+        digits: number of digits after the decimal point.
+    """
     return f"[{', '.join(decimal(end, digits) for end in ends)}]"
 
 
 def interval(metrics: Metrics, key: str, digits: int, scale: float = 1) -> str:
-    """Write the 95 % interval of a key, times `scale`.
+    """Write the 95 % interval of a metric, multiplied by `scale`.
 
     Args:
-        metrics: that hold the key and the ends of its interval.
-        key: dotted.
-        digits: after the decimal point.
-        scale: 100 for per cent, −1 for a difference that is told the other way round.
+        metrics: metrics that hold the ends of the interval.
+        key: dotted key of the metric.
+        digits: number of digits after the decimal point.
+        scale: 100 for per cent, or −1 for a difference that is stated the other way round.
 
     Raises:
-        InputError: the key has no interval.
+        InputError: if the key has no interval.
     """
     ends = (scale * measured(metrics, f"{key}_ci_{end}").value for end in ("low", "high"))
     return bracketed(sorted(ends), digits)
 
 
 def shown(result: Measured, unit: str = "nats") -> tuple[str, str]:
-    """Write a number and its interval; the latter is empty if there is none.
+    """Write a number and its interval as two texts; the second is empty without an interval.
 
     Args:
         result: the number.
-        unit: a name in UNITS.
+        unit: a key of `UNITS`.
     """
     scale, digits, suffix = UNITS[unit]
     ends = bracketed((scale * result.low, scale * result.high), digits)
@@ -75,15 +80,15 @@ def shown(result: Measured, unit: str = "nats") -> tuple[str, str]:
 
 
 def cell(result: Measured, unit: str = "nats") -> str:
-    """Write a number and its interval in one text."""
+    """Write a number and its interval as one text."""
     return " ".join(shown(result, unit)).strip()
 
 
 def cells(metrics: Metrics, keys: Iterable[str], unit: str = "nats") -> list[str]:
-    """Write the numbers at several keys, each with its interval.
+    """Write the metrics at several keys, each with its interval.
 
     Raises:
-        InputError: one of them is missing.
+        InputError: if one of them is missing.
     """
     return [cell(measured(metrics, key), unit) for key in keys]
 
@@ -91,23 +96,31 @@ def cells(metrics: Metrics, keys: Iterable[str], unit: str = "nats") -> list[str
 def compared(
     result: Measured, below: str, undecided: str, above: str, threshold: float = 0.0
 ) -> str:
-    """Choose the words for the side of a threshold on which the whole interval lies."""
+    """Choose words by the side of a threshold on which the whole interval lies.
+
+    Args:
+        result: a number with its interval.
+        below: words for an interval below the threshold.
+        undecided: words for an interval that contains the threshold.
+        above: words for an interval above the threshold.
+        threshold: the number to compare with.
+    """
     if result.low > threshold:
         return above
     return below if result.high < threshold else undecided
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names in a row: a, b and c."""
+    """Write names as a list: a, b and c."""
     *others, last = ["", *names]
     return " and ".join(filter(None, [", ".join(others[1:]), last]))
 
 
 def words(name: str) -> str:
-    """Write a key as words."""
+    """Write a key as words, with spaces for underscores."""
     return name.replace("_", " ")
 
 
 def one_line(text: str) -> str:
-    """Write all of a text in one line, with single spaces between its words."""
+    """Write a text on one line, with single spaces between its words."""
     return type(text)(" ").join(text.split())

@@ -1,4 +1,4 @@
-"""Figures and sounds as data URIs, made small, so that the page is one file."""
+"""Figures and sounds as small data URIs, so that the report page is a single file."""
 
 import base64
 import io
@@ -12,19 +12,19 @@ from PIL import Image
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.parts import Figure, Sound
 
-MP3_COMPRESSION = 0.8  # of 0 to 1: about 35 kbit/s for speech at 24 kHz
+MP3_COMPRESSION = 0.8  # from 0 to 1; gives about 35 kbit/s for speech at 24 kHz
 SOUND_NAME = re.compile(r"(?P<clip>.+)\.(?P<kind>[\w-]+)\.wav")
 
 
 def read_figure(path: Path, quality: int | None = None) -> Figure:
-    """A picture file, made small.
+    """Read a picture file and compress it.
 
     Args:
-        path: of a PNG.
-        quality: of 0 to 100, for lossy compression; without it every pixel stays as it is.
+        path: the PNG file.
+        quality: quality of lossy compression from 0 to 100; None keeps every pixel as it is.
 
     Raises:
-        InputError: it is not there, or not a picture.
+        InputError: if the file is missing or is not a picture.
     """
     small = io.BytesIO()
     settings = {"lossless": True} if quality is None else {"quality": quality}
@@ -38,10 +38,10 @@ def read_figure(path: Path, quality: int | None = None) -> Figure:
 
 
 def read_sounds(folder: Path) -> tuple[Sound, ...]:
-    """Every `<clip>.<kind>.wav` as MP3, by clip, recordings first.
+    """Read every `<clip>.<kind>.wav` of a folder as MP3, sorted by clip, the recording first.
 
     Raises:
-        InputError: one of them cannot be read as audio.
+        InputError: if one of them cannot be read as audio.
     """
     found = [(SOUND_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("*.wav"))]
     named = [(name["clip"], name["kind"], path) for name, path in found if name]
@@ -53,7 +53,11 @@ def read_sounds(folder: Path) -> tuple[Sound, ...]:
 
 
 def as_mp3(path: Path) -> bytes:
-    """A sound file, made small."""
+    """Read a sound file and compress it to MP3.
+
+    Raises:
+        InputError: if it cannot be read as audio.
+    """
     small = io.BytesIO()
     try:
         audio, rate = soundfile.read(path, dtype=np.float32)
@@ -64,5 +68,10 @@ def as_mp3(path: Path) -> bytes:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Bytes as an address that holds them."""
+    """Write bytes as a data URI.
+
+    Args:
+        content: the bytes.
+        kind: their media type, for example `audio/mpeg`.
+    """
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

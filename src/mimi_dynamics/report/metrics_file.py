@@ -1,4 +1,4 @@
-"""Numbers of a metrics file with their intervals, found by the name of their key."""
+"""Numbers of a metrics file with their intervals, found by key."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,13 @@ from mimi_dynamics.pipeline.metrics import Metrics
 
 @dataclass(frozen=True)
 class Measured:
-    """A number with its 95 % interval; without one, both ends are the number itself."""
+    """A number with its 95 % interval; without one, both ends are the number itself.
+
+    Attributes:
+        value: the number.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
 
     value: float
     low: float
@@ -19,15 +25,17 @@ class Measured:
 
     @property
     def has_interval(self) -> bool:
-        """Whether the interval is more than the number itself."""
+        """Whether the interval is wider than the number itself."""
         return (self.low, self.high) != (self.value, self.value)
 
 
 def measured(metrics: Metrics, key: str) -> Measured:
-    """The number at a dotted key, with `<key>_ci_low` and `<key>_ci_high` where they are there.
+    """Read the number at a dotted key, with its interval if there is one.
+
+    The ends of the interval are at `<key>_ci_low` and `<key>_ci_high`.
 
     Raises:
-        InputError: there is no such key, or it, or an end of its interval, is not a finite number.
+        InputError: if the key is missing, or if the number or an end of its interval is not finite.
     """
     value = _number(metrics, key)
     if not has(metrics, f"{key}_ci_low"):
@@ -36,7 +44,7 @@ def measured(metrics: Metrics, key: str) -> Measured:
 
 
 def has(metrics: Metrics, key: str) -> bool:
-    """Whether there is anything at a dotted key."""
+    """Tell whether there is anything at a dotted key."""
     return _at(metrics, key) is not None
 
 

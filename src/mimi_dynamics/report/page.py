@@ -1,4 +1,7 @@
-"""The whole page, from what the stages left behind: a stage that has not run has no section."""
+"""The contents of the report page, from the results of stages that have run.
+
+A stage that has not run has no section.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +13,7 @@ from mimi_dynamics.report.media import read_figure, read_sounds
 from mimi_dynamics.report.parts import Page, Section
 from mimi_dynamics.report.rules import ControlLimits
 
-CONTENTS = (  # of the page, below the bets
+CONTENTS = (  # the sections of the page, below the bets
     Section("controls", "controls", "Known answers"),
     Section("predict", "predict", "Can the next latent be predicted?"),
     Section("calibration", "predict", "Is it as sure as it should be?"),
@@ -27,7 +30,7 @@ CONTENTS = (  # of the page, below the bets
 )
 WITHOUT_FIGURE = ("codec",)
 WITH_SOUNDS = ("rollout", "calm", "reconstruct")
-PHOTO_QUALITY = 80  # of spectrograms, which lossless compression makes 7 times larger
+PHOTO_QUALITY = 80  # for spectrograms, which would be 7 times larger with lossless compression
 
 
 def build_page(
@@ -38,18 +41,19 @@ def build_page(
     folder: Path,
     not_run: Sequence[str] = (),
 ) -> Page:
-    """Gather everything that the page says and shows.
+    """Collect everything that the page says and shows.
 
     Args:
-        judgements: of the bets, in their order.
-        check: of the controls.
-        limits: of the controls.
-        metrics: by stage, of the stages that have run.
-        folder: that holds plots/ and, for sounds, data/reconstruct/, data/rollout/, data/calm/.
-        not_run: stages that have no metrics, which the page names.
+        judgements: judgements on the bets, in their order.
+        check: result of the controls.
+        limits: limits for the controls.
+        metrics: metrics of the stages that have run, by stage.
+        folder: the folder with plots/ and, for sounds, data/reconstruct/, data/rollout/,
+            data/calm/.
+        not_run: names of the stages without metrics, which the page lists.
 
     Raises:
-        InputError: a figure or a sound cannot be read.
+        InputError: if a figure or a sound cannot be read.
     """
     measured = (section for section in CONTENTS if section.stage in metrics)
     sections = tuple(with_media(section, folder) for section in measured)
@@ -57,7 +61,7 @@ def build_page(
 
 
 def with_media(section: Section, folder: Path) -> Section:
-    """Add its figure, its sounds and their spectrograms."""
+    """Add to a section its figure, its sounds and their spectrograms."""
     if section.name not in WITHOUT_FIGURE:
         section = replace(section, figure=read_figure(folder / f"plots/{section.name}.png"))
     data = folder / "data" / section.stage

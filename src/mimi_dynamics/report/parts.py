@@ -1,4 +1,4 @@
-"""What the page is made of, and how it becomes HTML."""
+"""The parts of the report page, and how the page becomes HTML."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,13 @@ from mimi_dynamics.report.rules import ControlLimits
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as a data URI, and its size in pixels."""
+    """A picture as a data URI, with its size in pixels.
+
+    Attributes:
+        uri: the picture.
+        width: its width in pixels.
+        height: its height in pixels.
+    """
 
     uri: str
     width: int
@@ -23,7 +29,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound of a clip as a data URI."""
+    """One sound of a clip as a data URI.
+
+    Attributes:
+        clip: name of the clip.
+        kind: what the sound is, for example `recorded`.
+        uri: the sound.
+    """
 
     clip: str
     kind: str
@@ -32,15 +44,15 @@ class Sound:
 
 @dataclass(frozen=True)
 class Section:
-    """What one stage found: its words, numbers and tables are in `sections/<name>.html`.
+    """A section about one result, whose words and tables are in `sections/<name>.html`.
 
     Attributes:
-        name: by which links find it.
-        stage: whose metrics it tells of.
+        name: the name by which links refer to the section.
+        stage: the stage whose metrics it reports.
         title: its heading.
-        figure: `plots/<name>.png`.
-        sounds: all of `data/<stage>/`.
-        spectrograms: of those sounds.
+        figure: the picture `plots/<name>.png`.
+        sounds: all sounds in `data/<stage>/`.
+        spectrograms: a picture of those sounds.
     """
 
     name: str
@@ -53,15 +65,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of the report.
+    """The contents of the whole report.
 
     Attributes:
-        judgements: of the bets, in their order.
-        check: of the controls.
-        limits: of the controls.
-        metrics: by stage, of the stages that have run.
-        sections: of what was measured, in the order of the page.
-        not_run: stages that have no metrics, which the page names.
+        judgements: judgements on the bets, in their order.
+        check: result of the controls.
+        limits: limits for the controls.
+        metrics: metrics of the stages that have run, by stage.
+        sections: sections on what was measured, in the order of the page.
+        not_run: names of the stages without metrics, which the page lists.
     """
 
     judgements: list[Judgement]
@@ -73,15 +85,15 @@ class Page:
 
     @property
     def missed(self) -> list[str]:
-        """Processes with a known answer that the estimator missed."""
+        """Names of the processes with a known answer that the estimator missed."""
         return [*self.check.short, *self.check.false]
 
 
 def render(page: Page) -> str:
-    """Write the page as HTML: the same page gives the same text.
+    """Write the page as HTML; the same page always gives the same text.
 
     Raises:
-        InputError: a number of which the page tells is not in the metrics.
+        InputError: if a number that the page reports is not in the metrics.
     """
     try:
         return ENVIRONMENT.get_template("page.html").render(page.metrics, page=page)

@@ -1,13 +1,13 @@
-"""The one environment of the templates with prose: README.md and the sections of the page.
+"""The environment of all templates with prose: README.md and the sections of the report page.
 
-A metrics file is a variable of its stage's name. In both kinds of template
+Each metrics file is a variable with the name of its stage. Templates of both kinds can write
 
     {{ predict.gain_nats_per_dim | n(2) }}                  is a number with two decimals,
     {{ structure.context.c01.share | percent }}             a share in per cent,
     {{ ci(predict, "gain_nats_per_dim", 2) }}               the interval of a number,
     {{ measured(predict, "gain_nats_per_dim") | cell }}     a number with its interval, and
     {{ measured(predict, "gain_nats_per_dim") | compared("less", "as much", "more") }}
-                                                            words for the side its interval is on.
+                                                            words for the side of its interval.
 """
 
 from pathlib import Path
@@ -22,13 +22,13 @@ from mimi_dynamics.report.metrics_file import measured
 
 
 def by_lead(metrics: Metrics) -> list[tuple[int, Metrics]]:
-    """Lead times in frames and what `metrics` holds of each, the shortest first."""
+    """List lead times in frames with their entries in `metrics`, the shortest first."""
     return [(k, metrics[f"k{k}"]) for k in distances(metrics)]
 
 
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=jinja2.select_autoescape(default_for_string=False),  # HTML, but not README.md
+    autoescape=jinja2.select_autoescape(default_for_string=False),  # for HTML, not for README.md
     undefined=jinja2.StrictUndefined,
     extensions=["jinja2.ext.do"],
     trim_blocks=True,

@@ -1,4 +1,4 @@
-"""The one model of `bets.yaml`: what each bet claims, and the rules by which it is judged."""
+"""The model of `bets.yaml`: what each bet claims, and the rules by which it is judged."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,15 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RuleParams(Section):
-    """One condition of a bet: on which side of a threshold a whole interval must lie."""
+    """One condition of a bet: the side of a threshold on which a whole interval must lie.
+
+    Attributes:
+        metrics: name of the stage whose metrics to read.
+        key: dotted key of the metric.
+        interval: whether the metric must have an interval.
+        side: the side of the threshold that supports the bet.
+        threshold: the number to compare with.
+    """
 
     metrics: Name
     key: Name
@@ -23,7 +31,17 @@ class RuleParams(Section):
 
 
 class BetParams(Section):
-    """A claim, how likely it seemed before any result, and what would move that."""
+    """A claim, its probability before any result, and the rules that can change it.
+
+    Attributes:
+        claim: the claim in words.
+        prior: probability of the bet before any result.
+        power: P(supported | bet true, decided).
+        false_alarm: P(supported | bet false, decided).
+        before_result: whether the rules were written down before any of their results.
+        needs: whether the bet needs all of its rules or any one of them.
+        rules: the conditions.
+    """
 
     claim: Name
     prior: Probability
@@ -43,14 +61,22 @@ class BetParams(Section):
 
 
 class ControlLimits(Section):
-    """How far from the truth the estimator may be where the truth is known."""
+    """How far the estimator may be from the truth where the truth is known.
+
+    Attributes:
+        least_recovered: least share of a true gain that must be found.
+        most_null_nats_per_dim: largest gain allowed where there is nothing to find.
+    """
 
     least_recovered: Share
     most_null_nats_per_dim: Positive
 
 
 class BetsParams(Section):
-    """All of `bets.yaml`: the four bets, and when none of their verdicts counts."""
+    """The contents of `bets.yaml`: the four bets, and the limits for the controls.
+
+    If controls are outside of these limits, no verdict counts.
+    """
 
     controls: ControlLimits
     bet1: BetParams
@@ -63,6 +89,7 @@ def load_bets(path: Path = BETS_FILE) -> BetsParams:
     """Read and check the whole of `bets.yaml`.
 
     Raises:
-        InputError: one line naming the file, the key, its value and what is allowed.
+        InputError: a message of one line that names the file, the key, its value and what is
+            allowed.
     """
     return load_settings(path, BetsParams)

@@ -1,1 +1,1 @@
-"""From recordings to clips: corpora, decoding, splits; nothing that knows a codec."""
+"""From recordings to clips: corpora, decoding and splits. No module here knows a codec."""

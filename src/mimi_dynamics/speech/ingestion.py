@@ -1,4 +1,4 @@
-"""From the corpora asked for to clean 24 kHz clips, a manifest of them and a list of the rest."""
+"""Turn the chosen corpora into 24 kHz clips, a manifest of them, and a list of rejected files."""
 
 import re
 from collections import Counter
@@ -31,8 +31,8 @@ from mimi_dynamics.speech.audio import (
 from mimi_dynamics.speech.corpora import Recording, list_recordings
 from mimi_dynamics.speech.splits import assign_split
 
-SOURCES = ".sources"  # no clip has such a name
-RECORDINGS_PER_TASK = 64  # of a cluster: seconds of one core
+SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
+RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
 REASONS = (
     "bad_rate",
     "duplicate",
@@ -46,7 +46,8 @@ REASONS = (
     "too_slow",
     "undecodable",
 )
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # no file may be called so on Windows
+# Windows does not allow files with these names.
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 MANIFEST_SCHEMA = pa.schema(
     [
         pa.field(name, pa.float64() if name == "seconds" else pa.string(), nullable=False)
@@ -67,29 +68,37 @@ MANIFEST_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Clip:
-    """What became of one recording: `reason` is '' where it is a clip."""
+    """What became of one recording.
+
+    Attributes:
+        recording: the source.
+        reason: why it was rejected, one of `REASONS`; '' if it became a clip.
+        sha256: hash of the source file.
+        pcm_sha256: hash of the 16-bit samples.
+        seconds: duration of the clip.
+    """
 
     recording: Recording
     reason: str
-    sha256: str = ""  # of the source file
+    sha256: str = ""
     pcm_sha256: str = ""
     seconds: float = 0.0
 
 
 def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode all recordings of the corpora asked for into `audio_dir`, which is replaced whole.
+    """Decode all recordings of the chosen corpora into `audio_dir`, which is replaced as a whole.
 
     Args:
-        params: Which corpora, where from, what to reject and how to split.
+        params: Which corpora to use, where they come from, what to reject and how to split.
         audio_dir: Receives one 24 kHz mono 16-bit FLAC file per clip.
 
     Returns:
-        The manifest (columns of `MANIFEST_SCHEMA`, sorted by `clip_id`) and what was rejected
-        (columns `name`, `reason`, sorted).
+        The manifest (columns of `MANIFEST_SCHEMA`, sorted by `clip_id`) and the rejected files
+        (columns `name` and `reason`, sorted).
 
     Raises:
-        InputError: a corpus cannot be had or has no usable clip, a test voice is not there, or a
-            split is empty.
+        InputError: a corpus is not available or has no usable clip, a test voice does not exist,
+            or a split is empty.
     """
     with atomic_path(audio_dir) as building:
         workspace = building / SOURCES
@@ -108,7 +117,7 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
 
 
 def _list_all(params: IngestParams, workspace: Path) -> list[Recording]:
-    """All recordings, sorted; of several with one id (other formats of it), the first is used."""
+    """List all recordings, sorted. Of several formats of one clip id, only the first is used."""
     recordings = [
         recording
         for corpus in dict.fromkeys(params.corpora)
@@ -123,7 +132,7 @@ def _list_all(params: IngestParams, workspace: Path) -> list[Recording]:
 
 
 def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path) -> Iterator[Clip]:
-    """Convert in parallel, in the order given."""
+    """Convert recordings in parallel, and yield the results in the order of the recordings."""
     make_converter = partial(Converter, params, folder)
     clips = run_jobs(make_converter, recordings, params.engine, "ingest", RECORDINGS_PER_TASK)
     yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
@@ -131,13 +140,13 @@ def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path
 
 @dataclass(frozen=True)
 class Converter:
-    """What converts recordings, in whatever process.
+    """Converts recordings to clips. It can be sent to any process.
 
     Attributes:
         params: what to reject.
         folder: receives a file for each clip.
-        cores: how many are converted side by side. By threads: FFmpeg and FLAC work outside
-            Python's lock.
+        cores: how many recordings are converted at the same time. They are converted by threads,
+            since FFmpeg and FLAC do not hold Python's lock while they work.
     """
 
     params: IngestParams
@@ -145,7 +154,7 @@ class Converter:
     cores: int
 
     def __call__(self, recordings: Sequence[Recording]) -> Iterator[Clip]:
-        """Convert recordings, and give what became of each."""
+        """Convert recordings, and yield what became of each, in their order."""
         convert = partial(_convert, params=self.params, folder=self.folder)
         with ThreadPoolExecutor(self.cores) as pool:
             yield from pool.map(convert, recordings)
@@ -165,7 +174,7 @@ def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
     except AudioError as error:
         return Clip(recording, str(error))
     except OSError:
-        return Clip(recording, "undecodable")  # not readable, or gone
+        return Clip(recording, "undecodable")  # The file is not readable or no longer there.
     pcm = to_pcm(mono)
     write_flac(folder / file_name(recording.clip_id), pcm)
     pcm_sha256 = sha256(pcm.tobytes()).hexdigest()
@@ -173,7 +182,7 @@ def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
 
 
 def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
-    """Reject all but the first of clips with the same samples."""
+    """Reject clips whose samples are the same as those of an earlier clip."""
     seen: set[str] = set()
     for clip in clips:
         if clip.reason or clip.pcm_sha256 not in seen:
@@ -184,18 +193,24 @@ def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
 
 
 def _keep_only(folder: Path, names: set[str]) -> None:
-    """Remove all files but `names`: those of duplicates, and what a lost machine half-wrote."""
+    """Remove all files except `names`: duplicates, and files that a lost machine left half-written.
+
+    Args:
+        folder: the folder of clips.
+        names: relative paths of the files to keep.
+    """
     for path in list(folder.rglob("*")):
         if path.is_file() and path.relative_to(folder).as_posix() not in names:
             path.unlink()
 
 
 def file_name(clip_id: str) -> str:
-    """A relative path that every file system takes and that leads nowhere else, one per clip.
+    """Give the relative path of a clip's file, which no other clip has and all file systems accept.
 
-    It is the clip's id itself where that is harmless; else a cleaned, shortened one with a hash of
-    the id. Capitals count as harmful: some file systems take `A` and `a` for one name. So do dots
-    in folders, one of which could get the name of another clip's file.
+    The path is the clip's id if that is harmless, or else a cleaned and shortened id with a hash of
+    the id. Capitals count as harmful, since some file systems treat `A` and `a` as the same name.
+    Dots in folders count as harmful too, since a folder could get the name of another clip's file.
+    The path never leads out of the folder of clips.
     """
     parts = clip_id.split("/")
     folders = [_cleaned(part, "") for part in parts[:-1]]
@@ -264,14 +279,19 @@ def _check_splits(params: IngestParams, manifest: pd.DataFrame) -> None:
 
 
 def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
-    """Write a manifest as Parquet; equal manifests give equal bytes."""
+    """Write a manifest as Parquet, atomically. Equal manifests give equal bytes."""
     table = pa.Table.from_pandas(manifest, MANIFEST_SCHEMA, preserve_index=False)
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata(None), temporary)
 
 
 def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
-    """Counts and hours of a manifest, and counts of the rejected files by reason."""
+    """Count the clips, hours and voices of a manifest, and the rejected files by reason.
+
+    Args:
+        manifest: what `ingest_corpora` gave.
+        rejected: what `ingest_corpora` gave.
+    """
     return {
         "clips": len(manifest),
         "hours": _hours(manifest),
@@ -296,6 +316,12 @@ def _hours(clips: pd.DataFrame) -> float:
 
 
 def voice_table(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Give clips and hours of each voice; a table, since a corpus may have thousands of voices."""
+    """Count the clips and hours of each voice.
+
+    This is a table rather than part of the metrics, since a corpus may have thousands of voices.
+
+    Returns:
+        Columns `voice`, `clips` and `hours`.
+    """
     rows = [{"voice": str(v), **_size(clips)} for v, clips in manifest.groupby("voice")]
     return pd.DataFrame(rows, columns=["voice", "clips", "hours"])

@@ -31,7 +31,6 @@ from tests.harness import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
 COMMITTED = json.loads((ROOT / "metrics/detail/calm_study.json").read_text())
-RSSM_METRICS = detail_path("rssm")
 DIM, FRAMES = 4, 24
 SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2 + ["test_voice"] * 2
 INFO = {
@@ -79,7 +78,7 @@ def write_inputs(params: Params) -> None:
     rssm = params.rssm
     shape = RssmShape(DIM, 2, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
     save_rssm(Rssm(shape), RSSM)
-    write_metrics(RSSM_METRICS, {"budget_nats_per_frame": 4.0})
+    write_metrics(detail_path("rssm"), {"budget_nats_per_frame": 4.0})
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def test_the_script_writes_what_is_committed() -> None:
 
 
 @pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("path", [NORMALIZER, PREDICTOR, RSSM, RSSM_METRICS])
+@pytest.mark.parametrize("path", [NORMALIZER, PREDICTOR, RSSM, detail_path("rssm")])
 def test_a_missing_input_is_named_in_one_line(path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=rf"^{path}: not there; run the stage \w+[^\n]*$"):

@@ -32,7 +32,7 @@ def weights(training: CodecTraining) -> dict[str, torch.Tensor]:
 
 def test_same_result_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between two checkpoints, it gives the weights and the log of a run in one go."""
-    monkeypatch.setattr(mimi_dynamics.codec_training, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(mimi_dynamics.studies.codec.training, "CHECKPOINT_EVERY", 3)
     whole = train_codec(TINY, AUDIO, tmp_path / "whole")
     step = CodecTraining.step
 

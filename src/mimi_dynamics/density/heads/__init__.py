@@ -1,4 +1,4 @@
-"""Density heads: `head(context)` is a distribution over R^dim with `log_prob` and `sample`."""
+"""Density heads: `head(context)` gives a distribution over R^dim with `log_prob` and `sample`."""
 
 from torch import nn
 
@@ -29,15 +29,15 @@ def make_head(
 ) -> nn.Module:
     """Build a head by its name in `params.yaml`.
 
+    All heads take the same arguments and ignore those that they do not need.
+
     Args:
         name: a key of `HEADS`.
-        dim: coordinates of the target.
-        context_dim: features of the context vector.
-        width: hidden units.
-        components: mixture components, where the head is a mixture.
-        own_features: how many of the context's features, at its end, speak of each coordinate
-            alone, coordinate by coordinate; `autoregressive` and `flow` use them so.
-
-    A head takes all of these, and leaves alone what it has no use for.
+        dim: number of coordinates of the target.
+        context_dim: number of features of the context vector.
+        width: number of hidden units.
+        components: number of mixture components, if the head is a mixture.
+        own_features: number of context features that describe each coordinate alone. They stand at
+            the end of the context, ordered by coordinate; `autoregressive` and `flow` use them.
     """
     return HEADS[name](dim, context_dim, width, components, own_features)

@@ -1,4 +1,8 @@
-"""A mixture for every coordinate given the ones before it, whose components remember."""
+"""An autoregressive head: a mixture for each coordinate, given the coordinates before it.
+
+The weights of the mixture components depend on how well each component explained the earlier
+coordinates.
+"""
 
 import torch
 from nflows.transforms.made import MADE
@@ -11,23 +15,25 @@ from mimi_dynamics.density.heads.student_t import SharedFreedomStudentT
 
 
 class AutoregressiveMixtureHead(nn.Module):
-    """Π_d Σ_k w_kd StudentT(y_d; ν_kd, μ_kd, s_kd), all but ν from y_<d and the context.
+    """Π_d Σ_k w_kd StudentT(y_d; ν_kd, μ_kd, s_kd); all but ν depend on y_<d and the context.
 
     One masked network gives the parameters of all coordinates at once (MADE, Germain et al. 2015;
-    mixtures: RNADE, Uria et al. 2013). The weights also carry how well each component explained
-    the coordinates so far, log w_kd = logit_kd + γ_d Σ_{i<d} log StudentT(y_i; k): with γ = 1 and
-    constant logits that is a joint mixture, whose modes span all coordinates; with γ = 0 each
-    coordinate has its own. Of the sign-flip process (32 dimensions, 6 epochs) γ = 0 recovered
-    71 % of the information, learned γ 93 %, and with a linear path from the context 97 %.
+    as mixtures: RNADE, Uria et al. 2013). The weights also carry how well each component explained
+    the coordinates so far, log w_kd = logit_kd + γ_d Σ_{i<d} log StudentT(y_i; k). With γ = 1 and
+    constant logits this is a joint mixture, whose modes span all coordinates; with γ = 0 each
+    coordinate has its own mixture. On the sign-flip process (32 dimensions, 6 epochs), γ = 0
+    recovered 71 % of the information, a learned γ 93 %, and a learned γ with a linear path from the
+    context 97 %.
 
     Args:
-        dim: coordinates of the target.
-        context_dim: features of the context vector.
-        width: hidden units.
-        components: of every mixture.
-        own_features: how many features, at the end of the context, speak of each coordinate alone:
-            a linear path leads from them to that coordinate's mixture, and nothing else sees them.
-            Seen by all, they cost a process whose scales jump 5 % of its information: over-fitting.
+        dim: number of coordinates of the target.
+        context_dim: number of features of the context vector.
+        width: number of hidden units.
+        components: number of components of every mixture.
+        own_features: number of features, at the end of the context, that describe each coordinate
+            alone. A linear path leads from them to the mixture of that coordinate, and nothing else
+            sees them. If every coordinate saw them, over-fitting cost 5 % of the information of a
+            process whose scales jump.
     """
 
     def __init__(
@@ -52,14 +58,24 @@ class AutoregressiveMixtureHead(nn.Module):
         with torch.no_grad():
             biases = self.network.final_layer.bias.view(dim, 3, components)
             biases.zero_()
-            biases[:, 1].normal_(std=0.5)  # components must differ to part company
+            biases[:, 1].normal_(std=0.5)  # equal components would get equal gradients for ever
 
     def forward(self, context: Tensor) -> Distribution:
-        """Distribution over (rows, dim) for a context of (rows, context_dim), or of one row."""
+        """Give the distribution over (rows, dim).
+
+        The context is (rows, context_dim), or has only one row.
+        """
         return AutoregressiveMixture(self, context)
 
     def terms(self, value: Tensor, context: Tensor) -> tuple[Tensor, SharedFreedomStudentT]:
-        """(rows, dim, components) logits and components; those of d depend on `value` before d."""
+        """Give logits and components, both (rows, dim, components).
+
+        Those of coordinate d depend only on the coordinates of `value` before d.
+
+        Args:
+            value: (rows, dim) target.
+            context: (rows, context_dim) context, or one row of it.
+        """
         shared = context[:, : self.shared_features]
         own = context[:, self.shared_features :].view(len(context), self.dim, -1)
         parameters = self.network(value, shared) + self.linear(shared)
@@ -72,7 +88,12 @@ class AutoregressiveMixtureHead(nn.Module):
 
 
 class AutoregressiveMixture(Distribution):
-    """See `AutoregressiveMixtureHead`."""
+    """The distribution that `AutoregressiveMixtureHead` gives for one context.
+
+    Args:
+        head: the head, whose network gives the parameters.
+        context: (rows, context_dim) context vectors.
+    """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
 
@@ -81,11 +102,15 @@ class AutoregressiveMixture(Distribution):
         self.head, self.context = head, context
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """(rows,) log density of `value` of (rows, dim)."""
+        """Give the (rows,) log density of `value` of (rows, dim)."""
         return self.log_prob_by_coordinate(value).sum(-1)
 
     def log_prob_by_coordinate(self, value: Tensor) -> Tensor:
-        """(rows, dim) log density of each coordinate given those before it."""
+        """Give the (rows, dim) log density of each coordinate, given the coordinates before it.
+
+        Args:
+            value: (rows, dim) target.
+        """
         logits, components = self.head.terms(value, self.context)
         likelihood = components.log_prob(value[..., None])
         explained = likelihood.cumsum(1) - likelihood
@@ -93,7 +118,10 @@ class AutoregressiveMixture(Distribution):
         return (logits + likelihood).logsumexp(-1) - logits.logsumexp(-1)
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """(*sample_shape, rows, dim) independent draws, one pass of the network a coordinate."""
+        """Draw (*sample_shape, rows, dim) independent samples.
+
+        This takes one pass through the network for each coordinate.
+        """
         with torch.no_grad():
             context = self.context.expand(*sample_shape, *self.context.shape).flatten(0, -2)
             value = context.new_zeros(len(context), self.head.dim)

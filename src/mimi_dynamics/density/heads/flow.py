@@ -1,8 +1,8 @@
 """The flow head: an autoregressive affine layer over an autoregressive mixture.
 
-MAF MoG of Papamakarios et al. 2017 (arXiv 1705.07057, section 3.3). Layer and base see the
-coordinates in opposite orders, and both see the context. On the project's own latents, 80 ms
-ahead, validation NLL was 0.644 nats/dim for the mixture alone and 0.620 with the layer.
+This is the MAF MoG of Papamakarios et al. 2017 (arXiv 1705.07057, section 3.3). The layer and the
+base see the coordinates in opposite orders, and both see the context. On the project's own latents,
+80 ms ahead, validation NLL was 0.644 nats/dim for the mixture alone and 0.620 with the layer.
 """
 
 import math
@@ -18,18 +18,19 @@ from torch.distributions import Distribution, constraints
 
 from mimi_dynamics.density.heads.autoregressive import AutoregressiveMixtureHead
 
-UNIT_SCALE = math.log(math.e - 1)  # softplus of it is 1
+UNIT_SCALE = math.log(math.e - 1)  # the number whose softplus is 1
 
 
 class FlowHead(nn.Module):
-    """y = T^{-1}(u; context), u ~ mixture(context), T autoregressive over the coordinates.
+    """y = T^{-1}(u; context) with u ~ mixture(context), and T autoregressive over the coordinates.
 
-    The density takes one pass, a sample 2 `dim` passes. T is the identity at the start.
+    The density takes one pass through the network, a sample takes 2 `dim` passes. T starts as the
+    identity.
 
     Args:
-        dim: coordinates of the target.
-        context_dim: features of the context vector.
-        width: hidden units of the layer and of the base.
+        dim: number of coordinates of the target.
+        context_dim: number of features of the context vector.
+        width: number of hidden units of the layer and of the base.
         components: number of mixture components of the base.
         own_features: see `AutoregressiveMixtureHead`.
     """
@@ -46,16 +47,16 @@ class FlowHead(nn.Module):
         self.transform = CompositeTransform([layer, ReversePermutation(dim)])
 
     def forward(self, context: Tensor) -> Distribution:
-        """Distribution over (rows, dim) for a context of (rows, context_dim)."""
+        """Give the distribution over (rows, dim) for a context of (rows, context_dim)."""
         shared = context[:, : self.base.shared_features]
         own = context[:, self.base.shared_features :].view(len(context), self.base.dim, -1)
-        # The base sees the coordinates from last to first.
+        # The base sees the coordinates from last to first, so their own features are reversed too.
         reversed_context = torch.cat([shared, own.flip(1).flatten(1)], 1)
         return FlowDistribution(self.transform, self.base(reversed_context), shared)
 
 
 def _start_at_identity(final_layer: nn.Linear) -> None:
-    """Scale 1 and shift 0: nflows interleaves them, (scale, shift) for every coordinate."""
+    """Set scale 1 and shift 0 in the last layer; nflows stores them as (scale, shift) pairs."""
     nn.init.normal_(final_layer.weight, std=1e-3)
     with torch.no_grad():
         final_layer.bias.view(-1, 2)[:, 0] = UNIT_SCALE
@@ -63,7 +64,13 @@ def _start_at_identity(final_layer: nn.Linear) -> None:
 
 
 class FlowDistribution(Distribution):
-    """A base distribution seen through an invertible transform that also takes the context."""
+    """A base distribution seen through an invertible transform that also takes the context.
+
+    Args:
+        transform: maps a value to noise.
+        base: the distribution of the noise.
+        context: (rows, features) that the transform is given.
+    """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
 
@@ -72,12 +79,12 @@ class FlowDistribution(Distribution):
         self.transform, self.base, self.context = transform, base, context
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """(rows,) log density of `value` of (rows, dim)."""
+        """Give the (rows,) log density of `value` of (rows, dim)."""
         noise, log_determinant = self.transform(value, context=self.context)
         return self.base.log_prob(noise) + log_determinant
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """(*sample_shape, rows, dim) independent draws for every row of the context."""
+        """Draw (*sample_shape, rows, dim) independent samples for every row of the context."""
         with torch.no_grad():
             noise = self.base.sample(torch.Size(sample_shape))
             context = self.context.expand(*sample_shape, *self.context.shape)

@@ -12,12 +12,12 @@ from mimi_dynamics.density.heads.student_t import SharedFreedomStudentT
 class MdnHead(nn.Module):
     """Σ_k w_k(context) Π_d StudentT(y_d; ν_kd, μ_kd(context), s_kd(context)).
 
-    Weights, means and scales depend on the context, the degrees of freedom ν > 2 do not.
+    Weights, means and scales depend on the context; the degrees of freedom ν > 2 do not.
 
     Args:
-        dim: coordinates of the target.
-        context_dim: features of the context vector.
-        width: hidden units between context and parameters.
+        dim: number of coordinates of the target.
+        context_dim: number of features of the context vector.
+        width: number of hidden units between the context and the parameters.
         components: number of mixture components.
     """
 
@@ -32,10 +32,10 @@ class MdnHead(nn.Module):
         for layer in (self.weights, self.means, self.scales):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.means.bias, std=0.2)  # components must differ to part company
+        nn.init.normal_(self.means.bias, std=0.2)  # equal components would get equal gradients
 
     def forward(self, context: Tensor) -> Distribution:
-        """Distribution over (rows, dim) for a context of (rows, context_dim)."""
+        """Give the distribution over (rows, dim) for a context of (rows, context_dim)."""
         hidden = self.hidden(context)
         shape = (*hidden.shape[:-1], self.components, self.dim)
         means = self.means(hidden).view(shape)

@@ -1,11 +1,12 @@
-"""Bounded scales: a density that can shrink to a point can gain any number of nats on one frame."""
+"""Bounded scales: a density that may shrink to a point can gain any number of nats on one frame."""
 
 import math
 
 from torch import Tensor
 from torch.nn import functional
 
-SCALE_FLOOR = 0.02  # of the residual's standard deviation; bounds a frame's gain at ln(50) per dim
+# In standard deviations of the residual. It bounds the gain of a frame at ln(50) nats per dim.
+SCALE_FLOOR = 0.02
 UNIT = math.log(math.expm1(1 - SCALE_FLOOR))
 
 

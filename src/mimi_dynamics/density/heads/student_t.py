@@ -1,4 +1,4 @@
-"""Student-t components: one odd frame costs its logarithm, not its square."""
+"""Student-t components: an outlying frame costs the logarithm of its distance, not the square."""
 
 import math
 
@@ -8,15 +8,15 @@ from torch.distributions import StudentT
 
 
 class SharedFreedomStudentT(StudentT):
-    """Student-t whose degrees of freedom are the same for every row.
+    """A Student-t distribution whose degrees of freedom are the same for every row.
 
-    The gamma functions are then evaluated once, not for every row: they took a sixth of the time
-    of a training step.
+    The gamma functions are then evaluated once instead of for every row, which took a sixth of the
+    time of a training step.
 
     Args:
         freedom: (a, b) degrees of freedom.
-        means: (rows, a, b).
-        scales: (rows, a, b), the last axis being the component for `pick`.
+        means: (rows, a, b) means.
+        scales: (rows, a, b) scales. For `pick`, the last axis must be that of the components.
     """
 
     def __init__(self, freedom: Tensor, means: Tensor, scales: Tensor) -> None:
@@ -29,13 +29,18 @@ class SharedFreedomStudentT(StudentT):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """(rows, a, b) log density of `value`, broadcast against that shape."""
+        """Give the (rows, a, b) log density of `value`, which is broadcast against that shape."""
         squared = ((value - self.loc) / self.scale).square()
         tail = self.half_next * (squared * self.inverse_freedom).log1p()
         return self.log_constant - self.scale.log() - tail
 
     def pick(self, d: int, chosen: Tensor) -> StudentT:
-        """The distribution of coordinate d, component `chosen` (rows,) of the last axis."""
+        """Give the distribution of coordinate d under one component for each row.
+
+        Args:
+            d: index of the coordinate, on the second axis.
+            chosen: (rows,) index of the component, on the last axis.
+        """
         parameters = (self.df, self.loc, self.scale)
         picked = (p[:, d].gather(1, chosen[:, None]).squeeze(1) for p in parameters)
         return StudentT(*picked, validate_args=False)

@@ -1,7 +1,7 @@
-"""The head's network, adaLN MLP, with its exact directional derivative beside its value.
+"""The network of the head, an adaLN MLP, with its exact directional derivative.
 
-The tangent is carried along by hand rather than by `torch.func.jvp`, which multiplies every weight
-matrix by a zero tangent of the weights too: three products for each layer where two are enough.
+The tangent is computed explicitly and not by `torch.func.jvp`, which also multiplies by a zero
+tangent of every weight matrix: three products for each layer, where two are enough.
 """
 
 import math
@@ -10,24 +10,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-TIME_FREQUENCIES = 32  # of sine and of cosine each
-TIME_PERIOD = 10_000.0  # smallest frequency is its inverse, largest 1: smooth in time
+TIME_FREQUENCIES = 32  # number of frequencies, each with a sine and a cosine
+# Frequencies go from the inverse of this up to 1, so that features are smooth in time.
+TIME_PERIOD = 10_000.0
 EPSILON = 1e-6
 
 
 class Dual(NamedTuple):
-    """A value and how it changes along a direction; None where it does not.
+    """A value and its derivative along a direction.
 
     Attributes:
-        value: any shape.
-        tangent: the same shape.
+        value: a tensor of any shape.
+        tangent: the derivative, of the same shape; None where the value does not change.
     """
 
     value: Tensor
     tangent: Tensor | None = None
 
     def __add__(self, other: "Dual") -> "Dual":
-        """Add the values, and the tangents."""
+        """Add the values and the tangents."""
         return Dual(self.value + other.value, _sum(self.tangent, other.tangent))
 
     def __mul__(self, other: "Dual") -> "Dual":
@@ -77,7 +78,7 @@ def standardise(inputs: Dual) -> Dual:
 
 
 def modulate(inputs: Dual, shift: Dual, scale: Dual) -> Dual:
-    """Compute standardised inputs × (1 + scale) + shift."""
+    """Compute (1 + scale) × standardised inputs + shift."""
     return standardise(inputs) * Dual(1 + scale.value, scale.tangent) + shift
 
 
@@ -108,10 +109,10 @@ class TimeEmbedding(nn.Module):
 
 
 class AdaLnBlock(nn.Module):
-    """x + gate · MLP(modulated x); shift, scale and gate come from the condition.
+    """x + gate · MLP(modulated x), where shift, scale and gate depend on the condition.
 
     Args:
-        width: features.
+        width: number of features.
     """
 
     def __init__(self, width: int) -> None:
@@ -129,15 +130,15 @@ class AdaLnBlock(nn.Module):
 
 
 class AdaLnMlp(nn.Module):
-    """F(input, times, context), as in MAR and Pocket TTS; zero at the start of training.
+    """F(input, times, context), as in MAR and Pocket TTS; it is zero at the start of training.
 
     Args:
-        inputs: coordinates of the input.
-        outputs: coordinates of the output.
-        context_dim: features of the context.
-        width: features.
+        inputs: number of coordinates of the input.
+        outputs: number of coordinates of the output.
+        context_dim: number of features of the context.
+        width: number of features inside the network.
         depth: number of blocks.
-        times: how many times it is told; their embeddings are averaged.
+        times: number of times that the network is given; their embeddings are averaged.
     """
 
     def __init__(
@@ -158,9 +159,9 @@ class AdaLnMlp(nn.Module):
         """Compute the value and, if inputs or a time have a tangent, the directional derivative.
 
         Args:
-            inputs: (..., inputs).
-            times: of (..., 1), as many as the network is told.
-            context: (..., context_dim), which does not move.
+            inputs: (..., inputs) input.
+            times: times of (..., 1), as many as the network has embeddings for.
+            context: (..., context_dim) context, which has no tangent.
         """
         condition = Dual(self.context(context))
         for embedding, time in zip(self.times, times, strict=True):

@@ -1,4 +1,8 @@
-"""The whole comparison: train every contender, draw from all, score."""
+"""The comparison: train every contender, draw samples from all of them, and score these.
+
+The contenders are CALM, our dynamics of z_dyn with their factorisation (`ours`), the plain
+predictor of x, and the linear model (`var`).
+"""
 
 import copy
 from dataclasses import dataclass, replace
@@ -32,7 +36,7 @@ from mimi_dynamics.studies.calm.training import (
 from mimi_dynamics.studies.rssm.model import Rssm
 
 CONTENDERS = ("calm", "ours", "predictor", "var")
-CURVE_STARTS = 96  # of those of the grid, for checkpoints and other splits than test
+CURVE_STARTS = 96  # starts of the grid to use for checkpoints, and for splits other than test
 CURVE_SAMPLES = 4
 
 
@@ -43,10 +47,10 @@ class Comparison:
     Attributes:
         params: all settings.
         data: the frames x of every split.
-        trained: `calm` and `ours`, one for each training seed.
-        generators: every contender, by name; several trainings as `name@seed`.
-        predictor_cost: of the plain predictor.
-        temperature: of CALM's noise, as validation likes it.
+        trained: `calm` and `ours`, one training for each seed.
+        generators: every contender by name, or by `name@seed` if it has several trainings.
+        predictor_cost: cost of training the plain predictor.
+        temperature: variance of CALM's noise, chosen on validation.
     """
 
     params: Params
@@ -57,20 +61,21 @@ class Comparison:
     temperature: float
 
     def grid(self, split: str) -> Grid:
-        """Choose the starts of one split, as in stage `rollout`."""
+        """Choose the starts of one split, as in the stage `rollout`."""
         return make_grid(self.params, self.data, split, max(self.params.horizons))
 
 
 def compare(
     params: Params, data: Sequences, factorisation: Factorisation, predictor: Path
 ) -> Comparison:
-    """Train CALM and ours, load the plain predictor, fit the linear floor.
+    """Train CALM and ours, load the plain predictor, and fit the linear baseline.
 
     Args:
         params: all settings.
         data: the frames x of every split.
-        factorisation: of stage `rssm`; trainings after the first make their own.
-        predictor: file of the plain predictor of one frame ahead.
+        factorisation: the factorisation of the stage `rssm`; trainings after the first make their
+            own.
+        predictor: file of the plain predictor one frame ahead.
     """
     jobs = training_jobs(params, data, factorisation)
     results = run_parallel(jobs, "train")
@@ -96,7 +101,7 @@ def compare(
 def training_jobs(
     params: Params, data: Sequences, factorisation: Factorisation
 ) -> list[partial[Trained]]:
-    """Give a job for each contender and seed: CALM first, because it takes longest; then ours."""
+    """Give a job for each contender and seed, those of CALM first because they take longest."""
     model = factorisation.model
     parameters = our_parameters(params, model)
     seeds = [params.seed + number for number in range(params.calm.seeds)]
@@ -117,12 +122,12 @@ def training_jobs(
 
 
 def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int:
-    """Count the trained numbers of factorisation and dynamics.
+    """Count the trained parameters of factorisation and dynamics.
 
     Args:
         params: all settings.
         model: the factorisation.
-        width: hidden units of the dynamics; None for that of the settings.
+        width: number of hidden units of the dynamics; None for the width in the settings.
     """
     dim, order = model.shape.state_dim, params.predict.var_order
     var = Var(torch.zeros(order, dim, dim), torch.zeros(dim), torch.eye(dim))
@@ -132,13 +137,22 @@ def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int
 
 
 def linear_model(params: Params, data: Sequences) -> Var:
-    """Fit the ridge VAR of one frame ahead."""
+    """Fit the ridge VAR one frame ahead."""
     train, validation = batches_of(data, params, params.predict.batch_frames)
     return fit_var(train, validation, params.predict.var_order)
 
 
 def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head: str) -> Cost:
-    """Compute what stage `horizon` spent on the plain predictor, in both of its trainings."""
+    """Compute the cost of the plain predictor in the stage `horizon`, for both of its trainings.
+
+    The two trainings are those without and with the past.
+
+    Args:
+        params: all settings.
+        data: the frames x of every split.
+        step: the predictor.
+        head: name of its head.
+    """
     predict = params.predict
     train, _ = batches_of(data, params, predict.batch_frames)
     pretrain, epochs = (
@@ -152,7 +166,7 @@ def predictor_cost(params: Params, data: Sequences, step: torch.nn.Module, head:
 
 
 def choose_temperature(comparison: Comparison) -> float:
-    """Choose that of the settings whose score, over all leads, is best on validation."""
+    """Choose the temperature in the settings with the best score over all leads on validation."""
     temperatures = comparison.params.calm.temperatures
     if len(temperatures) == 1:
         return temperatures[0]
@@ -166,21 +180,21 @@ def choose_temperature(comparison: Comparison) -> float:
 
 
 def with_temperature(generator: Generator, temperature: float) -> Generator:
-    """Copy a contender, with another variance of its noise."""
+    """Copy a contender and set another variance of its noise."""
     step = copy.deepcopy(generator.step)
     step.head.temperature = temperature
     return replace(generator, step=step)
 
 
 def at_checkpoint(trained: Trained, checkpoint: Checkpoint) -> Generator:
-    """Give back the contender as it was at a checkpoint."""
+    """Restore the contender as it was at a checkpoint."""
     step = copy.deepcopy(trained.generator.step)
     step.load_state_dict(checkpoint.weights)
     return replace(trained.generator, step=step.eval())
 
 
 def cost_curves(comparison: Comparison) -> dict[str, CostCurve]:
-    """Score `calm` and `ours` at every checkpoint: mean energy score over leads, on test."""
+    """Score `calm` and `ours` at every checkpoint by the mean energy score over leads on test."""
     grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
     generators = {
         f"{name} {number}@{seed}": at_checkpoint(run, checkpoint)

@@ -1,4 +1,4 @@
-"""Score against training cost, and what it takes to reach an equal score."""
+"""Score against training cost, and the cost ratio at an equal score."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from mimi_dynamics.evidence.bootstrap import Estimate
 
 @dataclass(frozen=True)
 class CostCurve:
-    """Scores of a contender as its training goes on.
+    """Scores of a contender in the course of its training.
 
     Attributes:
-        flops: (points,) operations spent, rising.
-        scores: at each point, lower is better; paired with those of other curves.
+        flops: (points,) operations spent so far, rising.
+        scores: score at each point, lower is better; paired with those of other curves.
     """
 
     flops: list[float]
@@ -21,16 +21,17 @@ class CostCurve:
 
     @property
     def table(self) -> np.ndarray:
-        """Scores of (points, 1 + resamples); the first column is of all clips as they are."""
+        """Scores of (points, 1 + resamples), whose first column uses all clips as they are."""
         return np.array([np.concatenate([[s.value], s.resamples]) for s in self.scores])
 
 
 def equal_score_ratio(ours: CostCurve, theirs: CostCurve) -> Estimate:
-    """Divide the operations that ours takes by those that theirs takes to a score that both reach.
+    """Divide the operations that ours needs for a score by those that theirs needs for it.
 
-    That is the worse of the two last ones, of the weights that validation chose, in every resample
-    anew. Between two points of a curve the score is taken to be linear in the logarithm of the
-    operations; a curve that starts below the score has reached it at its first point.
+    The score is one that both reach: the worse of the two final scores, with the weights chosen on
+    validation, determined again in every resample. Between two points of a curve, the score is
+    assumed to be linear in the logarithm of the operations. A curve that starts below the score has
+    reached it at its first point.
     """
     curves = (ours, theirs)
     target = np.max([curve.table[-1] for curve in curves], axis=0)
@@ -40,11 +41,11 @@ def equal_score_ratio(ours: CostCurve, theirs: CostCurve) -> Estimate:
 
 
 def operations_to(curve: CostCurve, target: np.ndarray) -> np.ndarray:
-    """Find the operations, (1 + resamples,), at which the best score so far is the target.
+    """Find the (1 + resamples,) operations at which the best score so far equals the target.
 
     Args:
-        curve: that reaches it.
-        target: (1 + resamples,).
+        curve: a curve that reaches the target.
+        target: (1 + resamples,) scores.
     """
     best, log_flops = np.minimum.accumulate(curve.table, axis=0), np.log(curve.flops)
     after = np.argmax(best <= target, axis=0)

@@ -1,4 +1,4 @@
-"""What the ear gets: continuations to listen to, and their log-mel distance to what was said."""
+"""Continuations as sound: sounds to listen to, and their log-mel distance to the recording."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from mimi_dynamics.studies.calm.samples import Drawn, first_runs
 DECODED_STARTS = 24
 DECODED_SAMPLES = 3
 DECODED_FRAMES = 12  # 0.96 s
-PROMPT_FRAMES = 8  # decoded before, so that the decoder is past its beginning
+PROMPT_FRAMES = 8  # frames to decode first, so that the decoder has some past
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Continuations:
     """What one contender drew from starts in one split.
 
     Attributes:
-        name: of the contender.
+        name: name of the contender.
         paths: (samples, starts, time, dim) frames x.
-        grid: of the starts.
+        grid: the starts.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Continuations:
 
 
 def decode_contenders(comparison: Comparison, drawn: Drawn, decode: Decoder) -> pd.DataFrame:
-    """`decoded_scores` of the first training of every contender."""
-    with one_thread_each():  # sums over several threads round differently
+    """Compute `decoded_scores` for the first training of every contender."""
+    with one_thread_each():  # sums over several threads are rounded differently
         tables = [
             decoded_scores(Continuations(name, paths, drawn.grid), decode)
             for name, paths in first_runs(drawn.paths).items()
@@ -50,13 +50,14 @@ def decode_contenders(comparison: Comparison, drawn: Drawn, decode: Decoder) -> 
 
 
 def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
-    """Measure the distances in nepers, and their energy score, from some starts.
+    """Measure log-mel distances in nepers, and their energy score, from some of the starts.
 
-    The distance of a sample to what came is least for a blurred one; the energy score
-    mean d(X, y) − ½ mean d(X, X′) is proper for d too, a mean of absolute differences.
+    The mean distance of a sample to the recording is lowest for a blurred sample. The energy score
+    mean d(X, y) − ½ mean d(X, X′) is proper, also for this d, which is a mean of absolute
+    differences.
 
     Returns:
-        `row`, `clip`, `past`, `log_mel_distance`, `log_mel_energy_score`.
+        A table with the columns `row`, `clip`, `past`, `log_mel_distance`, `log_mel_energy_score`.
     """
     grid = job.grid
     frames = min(DECODED_FRAMES, int(grid.steps[0]))
@@ -82,18 +83,18 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
 
 
 def _sound(prompt: Tensor, continued: Tensor, decode: Decoder) -> Tensor:
-    """Decode, and keep the audio of the continuation alone, (1, samples)."""
+    """Decode a prompt with its continuation, and keep (1, samples) audio of the continuation."""
     audio = decode(torch.cat([prompt, continued]))
     return torch.from_numpy(audio[len(prompt) * FRAME_SIZE :])[None]
 
 
 def listen(comparison: Comparison, names: np.ndarray, decode: Decoder) -> list[Listening]:
-    """Make sounds of some test clips: what was said, and how each contender continues them.
+    """Make sounds of some test clips: the recording, and how each contender continues it.
 
     Args:
-        comparison: trained.
-        names: of the test clips.
-        decode: frames to audio.
+        comparison: the trained contenders.
+        names: names of the test clips.
+        decode: maps frames to audio.
     """
     generators = {n: g for n, g in first_runs(comparison.generators).items() if n != "var"}
     test = comparison.data.select("test")

@@ -1,4 +1,4 @@
-"""Training what stands beside CALM: dynamics of z_dyn with their factorisation, densities of x."""
+"""Training of what CALM is compared with: our factorised dynamics, and densities of x."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,17 +28,17 @@ from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rs
 
 @dataclass(frozen=True)
 class OursJob:
-    """The dynamics of z_dyn to be trained.
+    """A training of the dynamics of z_dyn.
 
     Attributes:
         data: the frames x of every split.
         params: all settings.
-        state_dim: coordinates of z_dyn.
-        budget: nats per frame of z_rec.
-        seed: of weights, order of batches and draws.
+        state_dim: number of coordinates of z_dyn.
+        budget: budget of z_rec in nats per frame.
+        seed: seed of weights, order of batches and draws.
         rssm: the factorisation; None to train one with the same seed.
-        changes: settings of the section `rssm` that are others here.
-        width: hidden units of the dynamics; None for that of the settings.
+        changes: settings of the section `rssm` to change.
+        width: number of hidden units of the dynamics; None for the width in the settings.
     """
 
     data: Sequences
@@ -52,7 +52,10 @@ class OursJob:
 
 
 def train_ours(job: OursJob) -> Trained:
-    """Train p(z_dyn,t+1 | z_dyn,≤t) on states of a factorisation at hand, or trained first."""
+    """Train p(z_dyn,t+1 | z_dyn,≤t) on states of the factorisation.
+
+    Without a factorisation in the job, one is trained first.
+    """
     settings = job.params.rssm.model_copy(update=job.changes)
     with diverging_named(f"ours, factorisation, seed {job.seed}"):
         rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
@@ -70,13 +73,13 @@ def train_ours(job: OursJob) -> Trained:
 
 @dataclass(frozen=True)
 class PredictorJob:
-    """The plain predictor of x, to be trained.
+    """A training of the plain predictor of x.
 
     Attributes:
         data: the frames x of every split.
         params: all settings.
-        width: hidden units.
-        seed: of weights and order of batches.
+        width: number of hidden units.
+        seed: seed of weights and order of batches.
     """
 
     data: Sequences
@@ -86,21 +89,21 @@ class PredictorJob:
 
 
 def train_predictor(job: PredictorJob) -> Trained:
-    """Train p(x_t+1 | x_≤t)."""
+    """Train the density p(x_t+1 | x_≤t)."""
     seed = seed_of(job.seed, "predictor")
     with diverging_named(f"predictor, seed {job.seed}"):
         return train_density(job.data, job.params, job.width, seed, Cost(0.0, 0, 0))
 
 
 def train_density(known: Sequences, params: Params, width: int, seed: int, before: Cost) -> Trained:
-    """Train a density by the estimator of `predict`: first without the past, then with it.
+    """Train a density as in `predict`: first without the past, then with it.
 
     Args:
-        known: what the density is of.
+        known: the sequences to model.
         params: all settings.
-        width: hidden units.
-        seed: of weights and order of batches.
-        before: what was spent already.
+        width: number of hidden units.
+        seed: seed of weights and order of batches.
+        before: the cost of what was trained before.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -137,16 +140,20 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
 
 
 def rssm_job(job: OursJob, settings: RssmParams) -> RssmJob:
-    """Give the job of training the factorisation on the same data with the same seed."""
+    """Give the training of the factorisation on the same data with the same seed."""
     steps = job.params.predict.min_steps
     return RssmJob(job.data, job.state_dim, job.budget, settings, steps, job.seed)
 
 
 def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:
-    """Compute the most that the factorisation takes: 1 % more than with shorter first rollouts."""
+    """Compute an upper bound of the cost of the factorisation.
+
+    It is 1 % above the cost with the shorter rollouts at the beginning.
+    """
     train = make_batches(job.data.select("train"), 1, 0, settings.batch_frames)
     min_steps = job.params.predict.min_steps
     epochs = settings.epochs * repeats_for(min_steps, settings.epochs, len(train))
     training = RssmTraining(rssm, settings, job.budget, steps=1)
-    training.course.note(kl=0.0, multiplier=1.0)  # past the curriculum: rollouts of full length
+    # One step done of one: the curriculum is over, and rollouts have their full length.
+    training.course.note(kl=0.0, multiplier=1.0)
     return Cost(epochs * epoch_flops(training, train), epochs, epochs * len(train))

@@ -1,4 +1,4 @@
-"""What training and generation cost: floating-point operations of matrix products, counted."""
+"""The cost of training and generation: counted floating-point operations of matrix products."""
 
 import copy
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from mimi_dynamics.latents.sequences import Batch, scored_frames
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.studies.calm.head_base import CalmHead
 
-BATCHES = 4  # counted, evenly spaced from short clips to long ones
-STEPS = 4  # of a rollout, counted
+BATCHES = 4  # number of batches to count, evenly spaced from short clips to long ones
+STEPS = 4  # number of steps of a rollout to count
 
 
 def _attention(
@@ -54,20 +54,20 @@ def _share_seen(mask: Tensor | None) -> float:
     return float(seen.double().mean())
 
 
-# Attention on processors, which torch 2.9 counts as nothing.
+# Attention on CPUs, which torch 2.9 does not count.
 ON_PROCESSORS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
 for formula in ON_PROCESSORS.values():
-    formula._get_raw = True  # torch gives it tensors, for the mask, rather than their shapes
+    formula._get_raw = True  # torch then passes tensors and not their shapes; we need the mask
 
 
 def count(work: Callable[[], object]) -> int:
-    """Count the operations of all matrix products, convolutions and attention that `work` does.
+    """Count the operations of all matrix products, convolutions and attention in `work`.
 
-    A product of (a, b) with (b, c) is 2abc. Attention counts the pairs that its mask leaves, as if
-    the others were skipped. What works element by element does not count.
+    A product of (a, b) with (b, c) takes 2abc operations. Attention counts only the pairs that its
+    mask allows, as if the others were skipped. Element-wise operations do not count.
     """
     with FlopCounterMode(display=False, custom_mapping=ON_PROCESSORS) as counter:
         work()
@@ -75,9 +75,10 @@ def count(work: Callable[[], object]) -> int:
 
 
 def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
-    """Count operations of a pass over the training batches: forward, backward, derivatives and all.
+    """Count the operations of one pass over the training batches, gradients included.
 
-    Counted on a few batches, by scored frame. The module stays as it is.
+    They are counted on a few batches and scaled by the number of scored frames. The module is not
+    changed.
     """
     copied = copy.deepcopy(training).train()
     some = [batches[i] for i in choose_evenly(len(batches), BATCHES)]
@@ -86,16 +87,16 @@ def epoch_flops(training: nn.Module, batches: list[Batch]) -> float:
         for batch in some:
             copied(batch).mean().backward()
 
-    with seeded(0):  # some losses are of frames drawn at random
+    with seeded(0):  # some losses use frames drawn at random
         operations = count(work)
     return operations / scored_frames(some) * scored_frames(batches)
 
 
 def frame_flops(generator: Generator, start: Starts) -> float:
-    """Count the operations of one generated frame, when all before it has been read.
+    """Count the operations of generating one frame, after all frames before it have been read.
 
     Args:
-        generator: to look at.
+        generator: the generator.
         start: one start in a clip of the test split.
     """
     past = read_past(generator.step, generator.known.select("test"), start)
@@ -108,18 +109,19 @@ def frame_flops(generator: Generator, start: Starts) -> float:
         return count(work) / STEPS
 
 
-# Sequential passes through the head's network for one sample, per coordinate or in all.
+# Number of passes through the network of a head for each coordinate of a sample. Other heads take
+# one pass for the whole sample.
 PASSES_PER_COORDINATE = {"autoregressive": 1, "flow": 2}
 
 
 def network_evaluations(generator: Generator, head: str) -> int:
     """Count the passes through a network that one frame takes, one after the other.
 
-    A transformer, trunk or head counts once each time it is run; prior and reconstructor likewise.
+    A transformer, a trunk or a head counts once each time it is run; so do prior and reconstructor.
 
     Args:
-        generator: to look at.
-        head: of its step, a key of `heads.HEADS` or of `calm.heads.CALM_HEADS`.
+        generator: the generator.
+        head: the head of its step, a key of `heads.HEADS` or of `calm.heads.CALM_HEADS`.
     """
     step = generator.step
     if isinstance(step.head, CalmHead):

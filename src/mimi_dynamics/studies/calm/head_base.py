@@ -1,4 +1,4 @@
-"""What all heads of CALM share: shape, losses, their weights, draws of noise and time."""
+"""What all heads of CALM share: shape, losses and their weights, and draws of noise."""
 
 import math
 from dataclasses import dataclass
@@ -9,25 +9,26 @@ from torch import Tensor, nn
 
 from mimi_dynamics.studies.calm.adaln_mlp import AdaLnMlp
 
-END = math.pi / 2  # of TrigFlow's time, where all is noise
+END = math.pi / 2  # the last time of TrigFlow, at which there is only noise
 WEIGHT_FREQUENCIES = 64
-WEIGHT_RANGE = 4.0  # of the adaptive log weight; beyond, the total falls while the error explodes
+# Bound of the adaptive log weight: beyond it, the total loss falls while the error explodes.
+WEIGHT_RANGE = 4.0
 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What kind of head it is, and what keeps its training stable.
+    """The kind of a head, and what keeps its training stable.
 
     Attributes:
         kind: a key of `CALM_HEADS`.
-        depth: blocks of the network.
-        batch: losses with noise of their own for each context that the trunk computes.
-        steps: evaluations of the network for one sample.
-        adaptive_weight: whether losses are weighed by a learned function of the time.
-        tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c); that biases
-            what is drawn.
-        tangent_warmup: share of training over which its unstable part is faded in.
-        time_proposal: whether times are log-normal rather than uniform.
+        depth: number of blocks of the network.
+        batch: number of losses, each with its own noise, for each context from the trunk.
+        steps: number of evaluations of the network for one sample.
+        adaptive_weight: whether losses are weighted by a learned function of the time.
+        tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c), which biases
+            the samples.
+        tangent_warmup: share of training over which the unstable part of the tangent is faded in.
+        time_proposal: whether times are log-normal instead of uniform.
     """
 
     kind: str
@@ -44,7 +45,7 @@ class Loss(NamedTuple):
     """The loss of each frame.
 
     Attributes:
-        weighted: (rows,) what is minimised.
+        weighted: (rows,) the loss to minimise.
         error: (rows,) the unweighted error, a mean over coordinates.
     """
 
@@ -53,43 +54,51 @@ class Loss(NamedTuple):
 
 
 class CalmHead(nn.Module):
-    """What all heads have in common.
+    """The base class of all heads.
 
     Args:
         shape: see `HeadShape`.
-        dim: coordinates of a frame.
-        context_dim: features of the context.
-        width: features of the network.
+        dim: number of coordinates of a frame.
+        context_dim: number of features of the context.
+        width: number of features of the network.
+
+    Attributes:
+        times: number of times that the network is given.
+        temperature: variance τ of the noise in sampling.
     """
 
-    times: ClassVar[int]  # how many times the network is told
+    times: ClassVar[int]
 
     def __init__(self, shape: HeadShape, dim: int, context_dim: int, width: int) -> None:
         super().__init__()
         self.shape, self.dim = shape, dim
-        self.temperature = 1.0  # τ: noise has variance τ in sampling
+        self.temperature = 1.0
         self.network = AdaLnMlp(dim, dim, context_dim, width, shape.depth, self.times)
         self.weight = AdaptiveWeight(self.times) if shape.adaptive_weight else None
 
     def forward(self, context: Tensor) -> "Draws":
-        """Give what can be sampled for a context of (rows, context_dim)."""
+        """Give the samples that can be drawn for a context of (rows, context_dim)."""
         return Draws(self, context)
 
     def noise(self, rows: int) -> Tensor:
-        """Draw noise of variance τ, (rows, dim)."""
+        """Draw (rows, dim) noise of variance τ."""
         return math.sqrt(self.temperature) * torch.randn(rows, self.dim)
 
     def generate(self, context: Tensor) -> Tensor:
-        """Draw one sample for every row of the context, (rows, dim); gradients pass."""
+        """Draw one sample for every row of the context, (rows, dim); gradients pass through it.
+
+        Args:
+            context: (rows, context_dim) context.
+        """
         raise NotImplementedError
 
     def losses(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Compute the loss of (rows, dim) targets, a mean over `batch` draws of noise for each.
+        """Compute the loss of each target, averaged over `batch` draws of noise.
 
         Args:
-            context: (rows, context_dim).
-            target: (rows, dim).
-            progress: share of training done.
+            context: (rows, context_dim) context.
+            target: (rows, dim) target.
+            progress: share of training that is done.
         """
         repeats = self.shape.batch
         loss = self.losses_once(
@@ -100,16 +109,22 @@ class CalmHead(nn.Module):
         return Loss(*(part.view(repeats, -1).mean(0) for part in loss))
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Compute the loss for one draw of noise each."""
+        """Compute the loss of each target for one draw of noise.
+
+        Args:
+            context: (rows, context_dim) context.
+            target: (rows, dim) target.
+            progress: share of training that is done.
+        """
         raise NotImplementedError
 
     def weighted(self, gap: Tensor, error: Tensor, *times: Tensor) -> Loss:
-        """Compute the loss of a (rows, dim) gap, with the learned weight if the head has one.
+        """Compute the loss of a gap, with the learned weight if the head has one.
 
         Args:
-            gap: its square is minimised.
-            error: (rows, dim) its square is the unweighted error.
-            times: (rows, 1) of each sample.
+            gap: (rows, dim) the difference whose square is minimised.
+            error: (rows, dim) the difference whose square is the unweighted error.
+            times: (rows, 1) times of each sample.
         """
         square = gap.square().mean(-1)
         if self.weight is not None:
@@ -119,12 +134,13 @@ class CalmHead(nn.Module):
 
 
 class AdaptiveWeight(nn.Module):
-    """w(t), a linear map of Fourier features: e^w · error − w, after Karras et al. 2024.
+    """The log weight w(t) of a loss e^w · error − w (after Karras et al. 2024).
 
-    At the optimum e^−w is the error to be expected at t, so that all times count alike.
+    w is a linear map of Fourier features. At the optimum, e^−w is the expected error at t, so that
+    all times have the same influence.
 
     Args:
-        times: how many times it looks at.
+        times: number of times on which the weight depends.
     """
 
     def __init__(self, times: int) -> None:
@@ -136,25 +152,25 @@ class AdaptiveWeight(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, times: Tensor) -> Tensor:
-        """Give the log weight, (rows,), at (rows, times)."""
+        """Give the (rows,) log weight at (rows, times) times."""
         angle = math.tau * times @ self.rates
         raw = self.linear(torch.cat([angle.cos(), angle.sin()], -1))[:, 0]
         return WEIGHT_RANGE * torch.tanh(raw / WEIGHT_RANGE)
 
 
 class Draws:
-    """Samples for every row of a context; the part of a distribution that generation needs.
+    """Samples for every row of a context: the part of a distribution that generation needs.
 
     Args:
-        head: that draws them.
-        context: (rows, context_dim).
+        head: the head that draws them.
+        context: (rows, context_dim) context.
     """
 
     def __init__(self, head: CalmHead, context: Tensor) -> None:
         self.head, self.context = head, context
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw independently for every row of the context, (*sample_shape, rows, dim)."""
+        """Draw (*sample_shape, rows, dim) independent samples for every row of the context."""
         context = self.context.expand(*sample_shape, *self.context.shape)
         with torch.no_grad():
             return self.head.generate(context.flatten(0, -2)).view(*context.shape[:-1], -1)

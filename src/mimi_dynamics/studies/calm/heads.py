@@ -1,7 +1,8 @@
-"""Heads that are sampled and have no density: consistency, flow matching, LSD.
+"""Heads that can be sampled but have no density: consistency, flow matching and LSD.
 
-Each draws a frame y, of mean 0 and variance 1 in every coordinate, given a context, and knows the
-loss that trains it: per frame the weighted one that is minimised, and the unweighted error.
+Each draws a frame y given a context, where y has mean 0 and variance 1 in every coordinate. Each
+has the loss that trains it: for every frame, the weighted loss to minimise, and the unweighted
+error.
 """
 
 import math
@@ -12,24 +13,25 @@ from torch import Tensor
 from mimi_dynamics.studies.calm.adaln_mlp import Dual
 from mimi_dynamics.studies.calm.head_base import END, CalmHead, Loss
 
-# Of log tan t, normal (Lu & Song 2024, arXiv 2410.11081). They have −1 and 1.4 for images.
+# Mean and standard deviation of log tan t, which is normal (Lu & Song 2024, arXiv 2410.11081).
+# They use −1 and 1.4 for images.
 PROPOSAL_MEAN, PROPOSAL_SPREAD = -0.8, 1.4
-TANGENT_FLOOR = 0.1  # c of g / (|g| + c)
-DISTILLED_SHARE = 0.25  # of the samples of LSD; the others match the flow
+TANGENT_FLOOR = 0.1  # the constant c in g / (|g| + c)
+DISTILLED_SHARE = 0.25  # share of samples that LSD distils; the others match the flow
 
 
 class ConsistencyHead(CalmHead):
     """Continuous-time consistency training on the path y_t = cos t · y + sin t · ε (TrigFlow).
 
-    f(y_t, t) = cos t · y_t − sin t · F(y_t, t) is to be the same all along the probability flow.
-    F moves along g = cos t · df/dt, with the velocity of the pair (y, ε) at hand in place of the
-    flow's (Lu & Song 2024, arXiv 2410.11081, section 4); there is no teacher.
+    f(y_t, t) = cos t · y_t − sin t · F(y_t, t) should be the same all along the probability flow. F
+    is moved along g = cos t · df/dt, with the velocity of the sampled pair (y, ε) in place of that
+    of the flow (Lu & Song 2024, arXiv 2410.11081, section 4); there is no teacher.
     """
 
     times = 1
 
     def generate(self, context: Tensor) -> Tensor:
-        """Denoise noise from the end of time, by turns noised again if there are several steps."""
+        """Denoise from the end of time; with several steps, noise is added again between them."""
         rows, steps = len(context), self.shape.steps
         clean = torch.zeros(rows, self.dim)
         for time in (END * (1 - step / steps) for step in range(steps)):
@@ -40,7 +42,7 @@ class ConsistencyHead(CalmHead):
         return clean
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Move F along the tangent; the error is |cos t · df/dt|², whole and not normalised."""
+        """Move F along the tangent; the error is the whole |cos t · df/dt|², not normalised."""
         time = self.draw_times(len(target))
         noise = torch.randn_like(target)
         noisy = time.cos() * target + time.sin() * noise
@@ -58,11 +60,18 @@ class ConsistencyHead(CalmHead):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute F, and cos t · df/dt along the velocity as a stable and an unstable half.
 
-        The halves have no gradient. Those of F − v need no derivative of the network; the other
-        is what makes training unstable, and what makes it a consistency model.
+        The halves have no gradient. The stable half, that of F − v, needs no derivative of the
+        network. The other half is what makes training unstable, and what makes this a consistency
+        model.
+
+        Args:
+            noisy: (rows, dim) points y_t on the path.
+            velocity: (rows, dim) their velocity.
+            time: (rows, 1) their times t.
+            context: (rows, context_dim) context.
         """
         cos, sin = time.cos(), time.sin()
-        # The direction is scaled by cos t · sin t before, not after: no large number comes up.
+        # The direction is scaled by cos t · sin t beforehand, so that no large numbers occur.
         scale = cos * sin
         said = self.network.dual(Dual(noisy, scale * velocity), [Dual(time, scale)], context)
         with torch.no_grad():
@@ -70,17 +79,17 @@ class ConsistencyHead(CalmHead):
             return said.value, stable, -(scale * noisy + said.tangent)
 
     def draw_times(self, rows: int) -> Tensor:
-        """Draw times in (0, π/2), (rows, 1)."""
+        """Draw (rows, 1) times in (0, π/2)."""
         if self.shape.time_proposal:
             return (PROPOSAL_MEAN + PROPOSAL_SPREAD * torch.randn(rows, 1)).exp().atan()
         return END * torch.rand(rows, 1)
 
 
 class FlowHead(CalmHead):
-    """Flow matching on the straight path y_t = (1 − t) ε + t y, time going from noise to data.
+    """Flow matching on the straight path y_t = (1 − t) ε + t y, from noise to data.
 
-    F(x, s, t) is the mean velocity between two times; on the diagonal, the one that is matched,
-    the velocity. Sampled by Euler's method, in `steps` steps.
+    F(x, s, t) is the mean velocity between two times. On the diagonal, which is what flow matching
+    trains, it is the velocity. Samples take `steps` steps of Euler's method.
     """
 
     times = 2
@@ -96,10 +105,10 @@ class FlowHead(CalmHead):
             sample = sample + self.network(sample, [begin, end], context) / self.shape.steps
         return sample
 
-    jump = 0  # whether a step asks for the mean velocity of the whole step
+    jump = 0  # 1 if a step uses the mean velocity over the whole step
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
-        """Square the error of the velocity of the pair (target, noise)."""
+        """Compute the squared error of the velocity of the pair (target, noise)."""
         time = torch.rand(len(target), 1)
         noise = torch.randn_like(target)
         noisy = (1 - time) * noise + time * target
@@ -108,10 +117,11 @@ class FlowHead(CalmHead):
 
 
 class LsdHead(FlowHead):
-    """Lagrangian self-distillation (Boffi et al. 2025, arXiv 2505.18825), as of Pocket TTS.
+    """Lagrangian self-distillation (Boffi et al. 2025, arXiv 2505.18825), as in Pocket TTS.
 
-    Three quarters of the samples match the flow; the others ask that the map X_st(x) =
-    x + (t − s) F(x, s, t) moves, as t does, with the velocity where it arrives.
+    Three quarters of the samples match the flow. The others require that the map
+    X_st(x) = x + (t − s) F(x, s, t) moves, as t does, with the velocity at the point where it
+    arrives.
     """
 
     jump = 1
@@ -119,7 +129,8 @@ class LsdHead(FlowHead):
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
         """Distil some samples and match the rest; gradients pass through the derivative by t."""
         distilled = round(DISTILLED_SHARE * len(target))
-        # Others every time: a frame that is never matched would teach nothing.
+        # The distilled samples change every time: a frame that is never matched would teach
+        # nothing.
         order = torch.randperm(len(target))
         context, target = context[order], target[order]
         matched = super().losses_once(context[distilled:], target[distilled:], progress)

@@ -1,9 +1,13 @@
-"""What stage `calm` and its study read of other stages, each missing file named in one line."""
+"""The inputs of the stage `calm` and of its study from other stages.
+
+A missing file is reported in one line that names it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimi_dynamics.pipeline.errors import InputError, require
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.studies.rssm.model import Rssm
 from mimi_dynamics.studies.rssm.training import load_rssm
@@ -14,11 +18,11 @@ RSSM = Path("models/rssm.safetensors")
 
 @dataclass(frozen=True)
 class Factorisation:
-    """What stage `rssm` chose.
+    """The factorisation that the stage `rssm` chose.
 
     Attributes:
-        model: its weights.
-        budget: nats per frame it was trained for.
+        model: the trained model.
+        budget: the budget in nats per frame for which it was trained.
     """
 
     model: Rssm
@@ -26,19 +30,19 @@ class Factorisation:
 
 
 def require_predictor() -> Path:
-    """Give the path of the plain predictor of one frame ahead.
+    """Give the path of the plain predictor one frame ahead.
 
     Raises:
-        InputError: it is not there.
+        InputError: if the file is missing.
     """
     return require(PREDICTOR, "horizon with 1 among horizons")
 
 
 def read_factorisation() -> Factorisation:
-    """Read the model that stage `rssm` chose, and the budget it was trained for.
+    """Read the model that the stage `rssm` chose, and the budget for which it was trained.
 
     Raises:
-        InputError: it is not there, or its state is not updated at every frame.
+        InputError: if a file is missing, or if the state is not updated at every frame.
     """
     model = load_rssm(require(RSSM, "rssm"))
     metrics = read_metrics(detail_path("rssm"))

@@ -1,4 +1,4 @@
-"""From a comparison to `metrics/detail/calm.json` and the tables behind its figure."""
+"""The contents of `metrics/detail/calm.json` and the tables of its figure."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from mimi_dynamics.studies.calm.model import parameters_of
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths, window_distances
 
 FLOORS = ("climatology", "persistence")
-LAST_SECOND = 12  # frames
+LAST_SECOND = 12  # in frames
 COURSE_POINTS = 200
 
 
@@ -23,12 +23,12 @@ def calm_metrics(
     curves: dict[str, CostCurve],
     heard: pd.DataFrame,
 ) -> dict[str, object]:
-    """Gather all of `metrics/detail/calm.json`.
+    """Give the contents of `metrics/detail/calm.json`.
 
     Args:
-        comparison: trained.
-        drawn: by split.
-        curves: score against cost, of `calm` and `ours`.
+        comparison: the trained contenders.
+        drawn: samples of all contenders, by split.
+        curves: score against cost, for `calm` and `ours`.
         heard: `decoding.decoded_scores` of all contenders.
     """
     test = drawn["test"]
@@ -68,7 +68,13 @@ def calm_metrics(
 
 
 def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
-    """Divide one contender's energy score by another's, over all leads and at each."""
+    """Divide one contender's energy score by another's, over all leads and at each lead.
+
+    Args:
+        scores: scores of all contenders.
+        first: name of the contender in the numerator.
+        second: name of the contender in the denominator.
+    """
     found = (scores.overall(first) / scores.overall(second)).metrics("energy_score")
     for lead in scores.leads:
         ratio = scores.at(first, lead) / scores.at(second, lead)
@@ -77,7 +83,7 @@ def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
 
 
 def score_metrics(scores: LeadScores, name: str) -> dict[str, object]:
-    """Give the energy score and skill by lead, and over all leads."""
+    """Give energy score and skill at each lead, and the energy score over all leads."""
     energy, skill = {}, {}
     for lead in scores.leads:
         energy |= scores.at(name, lead).metrics(f"k{lead}")
@@ -102,9 +108,15 @@ def quality_metrics(comparison: Comparison, drawn: Drawn, name: str) -> dict[str
 
 
 def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
-    """Divide the norm of frames in the last second drawn by that of the recorded ones there.
+    """Divide the norm of the last second of generated frames by that of the recorded ones.
 
-    1 is no drift; silence and explosions show as less and more. Of the longest trajectories only.
+    A ratio of 1 means no drift; silence gives less, and explosions give more. Only the longest
+    trajectories count.
+
+    Args:
+        comparison: the trained contenders.
+        drawn: their samples.
+        name: name of the contender.
     """
     grid = drawn.grid
     longest = grid.steps == grid.steps[0]
@@ -118,7 +130,7 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
 
 
 def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
-    """Say what one contender costs to train and to run."""
+    """Give what one contender costs to train and to run."""
     key = name if name in comparison.generators else f"{name}@0"
     generator = comparison.generators[key]
     head = comparison.params.calm.head if name == "calm" else comparison.params.head
@@ -146,7 +158,12 @@ def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
 
 
 def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Average over starts, by contender."""
+    """Average decoded scores over starts, by contender.
+
+    Args:
+        heard: the table of `decoding.decoded_scores`, for all contenders.
+        comparison: the trained contenders.
+    """
     found: dict[str, dict[str, float]] = {}
     params = comparison.params
     for name, rows in heard.groupby("row"):
@@ -159,7 +176,7 @@ def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, di
 
 
 def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
-    """Tabulate the skill by lead of every contender and of persistence."""
+    """Make a table of the skill of every contender and of persistence, by lead."""
     rows = [
         {"split": split, "lead_ms": lead * FRAME_MS, "row": name}
         | found.scores.skill(name, lead).metrics("skill")
@@ -171,7 +188,7 @@ def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
 
 
 def cost_table(curves: dict[str, CostCurve], comparison: Comparison) -> pd.DataFrame:
-    """Tabulate the mean energy score against training cost, at every checkpoint."""
+    """Make a table of the mean energy score and the training cost at every checkpoint."""
     rows = []
     for name, curve in curves.items():
         checkpoints = comparison.trained[name][0].checkpoints
@@ -182,7 +199,7 @@ def cost_table(curves: dict[str, CostCurve], comparison: Comparison) -> pd.DataF
 
 
 def window_table(metrics: dict[str, object]) -> pd.DataFrame:
-    """Tabulate distances of windows, one row for every contender and distance."""
+    """Make a table of window distances, one row for every contender and distance."""
     rows = []
     for name in (*CONTENDERS, "recorded"):
         found = metrics[name]["windows"]
@@ -200,7 +217,10 @@ def window_table(metrics: dict[str, object]) -> pd.DataFrame:
 
 
 def course_table(comparison: Comparison) -> pd.DataFrame:
-    """Tabulate what CALM minimised and its unweighted error, in means over 1/200 of its steps."""
+    """Make a table of CALM's minimised loss and its unweighted error over training.
+
+    Each row is a mean over 1/200 of the steps.
+    """
     rows = []
     for seed, trained in enumerate(comparison.trained["calm"]):
         course = trained.course

@@ -17,23 +17,25 @@ from mimi_dynamics.studies.calm.head_base import HeadShape
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.transformer import HEADS, CausalTransformer
 
-EVALUATION_SEED = 0  # of the draws behind a validation loss, the same every epoch
-WIDTHS = range(2 * HEADS, 513, 2 * HEADS)  # rotary positions turn pairs of features in every head
+EVALUATION_SEED = 0  # a validation loss uses the same draws in every epoch
+# Rotary positions turn pairs of features in every head, so widths are multiples of twice `HEADS`.
+WIDTHS = range(2 * HEADS, 513, 2 * HEADS)
 
 
 @dataclass(frozen=True)
 class CalmShape:
-    """What it takes to build a CALM.
+    """The settings that are needed to build a CALM.
 
     Attributes:
-        dim: coordinates of a frame.
-        width: features of both transformers and of the head.
-        layers: of the backbone.
-        context: frames that a layer of the backbone sees.
-        head: what the head is like, but for sizes, which are those of the whole.
-        short_frames: K, clean frames that the short transformer of one layer sees; 0 for none.
+        dim: number of coordinates of a frame.
+        width: number of features of both transformers and of the head.
+        layers: number of layers of the backbone.
+        context: number of frames that a layer of the backbone sees.
+        head: the kind of head; its sizes are those of the whole model.
+        short_frames: the number K of clean frames that the short transformer of one layer sees; 0
+            for no short transformer.
         noise_injection: whether the backbone reads noisy frames in training.
-        dropout: share dropped in the transformers, in training.
+        dropout: dropout rate of the transformers in training.
     """
 
     dim: int
@@ -47,11 +49,11 @@ class CalmShape:
 
 
 def shape_of(settings: CalmParams, dim: int) -> CalmShape:
-    """Give the shape that the settings ask for, with no width yet: `matched` finds one.
+    """Give the shape that the settings ask for, without a width, which `matched` finds.
 
     Args:
-        settings: of the section `calm`.
-        dim: coordinates of a frame.
+        settings: the section `calm` of the settings.
+        dim: number of coordinates of a frame.
     """
     head = HeadShape(
         settings.head, settings.head_depth, settings.head_batch, settings.sampling_steps
@@ -62,13 +64,13 @@ def shape_of(settings: CalmParams, dim: int) -> CalmShape:
 class Conditioning(nn.Module):
     """Z_{t+1} = backbone(noisy x_≤t) + short transformer(clean x_{t−K+1} … x_t).
 
-    The backbone must not trust single frames, as those it will read in a rollout are its own; the
-    short transformer gives back the detail that the noise takes away (CALM, section 3.2).
+    The backbone must not rely on single frames, because those that it reads in a rollout are its
+    own; the short transformer restores the detail that the noise removes (CALM, section 3.2).
 
     Args:
         shape: see `CalmShape`.
-        mean: (dim,) of train frames.
-        scale: (dim,) standard deviation of train frames: noise is mixed in at unit variance.
+        mean: (dim,) mean of train frames.
+        scale: (dim,) standard deviation of train frames; noise is mixed in at unit variance.
     """
 
     def __init__(self, shape: CalmShape, mean: Tensor, scale: Tensor) -> None:
@@ -85,7 +87,12 @@ class Conditioning(nn.Module):
         )
 
     def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Go on from where `state` left off: (clips, time, width) and the new state."""
+        """Go on from where `state` left off; give (clips, time, width) and the new state.
+
+        Args:
+            frames: (clips, time, dim) the next frames of each clip.
+            state: the state after the frames before them; None at the start of clips.
+        """
         clean = (frames - self.mean) / self.scale
         noisy = inject_noise(clean) if self.training and self.noise_injection else clean
         parts = self.backbone.state_size
@@ -96,22 +103,22 @@ class Conditioning(nn.Module):
         return summary, after
 
     def features(self, batch: Batch) -> Tensor:
-        """Summarise what is known when each scored target is predicted, (scored, width)."""
+        """Give the (scored, width) features that are known when each scored target is predicted."""
         return self.step(batch.context, None)[0][batch.scored]
 
 
 def inject_noise(frames: Tensor) -> Tensor:
-    """Mix √k ε + √(1 − k) x, k ~ U(0, 1) for every frame alone: as much variance, less of x."""
+    """Mix √k ε + √(1 − k) x, with k ~ U(0, 1) for each frame: equal variance, but less of x."""
     share = torch.rand(*frames.shape[:-1], 1)
     return share.sqrt() * torch.randn_like(frames) + (1 - share).sqrt() * frames
 
 
 def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
-    """Build a predictor that can be sampled; it has no density.
+    """Build a predictor that can be sampled but has no density.
 
     Args:
         shape: see `CalmShape`.
-        mean: (dim,) of train frames.
+        mean: (dim,) mean of train frames.
         scale: (dim,) standard deviation of train frames.
     """
     head = CALM_HEADS[shape.head.kind](shape.head, shape.dim, shape.width, shape.width)
@@ -119,18 +126,23 @@ def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
 
 
 def moments(data: Sequences) -> tuple[Tensor, Tensor]:
-    """Compute mean and standard deviation of every coordinate of train frames, each (dim,)."""
+    """Compute the (dim,) mean and the (dim,) standard deviation of train frames."""
     frames = data.select("train").frames.double()
     return frames.mean(0).float(), frames.std(0).float()
 
 
 def parameters_of(*modules: nn.Module) -> int:
-    """Count the numbers that are trained."""
+    """Count the trained parameters."""
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
 def matched(shape: CalmShape, parameters: int) -> CalmShape:
-    """Choose the width at which the model comes nearest to so many parameters."""
+    """Choose the width at which the number of parameters is nearest to `parameters`.
+
+    Args:
+        shape: the shape, whose width is ignored.
+        parameters: the number of parameters to come near to.
+    """
     unit = torch.ones(shape.dim)
 
     def above(width: int) -> int:
@@ -143,15 +155,15 @@ def matched(shape: CalmShape, parameters: int) -> CalmShape:
 
 
 class CalmTraining(nn.Module):
-    """A CALM as the training loop wants it: batch to losses of its frames.
+    """A CALM in the form that the training loop needs: it maps a batch to losses of its frames.
 
-    In evaluation the loss is the energy score of two draws for every frame, with the same noise
-    every time. It is unweighted, proper, and the same for all heads; the consistency error is none
-    of that (it is zero for a head that always says the same).
+    In evaluation, the loss is the energy score of two draws for every frame, always with the same
+    noise. It is unweighted, proper and the same for all heads. The consistency error is none of
+    these: it is zero for a head whose output is constant.
 
     Args:
-        model: to be trained.
-        steps: of the whole training.
+        model: the model to train.
+        steps: number of steps of the whole training.
     """
 
     def __init__(self, model: Predictor, steps: int) -> None:
@@ -160,7 +172,7 @@ class CalmTraining(nn.Module):
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Compute the losses of scored frames, (scored,)."""
+        """Compute the (scored,) losses of the scored frames."""
         target = self.model.whitening.whiten(batch.target[batch.scored])
         features = self.model.trunk.features(batch)
         head = self.model.head
@@ -178,7 +190,7 @@ class Course:
     """The course of training, step by step.
 
     Attributes:
-        weighted: what was minimised.
+        weighted: the minimised loss.
         error: the unweighted error.
     """
 
@@ -192,7 +204,7 @@ class Course:
 
 
 def save_calm(model: Predictor, shape: CalmShape, path: Path) -> None:
-    """Write weights, and what is needed to build the model again."""
+    """Write the weights and the settings that are needed to build the model again."""
     info = {**asdict(shape), "temperature": model.head.temperature}
     write_tensors(path, model.state_dict(), info)
 

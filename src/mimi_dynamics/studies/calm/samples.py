@@ -1,4 +1,4 @@
-"""What all contenders say from the same starts, and how like speech it is."""
+"""Continuations of all contenders from the same starts, and how similar they are to speech."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Drawn:
-    """What all contenders say from the starts of one split.
+    """Continuations of all contenders from the starts of one split.
 
     Attributes:
         grid: the starts.
-        paths: by generator, (samples, starts, longest, dim).
-        scores: by contender, over its trainings.
+        paths: (samples, starts, longest, dim) frames, by generator.
+        scores: scores by contender, over its trainings.
     """
 
     grid: Grid
@@ -34,7 +34,7 @@ class Drawn:
 
 
 def draw_split(comparison: Comparison, split: str) -> Drawn:
-    """Draw and score all contenders; fewer draws where nothing but scores is asked."""
+    """Draw from all contenders and score them; splits other than test get fewer draws."""
     grid = comparison.grid(split)
     if split != "test":
         grid = grid.thinned(CURVE_STARTS, CURVE_SAMPLES)
@@ -44,14 +44,14 @@ def draw_split(comparison: Comparison, split: str) -> Drawn:
 
 
 def draw_splits(comparison: Comparison) -> dict[str, Drawn]:
-    """Draw and score on `test`, and on `test_voice` where a voice is held out."""
+    """Draw and score on `test`, and on `test_voice` if a voice is held out."""
     return {split: draw_split(comparison, split) for split in evaluated_splits(comparison.data)}
 
 
 def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str, Estimate]]:
-    """Compare generated windows, and other recorded ones, with the recorded ones in their place.
+    """Compare generated windows with the recorded windows at the same places.
 
-    The row `recorded` is what speech of train is away from it, at the same number of windows.
+    The row `recorded` compares other windows of train speech instead, as many as are generated.
     """
     grid, seed = drawn.grid, comparison.params.seed
     truth = recorded_paths(grid)
@@ -69,13 +69,16 @@ def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str
 
 
 def first_runs(found: Mapping[str, Value]) -> dict[str, Value]:
-    """Keep what is of the first training of each contender, by its name."""
+    """Keep only the first training of each contender, by the name of the contender."""
     parts = {name: name.partition("@") for name in found}
     return {parts[n][0]: value for n, value in found.items() if parts[n][2] in ("", "0")}
 
 
 def recorded_paths(grid: Grid) -> Tensor:
-    """Give what came after each start, (starts, longest, dim); zeros past what is drawn."""
+    """Give the recorded (starts, longest, dim) frames after each start.
+
+    Frames beyond the length of a continuation are zeros.
+    """
     clips = grid.data.select(grid.split)
     longest = int(grid.steps[0])
     ends = np.cumsum(clips.lengths)[grid.starts.clip]

@@ -1,7 +1,7 @@
-"""Studies that take longer: what each stabiliser is worth, and how scores scale with size and data.
+"""Longer studies: the value of each stabiliser, and how scores change with size and data.
 
-Every variant is trained once from the first seed and scored on test by the mean energy score over
-all leads, from the same starts as the checkpoints of the main runs.
+Every variant is trained once, with the first seed, and scored on test by the mean energy score over
+all leads. The starts are those of the checkpoints of the main runs.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,8 @@ from mimi_dynamics.studies.calm.model import CalmShape, shape_of
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm
 
-# What is switched off, one at a time. Temperature is no part of training and is chosen anyway.
+# Stabilisers to switch off, one at a time. The temperature is not among them: it is not part of
+# training, and it is chosen anyway.
 CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
     "noise_injection": lambda shape: replace(shape, noise_injection=False),
     "short_context": lambda shape: replace(shape, short_frames=0),
@@ -49,24 +50,25 @@ OUR_SWITCHES = {
     "rollout_loss": {"rollout_weight": 0.0},
     "dynamics_loss": {"dynamics_weight": 0.0},
 }
-# Sections of params.yaml that its numbers depend on.
+# Sections of params.yaml on which the results of the study depend.
 SECTIONS = ("calm", "calm_study", "codec", "head", "horizons", "latents")
 SECTIONS += ("predict", "rollout", "rssm", "seed")
-SIZES = (0.5, 0.71, 1.0)  # of all our widths; CALM gets as many parameters as ours has then
-DATA_SHARES = (0.25, 0.5, 1.0)  # of the clips of train
+# Factors of all our widths; CALM gets as many parameters as ours then has.
+SIZES = (0.5, 0.71, 1.0)
+DATA_SHARES = (0.25, 0.5, 1.0)  # shares of the clips of train
 COLUMNS = ["study", "row", "variant", "params", "train_flops", "energy_score", "low", "high"]
-WORSE = ["worse", "worse_low", "worse_high"]  # than the row's variant `all`
+WORSE = ["worse", "worse_low", "worse_high"]  # difference to the variant `all` of the same row
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One training.
+    """One training of a study.
 
     Attributes:
         study: `ablation`, `size` or `data`.
         row: the contender.
-        name: what is special about it.
-        job: that trains it.
+        name: what distinguishes the variant.
+        job: trains it.
     """
 
     study: str
@@ -76,7 +78,7 @@ class Variant:
 
 
 def study_params(params: Params) -> Params:
-    """Give the settings of stage `calm` with the study's own number of trainings."""
+    """Give the settings of the stage `calm`, with the number of trainings of the study."""
     calm = params.calm.model_copy(update={"seeds": params.calm_study.seeds})
     return params.model_copy(update={"calm": calm})
 
@@ -85,8 +87,8 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
     """Train and score all variants.
 
     Returns:
-        `COLUMNS` and `WORSE`: the score of a variant less that of the same contender as it is,
-        paired by clips.
+        A table with `COLUMNS` and `WORSE`. The latter is the score of a variant minus that of the
+        unchanged contender, paired by clips.
     """
     variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
     trained = run_parallel([variant.job for variant in variants], "study")
@@ -98,7 +100,7 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
 
 
 def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """List the contenders as they are, and without each stabiliser that is on."""
+    """List the unchanged contenders, and each without one stabiliser that it uses."""
     params, data = comparison.params, comparison.data
     size = our_parameters(params, factorisation.model)
     whole = calm_job(comparison, size)
@@ -116,7 +118,10 @@ def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Varia
 
 
 def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
-    """Give the shape without each stabiliser that it has: the same training twice tells nothing."""
+    """Give the shape without each stabiliser that it uses.
+
+    A stabiliser that is off already is left out: the same training twice would tell nothing.
+    """
     relevant = {
         name: switch(shape)
         for name, switch in CALM_SWITCHES.items()
@@ -126,7 +131,7 @@ def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
 
 
 def is_change(settings: Section, changes: dict[str, Any]) -> bool:
-    """Tell whether it is on: the same training again would tell nothing."""
+    """Tell whether changes have an effect: the same training again would tell nothing."""
     return any(getattr(settings, name) != value for name, value in changes.items())
 
 
@@ -140,7 +145,15 @@ def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Varian
 def scaled(
     comparison: Comparison, factorisation: Factorisation, study: str, size: float, share: float
 ) -> list[Variant]:
-    """List all contenders at one size, on one share of train."""
+    """List all contenders at one size and on one share of train.
+
+    Args:
+        comparison: the trained contenders.
+        factorisation: the factorisation of the stage `rssm`.
+        study: name of the study.
+        size: factor of all widths.
+        share: share of the clips of train.
+    """
     params = comparison.params
     data = thin_train(comparison.data, share)
     rssm_width, width, plain = (
@@ -163,20 +176,20 @@ def scaled(
 
 
 def calm_job(comparison: Comparison, parameters: int) -> CalmJob:
-    """Give the job of CALM as it is, but for its size."""
+    """Give the training of the unchanged CALM with a given number of parameters."""
     params, data = comparison.params, comparison.data
     return CalmJob(data, params, shape_of(params.calm, data.dim), parameters, params.seed)
 
 
 def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequences) -> OursJob:
-    """Give the job of ours with a factorisation of its own, as every variant has."""
+    """Give the training of ours with a factorisation of its own, as every variant has."""
     params = comparison.params
     state_dim = factorisation.model.shape.state_dim
     return OursJob(data, params, state_dim, factorisation.budget, params.seed)
 
 
 def thin_train(data: Sequences, share: float) -> Sequences:
-    """Keep only every so-many-th clip of train, and the other splits whole."""
+    """Keep a share of the clips of train, evenly spaced, and all clips of the other splits."""
     train = np.flatnonzero(data.splits == "train")
     kept = choose_evenly(len(train), round(share * len(train)))
     splits = data.splits.astype("<U16")
@@ -187,7 +200,7 @@ def thin_train(data: Sequences, share: float) -> Sequences:
 def study_table(
     comparison: Comparison, variants: list[Variant], trained: list[Trained], grid: Grid
 ) -> pd.DataFrame:
-    """Score all variants, and compare each with the contender as it is."""
+    """Score all variants, and compare each with the unchanged contender."""
     names = [f"{v.study} {v.row} {v.name}" for v in variants]
     generators = {name: found.generator for name, found in zip(names, trained, strict=True)}
     params = comparison.params
@@ -207,7 +220,7 @@ def study_table(
 
 
 def study_metrics(table: pd.DataFrame) -> dict[str, object]:
-    """Nest the table by study, contender and variant; count the stabilisers that are needed."""
+    """Nest the table by study, contender and variant, and count the stabilisers that are needed."""
     found: dict[str, dict] = {}
     for _, row in table.iterrows():
         name = row["variant"].replace(" ", "_").replace(".", "p")

@@ -1,4 +1,4 @@
-"""Training CALM, and what is kept of the training of every contender: checkpoints and costs."""
+"""Training of CALM, and the record of the training of every contender: checkpoints and costs."""
 
 import zlib
 from dataclasses import dataclass, field, replace
@@ -24,12 +24,13 @@ from mimi_dynamics.studies.calm.model import (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as it would be if training had stopped there.
+    """A model as it would be if training had stopped at this point.
 
     Attributes:
-        epochs: passes over train so far, of this model alone.
-        flops: of all training so far, that of an `Rssm` it needs included.
-        weights: of the step that validation likes best so far.
+        epochs: number of passes over train so far, of this model alone.
+        flops: operations of all training so far, including that of an `Rssm` if the model needs
+            one.
+        weights: the weights that are best on validation so far.
     """
 
     epochs: int
@@ -42,14 +43,14 @@ class Trained:
     """A trained contender.
 
     Attributes:
-        generator: with the weights that validation likes best.
-        parameters: trained numbers, those that only training needs included.
-        flops: of all its training.
-        passes: over train, of all its training.
-        steps: of all its training.
-        checkpoints: on the way, the last one at the end.
-        shape: of a CALM; None for others.
-        course: of a CALM's training; None for others.
+        generator: the generator with the weights that are best on validation.
+        parameters: number of trained parameters, including those that only training needs.
+        flops: operations of all its training.
+        passes: number of passes over train in all its training.
+        steps: number of steps of all its training.
+        checkpoints: checkpoints on the way; the last one is the end of training.
+        shape: shape of a CALM; None for others.
+        course: course of the training of a CALM; None for others.
     """
 
     generator: Generator
@@ -64,13 +65,13 @@ class Trained:
 
 @dataclass
 class Recorder:
-    """Keeps checkpoints of some epochs while `fit` is at work.
+    """A callback of `fit` that keeps checkpoints of some epochs.
 
     Attributes:
-        epochs: of the training.
-        epoch_flops: of one pass.
-        before: operations spent before.
-        checkpoints: so far.
+        epochs: number of epochs of the training.
+        epoch_flops: operations of one pass.
+        before: operations spent before this training.
+        checkpoints: the checkpoints kept so far.
     """
 
     epochs: int
@@ -79,7 +80,7 @@ class Recorder:
     checkpoints: list[Checkpoint] = field(default_factory=list)
 
     def __call__(self, epoch: int, weights: dict[str, Tensor]) -> None:
-        """Keep this epoch if it is about √2 times the one kept before, or the last of all."""
+        """Keep this epoch if it is the last, or about √2 times the one kept before."""
         due = {round(2 ** (power / 2)) for power in range(64)} | {self.epochs}
         if epoch in due:
             flops = self.before + epoch * self.epoch_flops
@@ -88,14 +89,14 @@ class Recorder:
 
 @dataclass(frozen=True)
 class CalmJob:
-    """A CALM to be trained.
+    """A training of a CALM.
 
     Attributes:
         data: the frames x of every split.
         params: all settings.
-        shape: of any width.
-        parameters: about how many it is to have; its width follows.
-        seed: of weights, order of batches and noise.
+        shape: the shape, whose width is ignored.
+        parameters: approximate number of parameters, from which the width follows.
+        seed: seed of weights, order of batches and noise.
     """
 
     data: Sequences
@@ -106,7 +107,7 @@ class CalmJob:
 
 
 def train_calm(job: CalmJob) -> Trained:
-    """Train on train, keep what validation likes best."""
+    """Train on the split train, and keep the weights that are best on validation."""
     seed = seed_of(job.seed, "calm")
     torch.manual_seed(seed)
     settings = job.params.calm
@@ -137,12 +138,12 @@ def train_calm(job: CalmJob) -> Trained:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training took.
+    """The cost of a training.
 
     Attributes:
         flops: operations of matrix products.
-        passes: over train.
-        steps: of the optimizer.
+        passes: number of passes over train.
+        steps: number of steps of the optimizer.
     """
 
     flops: float
@@ -162,14 +163,20 @@ def batches_of(
 
 
 def enough_epochs(epochs: int, batches: int, params: Params) -> int:
-    """Multiply epochs where batches are few, by what the predictor needs for its `min_steps`.
+    """Multiply epochs if there are few batches, so that the predictor reaches its `min_steps`.
 
-    By the same for all: what has as many epochs in the settings makes as many passes.
+    The factor is the same for all contenders: those with as many epochs in the settings make as
+    many passes.
+
+    Args:
+        epochs: number of epochs in the settings.
+        batches: number of training batches.
+        params: all settings.
     """
     predict = params.predict
     return epochs * repeats_for(predict.min_steps, predict.epochs, batches)
 
 
 def seed_of(seed: int, name: str) -> int:
-    """Give the seed of one training."""
+    """Give the seed of one training, by its name."""
     return zlib.crc32(f"{seed} {name}".encode())

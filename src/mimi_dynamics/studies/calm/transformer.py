@@ -1,4 +1,4 @@
-"""A causal transformer over frames that can go on, frame by frame, from where it left off."""
+"""A causal transformer over frames that can continue, frame by frame, from where it left off."""
 
 import math
 
@@ -10,21 +10,21 @@ from mimi_dynamics.density.trunk import State
 
 HEADS = 2
 EXPANSION = 4
-ROTARY_PERIOD = 10_000.0  # longest, in frames
+ROTARY_PERIOD = 10_000.0  # the longest period, in frames
 
 
 class CausalTransformer(nn.Module):
     """Pre-norm blocks with rotary positions; a frame sees itself and `context` − 1 before it.
 
-    That is per layer: with one layer exactly `context` frames count, with more layers further ones
-    do, by way of those in between.
+    This holds for each layer. With one layer, exactly `context` frames count; with more layers,
+    earlier frames also count, through those in between.
 
     Args:
-        dim: coordinates of a frame.
-        width: features, a multiple of twice `HEADS`.
+        dim: number of coordinates of a frame.
+        width: number of features, a multiple of twice `HEADS`.
         layers: number of blocks.
-        context: frames that a layer sees.
-        dropout: share dropped of what each half of a block adds, in training.
+        context: number of frames that a layer sees.
+        dropout: dropout rate, in training, of what each half of a block adds.
     """
 
     def __init__(self, dim: int, width: int, layers: int, context: int, dropout: float) -> None:
@@ -35,11 +35,16 @@ class CausalTransformer(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """Count the tensors in a state: one that counts frames, and one for every block."""
+        """The number of tensors in a state: one that counts frames, and one for every block."""
         return 1 + len(self.blocks)
 
     def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Summarise (clips, time, dim) frames as (clips, time, width), and give the new state."""
+        """Map (clips, time, dim) frames to (clips, time, width), and give the new state.
+
+        Args:
+            frames: (clips, time, dim) the next frames of each clip.
+            state: the state after the frames before them; None at the start of clips.
+        """
         hidden = self.inputs(frames)
         rows, time, _ = frames.shape
         known = frames.new_zeros(rows, 1) if state is None else state[0]
@@ -53,12 +58,12 @@ class CausalTransformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention over a window of frames, then a multilayer perceptron, each beside a shortcut.
+    """Attention over a window of frames, then a multilayer perceptron, both residual.
 
     Args:
-        width: features.
-        context: frames in the window, the newest among them.
-        dropout: of what is added.
+        width: number of features.
+        context: number of frames in the window, including the newest.
+        dropout: dropout rate of what is added.
     """
 
     def __init__(self, width: int, context: int, dropout: float) -> None:
@@ -75,12 +80,13 @@ class Block(nn.Module):
     def forward(
         self, hidden: Tensor, position: Tensor, memory: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Compute the output, (clips, time, width), and the keys and values that later frames need.
+        """Give the (clips, time, width) output, and the keys and values that later frames need.
 
         Args:
-            hidden: (clips, time, width).
-            position: (clips, time) frames of the clip before each.
-            memory: (clips, context − 1, 2 width) of the frames before; None at the start.
+            hidden: (clips, time, width) input.
+            position: (clips, time) number of frames of the clip before each frame.
+            memory: (clips, context − 1, 2 width) keys and values of the frames before; None at the
+                start.
         """
         query, key, value = self.queries_keys_values(self.before_attention(hidden)).chunk(3, -1)
         known = torch.cat([rotate(key, position), value], -1)
@@ -99,23 +105,33 @@ class Block(nn.Module):
 
 
 def visible(position: Tensor, known: int, context: int) -> Tensor:
-    """Mask (clips, 1, time, known): which of the newest `known` frames each of the last ones sees.
+    """Make the (clips, 1, time, known) mask of the known frames that each new frame sees.
 
-    Neither what comes after it, nor what is out of its window, nor what lies before the clip.
+    A frame sees no later frames, no frames outside its window and no frames before the clip.
+
+    Args:
+        position: (clips, time) number of frames of the clip before each new frame.
+        known: number of known frames, of which the new ones are the last.
+        context: number of frames in the window, including the newest.
     """
-    age = (position[:, -1:] - position)[..., None]  # frames after it in this call
-    slot = torch.arange(known - 1, -1, -1, device=position.device)  # the same, of what is known
+    age = (position[:, -1:] - position)[..., None]  # distance of each new frame from the newest one
+    slot = torch.arange(known - 1, -1, -1, device=position.device)  # the same for known frames
     distance = slot - age
     return ((distance >= 0) & (distance < context) & (distance <= position[..., None]))[:, None]
 
 
 def split_heads(features: Tensor) -> Tensor:
-    """Split features by head, (clips, heads, time, width / heads)."""
+    """Split features by head into (clips, heads, time, width / heads)."""
     return features.unflatten(-1, (HEADS, -1)).transpose(1, 2)
 
 
 def rotate(features: Tensor, position: Tensor) -> Tensor:
-    """Turn (clips, time, width) features by rotary positions (Su et al. 2021), head by head."""
+    """Rotate (clips, time, width) features by position in each head (Su et al. 2021).
+
+    Args:
+        features: (clips, time, width) features.
+        position: (clips, time) number of frames of the clip before each frame.
+    """
     half = features.shape[-1] // HEADS // 2
     rates = torch.exp(torch.arange(half, device=features.device) * -math.log(ROTARY_PERIOD) / half)
     angle = (position[..., None] * rates)[:, :, None]

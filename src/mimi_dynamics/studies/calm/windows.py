@@ -1,8 +1,9 @@
-"""Distances between the laws of generated and of recorded windows of about a second.
+"""Distances between the distributions of generated and recorded windows of about a second.
 
-Neither is a conditional score: windows are pooled, and a model that ignores its prompt can do well.
-Both are biased upwards at finite n (the Fréchet distance of two samples of N(0, I) in 32 dimensions
-is 5.7 at n = 100), so that all are compared at the same n, beside recorded windows of other clips.
+Neither distance is a conditional score: windows are pooled, so a model that ignores its prompt can
+do well. Both are biased upwards at finite n (the Fréchet distance of two samples of N(0, I) in 32
+dimensions is 5.7 at n = 100). Therefore all contenders are compared at the same n, together with
+recorded windows of other clips.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from torch import Tensor
 
 from mimi_dynamics.evidence.bootstrap import Estimate
 
-WINDOW = 12  # frames: 0.96 s
-FRECHET_DIM = 16  # leading principal components of train windows
-LEAST_SHARE = 1e-3  # of the largest deviation; components with less are numerical noise
-DIRECTIONS = 128  # of slices, the same for all
-DRAWS = 200  # bootstrap draws of clips
+WINDOW = 12  # in frames, which is 0.96 s
+FRECHET_DIM = 16  # number of leading principal components of train windows
+# Components with less than this share of the largest standard deviation are numerical noise.
+LEAST_SHARE = 1e-3
+DIRECTIONS = 128  # number of slices, the same for all contenders
+DRAWS = 200  # number of bootstrap draws of clips
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Windows:
     """Windows of several sources at the same places.
 
     Attributes:
-        values: by source, (windows, length × dim).
-        clip: (windows,) the clip that each place is in.
+        values: (windows, length × dim) windows, by source.
+        clip: (windows,) the clip of each place.
     """
 
     values: dict[str, np.ndarray]
@@ -34,15 +36,15 @@ class Windows:
 
 
 def cut(paths: Tensor, steps: np.ndarray, length: int) -> tuple[Tensor, np.ndarray]:
-    """Cut paths of (starts, time, dim) into whole windows, one after the other.
+    """Cut paths into whole windows, one after the other.
 
     Args:
-        paths: frames.
-        steps: (starts,) how many of each count.
-        length: of a window, in frames.
+        paths: (starts, time, dim) frames.
+        steps: (starts,) number of frames that count in each path.
+        length: length of a window in frames.
 
     Returns:
-        (windows, length × dim), and (windows,) the start of each.
+        (windows, length × dim) windows, and the (windows,) index of the start of each.
     """
     count = paths.shape[1] // length
     pieces = paths[:, : count * length].unflatten(1, (count, length)).flatten(2)
@@ -51,11 +53,11 @@ def cut(paths: Tensor, steps: np.ndarray, length: int) -> tuple[Tensor, np.ndarr
 
 
 class WindowSpace:
-    """Coordinates in which windows are compared, fitted on train windows only.
+    """Coordinates in which windows are compared, fitted only on train windows.
 
     Args:
-        train: (windows, length × dim).
-        seed: of the slices.
+        train: (windows, length × dim) windows.
+        seed: seed of the slices.
     """
 
     def __init__(self, train: np.ndarray, seed: int) -> None:
@@ -77,7 +79,7 @@ class WindowSpace:
 
 
 def frechet(first: np.ndarray, second: np.ndarray) -> float:
-    """Compute |Δmean|² + tr(A + B − 2 (A B)^½) of the moments of two tables of (windows, dim)."""
+    """Compute |Δmean|² + tr(A + B − 2 (A B)^½) from the moments of two (windows, dim) tables."""
     gap = first.mean(0) - second.mean(0)
     a, b = (np.cov(part, rowvar=False, bias=True) for part in (first, second))
     values, vectors = np.linalg.eigh(a)
@@ -87,7 +89,7 @@ def frechet(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def sliced_wasserstein(first: np.ndarray, second: np.ndarray) -> float:
-    """Average the 1-Wasserstein distance of two tables of (windows, slices) over slices."""
+    """Average the 1-Wasserstein distance of two (windows, slices) tables over slices."""
     return float(np.abs(np.sort(first, axis=0) - np.sort(second, axis=0)).mean())
 
 
@@ -96,14 +98,15 @@ def distances(
 ) -> dict[str, dict[str, Estimate]]:
     """Measure the Fréchet and sliced Wasserstein distance of every other source to the truth.
 
-    Intervals are of clips drawn again; those of biased distances lie above the value, because
-    a draw has fewer different windows, and are shifted back by the mean difference.
+    Intervals come from resampled clips. A resample has fewer different windows, so the resampled
+    values of a biased distance lie above the value itself; they are shifted back by the mean
+    difference.
 
     Args:
-        windows: of all sources, at the same places.
-        space: to compare in.
-        truth: name of the recorded ones.
-        seed: of the draws.
+        windows: windows of all sources, at the same places.
+        space: the coordinates in which to compare.
+        truth: name of the recorded windows.
+        seed: seed of the draws.
     """
     clips, index = np.unique(windows.clip, return_inverse=True)
     places = [np.flatnonzero(index == clip) for clip in range(len(clips))]

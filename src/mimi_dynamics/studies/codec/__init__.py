@@ -1,1 +1,1 @@
-"""What stage `codec` alone needs."""
+"""Code that only the stage `codec` needs."""

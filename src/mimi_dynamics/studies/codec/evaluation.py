@@ -1,4 +1,4 @@
-"""What a codec keeps of speech: spectrum, pitch, and how much of its codebooks it uses."""
+"""What a codec preserves of speech: spectrum, pitch, and how much of its codebooks it uses."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ HELD_OUT = ("validation", "test", "test_voice")
 def evaluate_codec(codec: Codec, manifest: pd.DataFrame, bins: int) -> dict[str, Any]:
     """Measure reconstruction on held-out clips, evenly spaced over each split.
 
-    `log_mel_*`: distances in nepers, means over clips; `silence` and the split's `mean_spectrum`
-    give the scale. `pitch_*`: see `compare_pitch`, means over the clips that have any.
-    `codebooks`: over all splits.
+    The metrics `log_mel_*` are distances in nepers, averaged over clips; the distances of `silence`
+    and of the split's `mean_spectrum` show the scale. The metrics `pitch_*` are those of
+    `compare_pitch`, averaged over the clips that have any. `codebooks` covers all splits together.
 
     Args:
-        codec: what to measure.
-        manifest: clips with `split` and `path`.
-        bins: codes per codebook.
+        codec: the codec to measure.
+        manifest: table of clips with the columns `split` and `path`.
+        bins: number of codes in each codebook.
     """
     metrics: dict[str, Any] = {}
     codes = []
@@ -85,10 +85,15 @@ def _distance_of_mean_spectrum(paths: pd.Series) -> float:
 
 
 def codebook_usage(codes: np.ndarray, bins: int) -> dict[str, dict[str, float]]:
-    """Give how much each level of `codes` (frames, codebooks) uses its codebook.
+    """Measure how much of its codebook each level of `codes` uses.
 
-    `used_share` of its `bins` codes; `perplexity`: how many equally likely codes would be as
-    uncertain.
+    Args:
+        codes: (frames, codebooks) codes.
+        bins: number of codes in each codebook.
+
+    Returns:
+        For each level, `used_share`, the share of its codes that occur, and `perplexity`, the
+        number of equally likely codes that would have the same entropy.
     """
     usage = {}
     for level in range(codes.shape[1]):

@@ -1,7 +1,9 @@
-"""Training of mimi-mini: spectral losses, step-indexed randomness, checkpoints that resume exactly.
+"""Training of mimi-mini: spectral losses, and checkpoints from which training resumes exactly.
 
-The recipe is Mimi's without its adversaries and its distillation (arXiv 2410.00037, section 3.3):
-half of the sequences pass unquantised, codebooks follow by moving average, later ones drop out.
+The randomness of a step depends only on the seed and on its number. The recipe is that of Mimi
+without its adversarial losses and its distillation (arXiv 2410.00037, section 3.3): half of the
+sequences pass unquantised, codebooks follow the data by a moving average, and later codebooks are
+dropped at random.
 """
 
 import hashlib
@@ -37,21 +39,25 @@ LOG_ROWS = 400
 
 
 class CodecTraining:
-    """A mimi-mini being trained; `step` after `step`, each a function of what it did before.
+    """A mimi-mini in training; each call of `step` continues from the state that the last one left.
 
     Attributes:
         model: the moshi model, in training mode.
-        steps_done: how many steps it has seen.
-        log: one row per `log_every` steps: the step and the means of the losses since the last.
+        steps_done: number of finished steps.
+        log: one row for every `log_every` steps, with the step and the mean losses since the last
+            row.
     """
 
     def __init__(self, params: MiniParams, audio: np.ndarray) -> None:
-        """Start anew.
+        """Start a new training.
 
         Args:
-            params: shape and training.
-            audio: all training speech end to end, int16 (samples,) at 24 kHz. Segments may span
-                two clips: to a causal codec that is one more onset.
+            params: shape of the model and settings of the training.
+            audio: int16 (samples,) at 24 kHz, all training speech joined together. Segments may
+                span two clips: for a causal codec this is only one more onset.
+
+        Raises:
+            InputError: if the speech is shorter than one segment.
         """
         if len(audio) < params.clip_frames * FRAME_SIZE:
             raise InputError("codec.mini.corpora: their train speech is shorter than one segment")
@@ -69,7 +75,7 @@ class CodecTraining:
         self._sums: dict[str, float] = {}
 
     def step(self) -> dict[str, float]:
-        """Train on one batch and give its losses."""
+        """Train on one batch and give its losses by name."""
         seed = _step_seed(self.params.seed, self.steps_done)
         batch = draw_segments(self.audio, self.params, np.random.default_rng(seed))
         torch.manual_seed(seed)
@@ -91,8 +97,8 @@ class CodecTraining:
         return losses
 
     def _detach_codebooks(self) -> None:
-        # moshi writes samples that carry gradients into these buffers, so that each step would
-        # keep the graph of the one before: 12 MB a step.
+        # moshi writes samples that carry gradients into these buffers, so that each step would keep
+        # the graph of the step before it in memory: 12 MB for each step.
         for codebook in self._codebooks:
             codebook.embedding_sum = codebook.embedding_sum.detach()
 
@@ -105,7 +111,7 @@ class CodecTraining:
             self._sums = {}
 
     def save(self, path: Path) -> None:
-        """Write all that `restore` needs, atomically."""
+        """Write everything that `restore` needs, atomically."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimizer.state[parameter].items():
@@ -120,7 +126,11 @@ class CodecTraining:
         write_tensors(path, tensors, info)
 
     def restore(self, path: Path) -> bool:
-        """Go on from the checkpoint at `path`, if there is one of this very training."""
+        """Continue from the checkpoint at `path`, if there is one from this same training.
+
+        Returns:
+            Whether there was such a checkpoint.
+        """
         if not path.exists():
             return False
         tensors, info = read_tensors(path)
@@ -137,14 +147,14 @@ class CodecTraining:
             }
         for codebook, check in zip(self._codebooks, info["unused_checks"], strict=True):
             codebook._next_unused_check = check
-            # Not a persistent buffer: moshi computes it anew when there is none.
+            # This buffer is not saved with the model; moshi computes it again if it is None.
             codebook.register_buffer("_embedding", None, persistent=False)
         self.steps_done, self.log, self._sums = info["steps_done"], info["log"], info["sums"]
         return True
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identify the training: its parameters and its audio."""
+        """A hash that identifies the training by its parameters and its audio."""
         digest = hashlib.sha256(json.dumps(self.params.model_dump(), sort_keys=True).encode())
         digest.update(memoryview(self.audio))
         return digest.hexdigest()
@@ -153,10 +163,12 @@ class CodecTraining:
 def train_codec(params: MiniParams, audio: np.ndarray, folder: Path) -> CodecTraining:
     """Train mimi-mini to its last step, from the checkpoint in `folder` if there is one.
 
+    A training that was interrupted and resumed gives the same steps as one that was not.
+
     Args:
-        params: shape and training.
+        params: shape of the model and settings of the training.
         audio: see `CodecTraining`.
-        folder: where the checkpoint is kept; the same step after a kill as without one.
+        folder: the folder of the checkpoint.
     """
     training = CodecTraining(params, audio)
     checkpoint = folder / "checkpoint.safetensors"
@@ -185,9 +197,12 @@ def _progress(training: CodecTraining) -> str:
 
 
 def training_speech(ingest: IngestParams, params: MiniParams, folder: Path) -> pd.DataFrame:
-    """Have the training corpora as clips in `folder`, made once, and give their manifest."""
+    """Give the manifest of the training corpora, as clips in `folder`.
+
+    The corpora are converted only if the folder does not have them yet.
+    """
     ingest = ingest.model_copy(update={"corpora": params.corpora})
-    # Where the corpora came from, and where they are converted, does not change what they are.
+    # The mirror and the engine do not change the clips, so they do not change the folder either.
     settings = json.dumps(ingest.model_dump(exclude={"mirror", "engine"}), sort_keys=True)
     speech = folder / f"speech-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     if not (speech / "manifest.parquet").exists():
@@ -198,14 +213,23 @@ def training_speech(ingest: IngestParams, params: MiniParams, folder: Path) -> p
 
 
 def join_speech(manifest: pd.DataFrame) -> np.ndarray:
-    """Read all clips of `manifest`, end to end: int16 (samples,) at 24 kHz, 173 MB an hour."""
+    """Read all clips of `manifest` into one int16 (samples,) array at 24 kHz: 173 MB per hour."""
     return np.concatenate([soundfile.read(path, dtype="int16")[0] for path in manifest["path"]])
 
 
 def draw_segments(
     audio: np.ndarray, params: MiniParams, generator: np.random.Generator
 ) -> torch.Tensor:
-    """Draw float32 audio (batch_clips, clip_frames * 1920) from random times at random levels."""
+    """Draw random segments of audio, each at a random level.
+
+    Args:
+        audio: int16 (samples,) at 24 kHz, all training speech.
+        params: settings with the number and the length of segments.
+        generator: draws starts and levels.
+
+    Returns:
+        (batch_clips, clip_frames * 1920) samples in float32.
+    """
     samples = params.clip_frames * FRAME_SIZE
     starts = generator.integers(0, len(audio) - samples, params.batch_clips, endpoint=True)
     gains = 10 ** (generator.uniform(-GAIN_DB, GAIN_DB, params.batch_clips) / 20)
@@ -218,7 +242,7 @@ def _step_seed(seed: int, step: int) -> int:
 
 
 def _schedule(step: int, steps: int) -> float:
-    """Give the learning rate's factor: linear warm-up, then half a cosine down to 0."""
+    """Give the factor of the learning rate: a linear warm-up, then half a cosine down to 0."""
     warmup = max(1, round(WARMUP_SHARE * steps))
     if step < warmup:
         return (step + 1) / warmup

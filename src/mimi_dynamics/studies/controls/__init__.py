@@ -1,1 +1,1 @@
-"""What stage `controls` alone needs."""
+"""Code that only the stage `controls` needs."""

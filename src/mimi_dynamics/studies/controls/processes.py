@@ -1,6 +1,7 @@
-"""Synthetic processes whose predictability is known: what an estimator has to find, and no more.
+"""Synthetic processes whose predictability is known, to check that an estimator finds just that.
 
-Every coordinate has mean 0; the gain one frame ahead is exact up to quadrature or 10⁵ draws.
+Every coordinate has mean 0. The gain one frame ahead is exact up to the error of quadrature, or of
+a mean of 10⁵ draws.
 """
 
 import math
@@ -14,9 +15,10 @@ from torch import Tensor
 from mimi_dynamics.latents.sequences import Sequences
 
 RHO = 0.8
-MEMORY = 8  # frames, of `memory`
-SCALES = (0.3, math.sqrt(2 - 0.3**2))  # of `heteroscedastic`; unit variance on average
-FREEDOM = 3  # degrees of freedom of `heavy_tails`; the characteristic function below holds for 3
+MEMORY = 8  # the process `memory` depends on the frame that many steps ago
+SCALES = (0.3, math.sqrt(2 - 0.3**2))  # for `heteroscedastic`; they give variance 1 on average
+# Degrees of freedom of `heavy_tails`. The characteristic function below holds only for 3.
+FREEDOM = 3
 BURN_IN = 64
 VAR_GAIN = -0.5 * math.log(1 - RHO**2)
 
@@ -28,15 +30,24 @@ class Process:
     """A stationary process.
 
     Attributes:
-        step: the next (clips, dim) frame, from all frames so far, newest last, and a generator.
-        true_gain: of its dimension, the gain one frame ahead in nats per dimension.
+        step: gives the next (clips, dim) frame, from a list of all frames so far, newest last, and
+            a generator.
+        true_gain: gives the gain one frame ahead in nats per dimension, from the number of
+            dimensions.
     """
 
     step: Callable[[Path, torch.Generator], Tensor]
     true_gain: Callable[[int], float]
 
     def simulate(self, clips: int, frames: int, dim: int, seed: int) -> Sequences:
-        """Clips of equal length, split 80 : 10 : 10 into train, validation and test."""
+        """Simulate clips of equal length, split 80 : 10 : 10 into train, validation and test.
+
+        Args:
+            clips: number of clips.
+            frames: number of frames of each clip.
+            dim: number of dimensions.
+            seed: seed of all noise.
+        """
         generator = torch.Generator().manual_seed(seed)
         path = [torch.randn(clips, dim, generator=generator) for _ in range(MEMORY)]
         for _ in range(BURN_IN + frames):
@@ -72,9 +83,10 @@ def _sign_flip(path: Path, generator: torch.Generator) -> Tensor:
 
 
 def _sign_flip_gain(dim: int) -> float:
-    """The VAR's gain less the coin's ln 2, except where the two modes overlap.
+    """Give the gain of the VAR less the coin's ln 2, corrected for the overlap of the two modes.
 
-    −ln p(y | x) exceeds the VAR's by ln 2 − ln(1 + exp(−2ρ x·y / (1 − ρ²))), y = ρx + noise.
+    −ln p(y | x) exceeds that of the VAR by ln 2 − ln(1 + exp(−2ρ x·y / (1 − ρ²))), where y = ρx +
+    noise.
     """
     generator = torch.Generator().manual_seed(0)
     past, noise = torch.randn(2, 100_000, dim, generator=generator, dtype=torch.float64)
@@ -90,7 +102,7 @@ def _heteroscedastic(path: Path, generator: torch.Generator) -> Tensor:
 
 
 def _heteroscedastic_gain(_dim: int) -> float:
-    """Entropy of the even mixture of both scales, less the mean of their own entropies."""
+    """Give the entropy of the even mixture of both scales, less the mean of their own entropies."""
     grid = np.linspace(-12, 12, 200_001)
     density = sum(np.exp(-0.5 * (grid / s) ** 2) / (s * math.sqrt(2 * math.pi)) for s in SCALES) / 2
     mixture = -np.trapezoid(density * np.log(density), grid)
@@ -105,10 +117,10 @@ def _heavy_tails(path: Path, generator: torch.Generator) -> Tensor:
 
 
 def _heavy_tails_gain(_dim: int) -> float:
-    """Entropy of Σ ρ^k t_k less that of t_0, all Student-t with 3 degrees of freedom.
+    """Give the entropy of Σ ρ^k t_k less that of t_0, all Student-t with 3 degrees of freedom.
 
-    The density of the sum comes from its characteristic function, that of t_0 being
-    (1 + √3|u|) exp(−√3|u|).
+    The density of the sum comes from its characteristic function; that of t_0 is (1 + √3|u|)
+    exp(−√3|u|).
     """
     u = np.linspace(0, 40, 40_001)
     scaled = math.sqrt(3) * u * RHO ** np.arange(80)[:, None]

@@ -1,1 +1,1 @@
-"""What stage `encoders` alone needs."""
+"""Code that only the stage `encoders` needs."""

@@ -1,21 +1,29 @@
-"""What latents are like before anything is predicted: how many, how slow, how much loudness."""
+"""Properties of latents before any prediction: dimension, autocorrelation and share of loudness."""
 
 import numpy as np
 
 from mimi_dynamics.latents.sequences import Sequences
 
-COMPONENTS = (1, 2, 4, 8, 16, 32, 64, 128)  # of which the variance kept is told
+COMPONENTS = (1, 2, 4, 8, 16, 32, 64, 128)  # numbers of leading components to report
 LOUDNESS_BINS = 64
 
 
 def effective_dimension(values: np.ndarray) -> float:
-    """Participation ratio (Σλ)² / Σλ² of the variances of (frames, dim) along their components."""
+    """Give the participation ratio (Σλ)² / Σλ² of the variances λ of principal components.
+
+    Args:
+        values: (frames, dim) values.
+    """
     variances = _variances(values)
     return float(variances.sum() ** 2 / np.square(variances).sum())
 
 
 def variance_kept_by_leading(values: np.ndarray) -> dict[int, float]:
-    """Share of the variance of (frames, dim) in the leading components, by their number."""
+    """Give the share of variance in the leading principal components, by their number.
+
+    Args:
+        values: (frames, dim) values.
+    """
     variances = _variances(values)
     shares = variances.cumsum() / variances.sum()
     return {count: float(shares[min(count, len(shares)) - 1]) for count in COMPONENTS}
@@ -29,13 +37,15 @@ def _variances(values: np.ndarray) -> np.ndarray:
 def loudness_share(
     values: np.ndarray, rms_db: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> float:
-    """R² of (frames, dim) values, on test, given how loud the frame is: any function of that.
+    """Give the R² on test of predicting each frame from its loudness, by any function of it.
 
     Args:
-        values: what is to be explained, weighted as it varies.
-        rms_db: (frames,) loudness; its train quantiles make `LOUDNESS_BINS` bins of one mean each.
-        train: (frames,) bool, where means are fitted.
-        test: (frames,) bool, where they are compared with the mean of all train frames.
+        values: (frames, dim) values to explain; coordinates count in proportion to their variance.
+        rms_db: (frames,) loudness in decibels. Its quantiles on train define `LOUDNESS_BINS` bins,
+            and the forecast is the mean of each bin.
+        train: (frames,) bool, the frames on which means are fitted.
+        test: (frames,) bool, the frames on which the forecast is compared with the mean of all
+            train frames.
     """
     steps = np.quantile(rms_db[train], np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
     bins = np.searchsorted(steps, rms_db)
@@ -48,10 +58,15 @@ def loudness_share(
 
 
 def autocorrelation(sequences: Sequences, lag: int) -> float:
-    """Correlation of whitened coordinates with themselves `lag` frames later in their clip.
+    """Correlate whitened coordinates with themselves `lag` frames later in the same clip.
 
-    Root mean square over coordinates: some alternate in sign, and would cancel others. 0 where no
-    clip is that long.
+    Args:
+        sequences: the data, whitened.
+        lag: distance in frames.
+
+    Returns:
+        The root mean square over coordinates, because in a plain mean those that alternate in sign
+        would cancel others; 0 if no clip is long enough.
     """
     frames = sequences.frames.double().numpy()
     clip = sequences.clip_of_frame

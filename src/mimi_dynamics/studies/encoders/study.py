@@ -1,4 +1,4 @@
-"""The same measures of predictability for the latents of every encoder."""
+"""The same measures of predictability, applied to the latents of every encoder."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from mimi_dynamics.studies.encoders.measures import (
 
 
 def whitened(latents: Latents, params: Params) -> Sequences:
-    """Leading principal components, as the stage normalize has them."""
+    """Give the leading principal components, computed as in the stage `normalize`."""
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
     fitted_on = latents.values[frames_in_split(latents, "train") & voiced]
     normalizer = fit_normalizer(fitted_on, params.latents.dim)
@@ -33,7 +33,7 @@ def whitened(latents: Latents, params: Params) -> Sequences:
 
 
 def measures(latents: Latents, data: Sequences, params: Params) -> dict[str, object]:
-    """What needs no predictor."""
+    """Compute the measures that need no predictor."""
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
     train, test = (frames_in_split(latents, split) for split in ("train", "test"))
     spoken = latents.values[train & voiced]
@@ -54,7 +54,12 @@ def measures(latents: Latents, data: Sequences, params: Params) -> dict[str, obj
 def predictability(
     data: dict[str, Sequences], params: Params
 ) -> dict[str, dict[str, dict[str, object]]]:
-    """Gains by split and source; the linear ones at all horizons."""
+    """Give gains by split and source, those of the linear model at all horizons.
+
+    Args:
+        data: the latents of each source, by its name; `trained` must be among them.
+        params: all settings.
+    """
     generator = torch.Generator().manual_seed(params.seed)
     rows = data | {f"{name}_shuffled": shuffle(of, generator) for name, of in data.items()}
     settings = params.predict.model_copy(update={"width": params.encoders.width})
@@ -80,7 +85,18 @@ def predictability(
 def gain_metrics(
     name: str, gains: Gains, by_lead: dict[int, Gains], head: str
 ) -> dict[str, object]:
-    """Gains of one source: all, what order in time adds, and the linear part of that by lead."""
+    """Give the gains of one source in nats per dimension.
+
+    Args:
+        name: the source.
+        gains: gains of the density head.
+        by_lead: gains of the linear model, by lead in frames.
+        head: name of the density head.
+
+    Returns:
+        The whole gain, the part of it that the order in time adds, and the linear part of the
+        latter by lead.
+    """
     gain, shuffled = gains.gain(name, head), gains.gain(f"{name}_shuffled", head)
     linear = {
         f"k{k}": (

@@ -1,1 +1,1 @@
-"""A lookup memory of recurring patterns beside a trunk: does it help, and why?"""
+"""A lookup memory of recurring patterns, added to a trunk: whether it helps, and why."""

@@ -1,4 +1,4 @@
-"""Training every variant on every subject with every seed, and comparing them."""
+"""Training of every variant on every subject with every seed, and their comparison."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
@@ -13,12 +13,12 @@ from mimi_dynamics.studies.engram.study import Job, Subject, Trained, train
 from mimi_dynamics.studies.engram.subjects import make_shape
 
 Key = TypeVar("Key", bound=Hashable)
-# Sections of params.yaml that the numbers of the study depend on.
+# Sections of params.yaml on which the results of the study depend.
 SECTIONS = ("engram", "engram_study", "horizon", "latents", "predict", "rssm", "seed")
 
 
 def study_params(params: Params) -> Params:
-    """Settings of the study: those of stage `engram` with its own number of trainings."""
+    """Give the settings of the stage `engram`, with the number of trainings of the study."""
     engram = params.engram.model_copy(update={"seeds": params.engram_study.seeds})
     return params.model_copy(update={"engram": engram})
 
@@ -26,12 +26,12 @@ def study_params(params: Params) -> Params:
 def compare(
     params: Params, subjects: Sequence[Subject], table_shares: Sequence[float] = ()
 ) -> dict[str, dict[str, object]]:
-    """Train every variant of every subject, and measure what the memory does.
+    """Train every variant of every subject, and measure what the memory contributes.
 
     Args:
         params: all settings.
-        subjects: raw x and the state; the last of them is also tried with `table_shares`.
-        table_shares: shares of all parameters, at the same total, to be put into tables.
+        subjects: raw x and the state; only the last one is also tried with `table_shares`.
+        table_shares: shares of all parameters to put into tables, with the same total.
 
     Returns:
         Metrics by subject.
@@ -64,7 +64,14 @@ def compare(
 def share_jobs(
     subject: Subject, shape: Shape, table_shares: Sequence[float], seeds: Sequence[int]
 ) -> dict[float, list[Job]]:
-    """Trainings by share of the parameters that is in tables, at the same total of parameters."""
+    """Give the trainings by share of parameters in tables, at the same total of parameters.
+
+    Args:
+        subject: the sequence to predict.
+        shape: the shape of its models.
+        table_shares: shares of parameters in tables.
+        seeds: seeds of the trainings.
+    """
     total = parameters(build(shape, "engram", shape.settings.width, 0))
     jobs = {}
     for share in table_shares:
@@ -75,9 +82,9 @@ def share_jobs(
 
 
 def train_all(groups: Mapping[Key, Sequence[Job]]) -> dict[Key, list[Trained]]:
-    """Train the jobs of all groups on all cores."""
+    """Train the jobs of all groups, on all cores."""
     jobs = [job for group in groups.values() for job in group]
-    # Wide models take longest, and long ones first keeps all cores busy to the end.
+    # Wide models take the longest; starting with them keeps all cores busy until the end.
     order = sorted(range(len(jobs)), key=lambda n: -jobs[n].width)
     results = dict(
         zip(order, run_parallel([partial(train, jobs[n]) for n in order], "train"), strict=True)

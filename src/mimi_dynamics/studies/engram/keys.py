@@ -1,4 +1,4 @@
-"""Discrete keys of frames, stable and few: the addresses of a memory."""
+"""Discrete keys of frames, few and stable, as the addresses of a memory."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.latents.sequences import Sequences
 
-PARTS = 2  # of a product code
+PARTS = 2  # number of parts of a product code
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Keys:
 
     Attributes:
         values: (frames,) int64, each below `count`.
-        count: how many keys there are.
-        assign: from (frames, dim) frames to their (frames,) keys; None for keys that are read from
-            elsewhere, as those of the codec.
+        count: number of different keys.
+        assign: maps (frames, dim) frames to (frames,) keys; None for keys that cannot be computed
+            from frames, such as the codes of the codec.
     """
 
     values: np.ndarray
@@ -30,19 +30,19 @@ class Keys:
 def make_keys(
     kind: str, data: Sequences, codebook: np.ndarray, cells: int, least_count: int, seed: int
 ) -> Keys:
-    """Keys learned on train, rare ones merged into their nearest neighbours.
+    """Make keys that are learned on train, with rare ones merged into their nearest neighbours.
 
-    Merging is the counterpart of Engram's tokenizer compression: what is nearly the same shares
-    its rows.
+    Merging is the counterpart of Engram's tokenizer compression: keys that mean nearly the same
+    share their rows.
 
     Args:
-        kind: `kmeans` of frames, `product` of k-means of two halves of their coordinates, or
-            `codebook`, the codec's first.
+        kind: `kmeans` of whole frames, `product` of one k-means for each half of the coordinates,
+            or `codebook`, the first codebook of the codec.
         data: the clips.
         codebook: (frames,) codes of the codec.
-        cells: of k-means; of a product code as many in all.
-        least_count: train frames that a key must have not to be merged.
-        seed: of k-means.
+        cells: number of cells of k-means, or of combinations of cells in a product code.
+        least_count: number of train frames below which a key is merged.
+        seed: seed of k-means.
     """
     frames, train = data.frames.numpy(), in_split(data, "train")
     if kind == "codebook":
@@ -62,12 +62,12 @@ def make_keys(
 
 @dataclass(frozen=True)
 class Cells:
-    """From (frames, dim) frames to keys.
+    """A map from (frames, dim) frames to keys.
 
     Attributes:
         fitted: k-means of each part.
-        parts: coordinates of each.
-        merged: key of every combination of cells.
+        parts: indices of the coordinates of each part.
+        merged: the key of every combination of cells.
     """
 
     fitted: list[KMeans]
@@ -75,7 +75,7 @@ class Cells:
     merged: np.ndarray
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """(frames,) int64."""
+        """Give the (frames,) int64 keys of (frames, dim) frames."""
         with threadpool_limits(1):
             cells = [
                 kmeans.predict(np.ascontiguousarray(frames[:, part]))
@@ -86,8 +86,8 @@ class Cells:
 
 
 def fit_kmeans(frames: np.ndarray, cells: int, seed: int) -> KMeans:
-    """Cells of (frames, dim)."""
-    with threadpool_limits(1):  # the same sums whatever the number of cores
+    """Fit k-means to (frames, dim) frames."""
+    with threadpool_limits(1):  # one thread gives the same sums on any number of cores
         return KMeans(min(cells, len(frames)), n_init=1, random_state=seed).fit(frames)
 
 
@@ -98,14 +98,18 @@ def merge_rare(
     least_count: int,
     codes: int | None = None,
 ) -> np.ndarray:
-    """(codes,) the key of every raw code: its own if it is common, else that of the nearest.
+    """Give the key of every raw code: its own if it is common, otherwise that of the nearest one.
 
     Args:
-        raw: (frames,) codes.
-        frames: (frames, dim) what codes stand for: a code's place is the mean of its train frames.
-        train: (frames,) bool.
-        least_count: train frames of a common code; the most common one always is.
-        codes: how many there are; None for as many as `raw` shows.
+        raw: (frames,) raw codes.
+        frames: (frames, dim) what codes stand for: the position of a code is the mean of its train
+            frames.
+        train: (frames,) bool, whether a frame is in train.
+        least_count: number of train frames that make a code common; the most common one always is.
+        codes: number of codes; None to take it from `raw`.
+
+    Returns:
+        (codes,) the key of every code.
     """
     codes = codes or int(raw.max()) + 1
     counts = np.bincount(raw[train], minlength=codes)
@@ -119,7 +123,17 @@ def merge_rare(
 
 
 def suffix_ngrams(keys: np.ndarray, lengths: np.ndarray, count: int, order: int) -> np.ndarray:
-    """(frames,) one number for the last `order` keys, those before the clip counting as `count`."""
+    """Encode the last `order` keys at every frame as one number.
+
+    Args:
+        keys: (frames,) keys.
+        lengths: (clips,) number of frames of each clip.
+        count: number of different keys; it also stands for a key from before the clip.
+        order: number of keys in an n-gram.
+
+    Returns:
+        (frames,) int64.
+    """
     within = np.arange(len(keys)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     grams = keys.astype(np.int64)
     for back in range(1, order):
@@ -129,7 +143,13 @@ def suffix_ngrams(keys: np.ndarray, lengths: np.ndarray, count: int, order: int)
 
 
 def ngram_counts(keys: Keys, data: Sequences, order: int) -> np.ndarray:
-    """(frames,) how often the n-gram that ends at each frame occurs in train."""
+    """Count for each of the (frames,) n-grams that end at a frame how often it occurs in train.
+
+    Args:
+        keys: the keys of all frames.
+        data: the clips.
+        order: number of keys in an n-gram.
+    """
     grams = suffix_ngrams(keys.values, data.lengths, keys.count, order)
     known, counts = np.unique(grams[in_split(data, "train")], return_counts=True)
     place = np.searchsorted(known, grams).clip(max=len(known) - 1)
@@ -137,5 +157,5 @@ def ngram_counts(keys: Keys, data: Sequences, order: int) -> np.ndarray:
 
 
 def in_split(data: Sequences, split: str) -> np.ndarray:
-    """(frames,) bool."""
+    """Give (frames,) bool: whether each frame is in the split."""
     return (data.splits == split)[data.clip_of_frame]

@@ -1,7 +1,7 @@
-"""Conditional memory by hashed suffix n-grams: Engram (arXiv 2601.07372, section 2).
+"""A conditional memory addressed by hashed suffix n-grams: Engram (arXiv 2601.07372, section 2).
 
-Discrete keys of the last frames address rows of tables; a gate decides, by what the trunk knows,
-how much of what is read there is added to its hidden state.
+Discrete keys of the last frames address rows of tables. A gate, which depends on what the trunk
+knows, decides how much of these rows is added to its hidden state.
 """
 
 import numpy as np
@@ -11,20 +11,21 @@ from torch.nn import functional
 
 ORDERS = (2, 3)
 KERNEL = 4
-TABLE_STD = 0.02  # of rows before training; the paper does not say
+TABLE_STD = 0.02  # initial standard deviation of rows, which the paper does not give
 
 
 class Hashing(nn.Module):
-    """Rows of the tables for the n-grams of keys that end at every frame.
+    """The rows of the tables for the n-grams of keys that end at every frame.
 
-    An n-gram is mixed to one number, the exclusive or of its keys, each times an odd multiplier of
-    its place; each head takes it modulo a prime of its own.
+    The keys of an n-gram are mixed to one number: each is multiplied by an odd number that depends
+    on its place, and the products are combined by exclusive or. Each head takes the result modulo a
+    prime of its own.
 
     Args:
-        keys: how many there are; the one more that pads the start of a clip is `keys`.
-        rows: of each head's table at least.
-        heads: tables of each order.
-        seed: of the multipliers.
+        keys: number of different keys; the value `keys` itself pads the start of a clip.
+        rows: least number of rows in the table of each head.
+        heads: number of tables for each order.
+        seed: seed of the multipliers.
     """
 
     def __init__(self, keys: int, rows: int, heads: int, seed: int) -> None:
@@ -39,7 +40,7 @@ class Hashing(nn.Module):
         self.register_buffer("offsets", torch.from_numpy(offsets).view(len(ORDERS), heads))
 
     def forward(self, keys: Tensor) -> Tensor:
-        """(clips, time, orders * heads) rows, in one table of all, from keys of (clips, time)."""
+        """Map (clips, time) keys to (clips, time, orders * heads) rows of one joint table."""
         mixed = keys * self.multipliers[0]
         rows = []
         for back in range(1, max(ORDERS)):
@@ -52,18 +53,19 @@ class Hashing(nn.Module):
 
 
 class EngramMemory(nn.Module):
-    """What is added to the hidden state: gated rows, and a short causal convolution of them.
+    """What is added to the hidden state: gated rows and a short causal convolution of them.
 
     Args:
-        hashing: from keys to rows.
-        row_dim: features of a row.
-        width: of the hidden state.
+        hashing: maps keys to rows.
+        row_dim: number of features of a row.
+        width: number of features of the hidden state.
     """
 
     def __init__(self, hashing: Hashing, row_dim: int, width: int) -> None:
         super().__init__()
         self.hashing = hashing
-        # Sparse: a step touches as many rows as frames, however large the tables are.
+        # Gradients are sparse: a step updates only the rows of its frames, however large the tables
+        # are.
         self.tables = nn.Embedding(sum(hashing.sizes), row_dim, sparse=True)
         nn.init.normal_(self.tables.weight, std=TABLE_STD)
         read = row_dim * len(hashing.sizes)
@@ -71,17 +73,26 @@ class EngramMemory(nn.Module):
         self.to_value = nn.Linear(read, width)
         self.norm_hidden, self.norm_key = nn.RMSNorm(width), nn.RMSNorm(width)
         self.norm_value = nn.RMSNorm(width)
-        self.taps = nn.Parameter(torch.zeros(KERNEL, width))  # of the convolution, oldest first
+        self.taps = nn.Parameter(torch.zeros(KERNEL, width))  # convolution weights, oldest first
 
     def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
-        """(clips, time, width) to be added to `hidden` of that shape, for keys of (clips, time)."""
+        """Give what to add to `hidden`, of the same shape.
+
+        Args:
+            keys: (clips, time) keys.
+            hidden: (clips, time, width) hidden state.
+        """
         read = self.tables(self.hashing(keys)).flatten(-2)
         value = self.openness(read, hidden) * self.to_value(read)
         return value + functional.silu(self.convolve(self.norm_value(value)))
 
     def convolve(self, values: Tensor) -> Tensor:
-        """(clips, time, width) causal depthwise convolution, dilated by the largest order."""
-        # As sums of products: on a CPU the gradient of nn.Conv1d took a fifth of a training step.
+        """Convolve (clips, time, width) values causally in time, each feature on its own.
+
+        The dilation is the largest order.
+        """
+        # This is a sum of products because on a CPU the gradient of nn.Conv1d took a fifth of the
+        # time of a training step.
         time = values.shape[1]
         padded = functional.pad(values, (0, 0, (KERNEL - 1) * max(ORDERS), 0))
         starts = range(0, KERNEL * max(ORDERS), max(ORDERS))
@@ -89,13 +100,18 @@ class EngramMemory(nn.Module):
         return sum(part * tap for part, tap in zip(shifted, self.taps, strict=True))
 
     def openness(self, read: Tensor, hidden: Tensor) -> Tensor:
-        """(clips, time, 1) the gate, 0 to 1, for what was read and the hidden state."""
+        """Give the (clips, time, 1) gate, from 0 to 1, for the rows read and the hidden state.
+
+        Args:
+            read: (clips, time, features) the rows read from the tables.
+            hidden: (clips, time, width) hidden state.
+        """
         agreement = self.norm_hidden(hidden) * self.norm_key(self.to_key(read))
         return torch.sigmoid(agreement.sum(-1, keepdim=True) / hidden.shape[-1] ** 0.5)
 
 
 def next_primes(least: int, count: int) -> list[int]:
-    """The first `count` primes from `least` on: no two heads share a modulus."""
+    """Give the first `count` primes from `least` on, so that no two heads share a modulus."""
     primes: list[int] = []
     number = max(2, least)
     while len(primes) < count:

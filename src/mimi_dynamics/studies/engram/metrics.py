@@ -1,4 +1,4 @@
-"""From scores frame by frame to effects with intervals, and to why they are what they are."""
+"""Effects with intervals, computed from scores of frames, and measurements that explain them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from mimi_dynamics.studies.engram.model import parameters
 from mimi_dynamics.studies.engram.passages import distance_from_train
 from mimi_dynamics.studies.engram.study import Job, Subject, Trained, noise_keys
 
-CONTROLS = {  # in metrics: variant that the memory is held against
+CONTROLS = {  # maps names in metrics to the variant with which the memory is compared
     "help": "iso_parameter",
     "help_over_none": "none",
     "help_over_iso_flop": "iso_flop",
@@ -26,20 +26,20 @@ CONTROLS = {  # in metrics: variant that the memory is held against
     "help_over_gate_only": "gate_only",
 }
 BUCKETS = {"never": (0, 0), "to3": (1, 3), "to15": (4, 15), "more": (16, None)}
-PASSAGE_FRAMES = 6  # 480 ms, about a word
+PASSAGE_FRAMES = 6  # 480 ms, about the length of a word
 QUARTERS = ("nearest", "near", "far", "farthest")
-Trainings = Mapping[str, Sequence[Trained]]  # by variant, one for each seed
+Trainings = Mapping[str, Sequence[Trained]]  # for each variant, one training for each seed
 
 
 class Effects:
     """Effects of a memory on one split of one subject.
 
     Args:
-        subject: what is predicted.
-        trained: of that subject.
+        subject: the sequence to predict.
+        trained: the trainings on that subject.
         split: `test` or `test_voice`.
-        draws: of the bootstrap, over clips and seeds.
-        seed: of the draws.
+        draws: number of bootstrap draws of clips and seeds.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class Effects:
         batches = subject.batches(split)
         target = torch.cat([batch.frame for batch in batches]).numpy()
         self.clip = subject.data.select(split).clip_of_frame[target]
-        self.known = target - subject.horizon  # the newest frame of the context, in the split
+        self.known = target - subject.horizon  # index in the split of the newest context frame
 
     def mean(self, values: Sequence[np.ndarray], kept: np.ndarray | None = None) -> Estimate:
-        """Mean over frames and seeds.
+        """Estimate the mean over frames and seeds.
 
         Args:
-            values: for each seed, (scored,).
-            kept: (scored,) bool; None for all frames.
+            values: (scored,) values for each seed.
+            kept: (scored,) bool, which frames to use; None for all frames.
         """
         kept = np.ones(len(self.clip), bool) if kept is None else kept
         means = [self.bootstrap.mean(of[kept], self.clip[kept]) for of in values]
@@ -69,22 +69,32 @@ class Effects:
         return Estimate(value, (self.seed_weights * resamples).sum(1))
 
     def help(self, control: str, kept: np.ndarray | None = None) -> Estimate:
-        """NLL of a control minus NLL with the memory, nats per frame, seeds paired."""
+        """Give the NLL of a control minus the NLL with the memory, in nats per frame.
+
+        Trainings are paired by seed.
+
+        Args:
+            control: a variant to compare with.
+            kept: (scored,) bool, which frames to use; None for all frames.
+        """
         pairs = zip(self.trained[control], self.trained["engram"], strict=True)
         values = [of.nll[self.split] - own.nll[self.split] for of, own in pairs]
         return self.mean(values, kept)
 
     def knock_out(self) -> Estimate:
-        """What leaving out the memory's output costs the model that was trained with it."""
+        """Give the cost of leaving out the memory's output, in a model trained with it.
+
+        The cost is in nats per frame.
+        """
         own = self.trained["engram"]
         return self.mean([of.knocked_out[self.split] - of.nll[self.split] for of in own])
 
     def nll(self) -> Estimate:
-        """NLL with the memory, nats per frame."""
+        """Give the NLL with the memory, in nats per frame."""
         return self.mean([own.nll[self.split] for own in self.trained["engram"]])
 
     def metrics(self) -> dict[str, object]:
-        """Effects, reuse of keys, and where the memory helps, on this split."""
+        """Give the effects, the reuse of keys, and where the memory helps, on this split."""
         metrics: dict[str, object] = {}
         for name, control in CONTROLS.items():
             metrics |= self.help(control).metrics(f"{name}_nats_per_frame")
@@ -94,12 +104,17 @@ class Effects:
         return metrics | self.reuse() | {"by_count": self.by_count()} | by_passage
 
     def counts(self, order: int, keys: Keys | None = None) -> np.ndarray:
-        """(scored,) how often train has the n-gram that a target is predicted from."""
+        """Count for each of the (scored,) targets how often its context n-gram occurs in train.
+
+        Args:
+            order: number of keys in the n-gram.
+            keys: keys to use instead of the subject's own.
+        """
         counts = ngram_counts(keys or self.subject.keys, self.subject.data, order)
         return counts[in_split(self.subject.data, self.split)][self.known]
 
     def by_count(self) -> dict[str, object]:
-        """Help over as many parameters, by how often the longest n-gram was seen in train."""
+        """Give the help over `iso_parameter`, by how often the longest n-gram occurs in train."""
         counts, buckets = self.counts(max(ORDERS)), {}
         openness = [of.openness[self.split] for of in self.trained["engram"]]
         for name, (least, most) in BUCKETS.items():
@@ -113,10 +128,10 @@ class Effects:
         return buckets
 
     def by_passage(self) -> dict[str, object]:
-        """Help over as many parameters, by how nearly train has the passage up to the target.
+        """Give the help over `iso_parameter`, by how similar the most similar passage of train is.
 
-        A memory of recordings helps where a test passage is one of train said again; a memory of
-        motifs helps elsewhere, too.
+        A passage ends at the target. A memory of recordings helps only where a test passage repeats
+        one of train; a memory of motifs helps elsewhere, too.
         """
         ends = self.known + self.subject.horizon
         length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
@@ -131,7 +146,7 @@ class Effects:
         return quarters
 
     def reuse(self) -> dict[str, float]:
-        """How much there is to look up: of real keys, and of the same ones shuffled in clips."""
+        """Measure how much there is to look up, for real keys and keys shuffled within clips."""
         subject = self.subject
         generator = torch.Generator().manual_seed(0)
         column = torch.from_numpy(subject.keys.values).double()[:, None]
@@ -150,7 +165,7 @@ class Effects:
 
 
 def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
-    """How full the tables are after train, and how many n-grams share a row."""
+    """Measure how full the tables are after train, and how many n-grams share a row."""
     data, keys = subject.data, subject.keys
     train = torch.from_numpy(in_split(data, "train"))
     padded = torch.nn.utils.rnn.pad_sequence(
@@ -172,7 +187,7 @@ def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
 
 
 def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dict[str, object]:
-    """All that `metrics/detail/engram.json` says of one subject."""
+    """Give the entry of one subject in `metrics/detail/engram.json`."""
     engrams = trained["engram"]
     metrics: dict[str, object] = {
         "parameters": parameters(engrams[0].model),
@@ -187,7 +202,7 @@ def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dic
 
 
 def share_metrics(job: Job, trained: Sequence[Trained], params: Params) -> dict[str, object]:
-    """NLL on test of models with some share of their parameters in tables.
+    """Give the NLL on test of models with a given share of their parameters in tables.
 
     Args:
         job: one of their trainings.

@@ -1,4 +1,4 @@
-"""The predictor with a memory beside its trunk, and the controls that a memory has to beat."""
+"""The predictor with a memory in its trunk, and the controls that the memory has to beat."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,15 +20,15 @@ WIDEST = 1024
 
 
 class KeyedTrunk(Trunk):
-    """A trunk whose input carries the key of every frame as its last coordinate.
+    """A trunk whose input has the key of every frame as its last coordinate.
 
     Args:
-        var: the ridge VAR, of the frames without keys.
-        width: features of the summary.
-        dropout: of the summary.
-        memory: what keys address; without one the keys are ignored.
-        constant: whether every frame asks for the same row: the gate and what follows it, but
-            nothing to look up.
+        var: the ridge VAR of the frames without keys.
+        width: number of features of the summary.
+        dropout: dropout rate of the summary.
+        memory: the memory that keys address; without one, keys are ignored.
+        constant: whether every frame reads the same row. The model then has the gate and what
+            follows it, but nothing to look up.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class KeyedTrunk(Trunk):
         self.knocked_out = False
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(clips, time, features) from (clips, time, dim + 1): frames, then their keys."""
+        """Give (clips, time, features) for (clips, time, dim + 1): frames with their keys."""
         values, keys = frames[..., :-1], frames[..., -1].long()
         if self.memory is None or self.knocked_out:
             return self.step(values, None)[0]
@@ -54,7 +54,7 @@ class KeyedTrunk(Trunk):
         return self.step(values, None, partial(self.memory, keys))[0]
 
     def openness(self, batch: Batch) -> Tensor:
-        """(scored,) openness of the gate, 0 to 1, where each target is predicted from."""
+        """Give the (scored,) openness of the gate, from 0 to 1, where each target is predicted."""
         openness: list[Tensor] = []
 
         def listen(hidden: Tensor) -> Tensor:
@@ -69,14 +69,14 @@ class KeyedTrunk(Trunk):
 
 @dataclass(frozen=True)
 class Shape:
-    """What models of one comparison have in common.
+    """What the models of one comparison have in common.
 
     Attributes:
-        var: ridge VAR of the frames.
-        gaussian: VAR of order 0.
-        keys: how many keys there are.
-        settings: of the memory and its training.
-        predict: of the estimator, for dropout and components of the head.
+        var: the ridge VAR of the frames.
+        gaussian: the VAR of order 0.
+        keys: number of different keys.
+        settings: settings of the memory and of its training.
+        predict: settings of the estimator, for dropout and the components of the head.
     """
 
     var: Var
@@ -86,18 +86,18 @@ class Shape:
     predict: PredictParams
 
     def with_rows(self, rows: int) -> "Shape":
-        """The same with tables of another size."""
+        """Give the same shape with tables of another size."""
         return replace(self, settings=self.settings.model_copy(update={"rows": rows}))
 
 
 def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
-    """Build an untrained model; two of one seed start from the same trunk and head.
+    """Build an untrained model; all models of one seed start from the same trunk and head.
 
     Args:
-        shape: of all models compared.
-        variant: which one.
-        width: hidden units of trunk and head.
-        seed: of the weights.
+        shape: the shape of all models to compare.
+        variant: the variant to build.
+        width: number of hidden units of trunk and head.
+        seed: seed of the weights.
     """
     settings, dropout = shape.settings, shape.predict.dropout
     torch.manual_seed(seed)
@@ -114,7 +114,10 @@ def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
 
 
 def sizes(shape: Shape) -> dict[Variant, int]:
-    """The width of every variant: the dense ones are as large, or as much work, as the memory."""
+    """Give the width of every variant.
+
+    The dense variants have as many parameters as the memory, or take as much computation.
+    """
     width = shape.settings.width
     engram = build(shape, "engram", width, 0)
     tables = engram.trunk.memory.tables.weight.numel()
@@ -127,7 +130,7 @@ def sizes(shape: Shape) -> dict[Variant, int]:
 
 
 def narrowest(shape: Shape, wanted: int) -> int:
-    """The width of the plain model whose number of parameters comes nearest to `wanted`."""
+    """Find the width at which the plain model has the number of parameters nearest to `wanted`."""
     count = {w: parameters(build(shape, "none", w, 0)) for w in (4, WIDEST)}
     low, high = 4, WIDEST
     while high - low > 1:
@@ -138,12 +141,21 @@ def narrowest(shape: Shape, wanted: int) -> int:
 
 
 def parameters(model: nn.Module) -> int:
-    """The number of trained weights."""
+    """Count the trained weights."""
     return sum(p.numel() for p in model.parameters())
 
 
 def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.optim.Optimizer]:
-    """AdamW, and for tables Adam that touches only rows in use, at their own rate, no decay."""
+    """Give AdamW for dense weights and SparseAdam for tables.
+
+    SparseAdam updates only the rows in use. Tables have a learning rate of their own and no weight
+    decay.
+
+    Args:
+        model: the model to train.
+        lr: learning rate of the dense weights.
+        table_lr: learning rate of the tables, as a multiple of `lr`.
+    """
     trunk = model.trunk
     tables = [] if trunk.memory is None else [trunk.memory.tables.weight]
     dense = [p for p in model.parameters() if all(p is not table for table in tables)]
@@ -154,10 +166,15 @@ def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.
 
 
 def with_share(shape: Shape, total: int, share: float) -> tuple[Shape, int]:
-    """Rows and width that give tables `share` of a total number of parameters.
+    """Find the rows and the width with which tables hold `share` of `total` parameters.
+
+    Args:
+        shape: the shape to change.
+        total: number of parameters of the whole model.
+        share: share of parameters in tables.
 
     Returns:
-        The shape with so many rows, and the width; for a share of 0 there is no memory.
+        The shape with that number of rows, and the width; for a share of 0 the model has no memory.
     """
     if share == 0:
         return shape, narrowest(shape, total)

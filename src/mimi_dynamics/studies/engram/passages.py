@@ -1,4 +1,4 @@
-"""How nearly train has each passage: what a memory could have learned by heart."""
+"""How similar train is to each passage, that is, what a memory could have learned by heart."""
 
 import numpy as np
 import torch
@@ -9,16 +9,20 @@ from mimi_dynamics.latents.sequences import Sequences
 
 
 def distance_from_train(data: Sequences, split: str, ends: np.ndarray, length: int) -> np.ndarray:
-    """(ends,) how unlike the passage that ends at a frame is to the one of train most like it.
+    """Give the distance of each passage from the most similar passage of train.
 
-    In squared distance, as a share of that between any two passages of train: 0 is a repetition,
-    1 has nothing in common.
+    The distance is a squared distance, as a share of that between any two passages of train: 0 is a
+    repetition, and at 1 passages have nothing in common.
 
     Args:
         data: the clips.
-        split: whose passages.
-        ends: frames of that split, each at least `length` - 1 after the start of its clip.
-        length: of a passage, in frames.
+        split: the split of the passages.
+        ends: (ends,) last frames of the passages in that split, each at least `length` - 1 frames
+            after the start of its clip.
+        length: length of a passage in frames.
+
+    Returns:
+        (ends,) distances.
     """
     train = data.select("train")
     within = np.concatenate([np.arange(length) for length in train.lengths])
@@ -30,6 +34,12 @@ def distance_from_train(data: Sequences, split: str, ends: np.ndarray, length: i
 
 
 def passages(frames: Tensor, ends: np.ndarray, length: int) -> Tensor:
-    """(ends, length * dim) of (frames, dim)."""
+    """Cut passages of (ends, length * dim) from (frames, dim) frames.
+
+    Args:
+        frames: (frames, dim) frames.
+        ends: (ends,) last frame of each passage.
+        length: length of a passage in frames.
+    """
     places = torch.from_numpy(ends)[:, None] - torch.arange(length)
     return frames[places].flatten(1)

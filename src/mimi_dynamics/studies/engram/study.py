@@ -1,4 +1,4 @@
-"""Every variant, seed and sequence trained on the same batches, and scored frame by frame."""
+"""Training of every variant, seed and sequence on the same batches, and their scores by frame."""
 
 import zlib
 from dataclasses import dataclass, replace
@@ -30,10 +30,10 @@ class Subject:
     Attributes:
         name: `raw` or `z_dyn`.
         data: the clips.
-        keys: of every frame.
+        keys: the keys of all frames.
         noisy: (frames,) keys of the frames with noise added, for training; None for no noise.
-        horizon: frames ahead.
-        params: of the estimator: warm-up and batches.
+        horizon: the horizon in frames.
+        params: settings of the estimator, for warm-up and batches.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Subject:
     params: PredictParams
 
     def batches(self, split: str, keys: np.ndarray | None = None) -> list[Batch]:
-        """Batches of one split, with keys as the last coordinate of the context; targets have none.
+        """Make batches of one split; the last coordinate of contexts is the key, targets have none.
 
         Args:
-            split: of the clips.
-            keys: (frames,) in place of the subject's own.
+            split: name of the split.
+            keys: (frames,) keys to use instead of the subject's own.
         """
         values = self.keys.values if keys is None else keys
         column = torch.from_numpy(values).to(self.data.frames.dtype)[:, None]
@@ -63,11 +63,11 @@ class Job:
     """One training.
 
     Attributes:
-        subject: what is predicted.
-        shape: of the models.
-        variant: which one.
-        width: of trunk and head.
-        seed: of weights and batches.
+        subject: the sequence to predict.
+        shape: the shape of the models.
+        variant: the variant of the model.
+        width: number of hidden units of trunk and head.
+        seed: seed of weights and batches.
     """
 
     subject: Subject
@@ -83,9 +83,9 @@ class Trained:
 
     Attributes:
         model: the predictor.
-        nll: by evaluated split, (scored,) nats per frame.
-        knocked_out: the same with the memory's output left out; empty without a memory.
-        openness: of the gate of `engram`, likewise.
+        nll: (scored,) NLL in nats per frame, keyed by evaluated split.
+        knocked_out: the same without the output of the memory; empty for a model without a memory.
+        openness: (scored,) openness of the gate, keyed by split; only for `engram`.
     """
 
     model: Predictor
@@ -95,7 +95,7 @@ class Trained:
 
 
 def train(job: Job) -> Trained:
-    """Train on the split train, keep the epoch best on validation, score the evaluated splits."""
+    """Train on the split train, keep the best epoch on validation, score the evaluated splits."""
     subject, settings = job.subject, job.shape.settings
     keys = shuffled(subject, job.seed) if job.variant == "shuffled_keys" else None
     noisy = subject.noisy if job.variant == "engram" else None
@@ -126,12 +126,12 @@ def train(job: Job) -> Trained:
 
 @torch.no_grad()
 def gate(trunk: KeyedTrunk, batches: list[Batch]) -> np.ndarray:
-    """(scored,) openness of the gate."""
+    """Give the (scored,) openness of the gate for all batches."""
     return torch.cat([trunk.openness(batch) for batch in batches]).numpy()
 
 
 def shuffled(subject: Subject, seed: int) -> np.ndarray:
-    """(frames,) the same keys in another order within each split: tables with broken addresses."""
+    """Give the (frames,) keys in another order within each split, so that addresses are wrong."""
     random = np.random.default_rng(seed)
     values = subject.keys.values.copy()
     for split in np.unique(subject.data.splits):
@@ -141,13 +141,16 @@ def shuffled(subject: Subject, seed: int) -> np.ndarray:
 
 
 def noise_keys(data: Sequences, keys: Keys, scale: float, seed: int) -> np.ndarray:
-    """(frames,) keys of frames with Gaussian noise; the same keys if they cannot be made anew.
+    """Give the keys of frames with Gaussian noise added.
 
     Args:
         data: the clips.
-        keys: how frames become keys.
-        scale: of the noise, in the unit of the whitened frames.
-        seed: of the noise.
+        keys: the keys, with the map from frames to keys. Without that map the keys do not change.
+        scale: standard deviation of the noise, in the unit of the whitened frames.
+        seed: seed of the noise.
+
+    Returns:
+        (frames,) keys.
     """
     if keys.assign is None:
         return keys.values

@@ -1,4 +1,4 @@
-"""What a memory is tried on: raw frames x and the state z_dyn, each with its keys."""
+"""The sequences on which a memory is tried: raw frames x and the state z_dyn, with their keys."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from mimi_dynamics.studies.engram.study import Subject, noise_keys
 
 
 def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Subject]:
-    """Make raw x, and the state, each with its keys.
+    """Make the subjects raw x and state, each with its keys.
 
     Raises:
-        InputError: if the states are of other clips than the latents.
+        InputError: if the states belong to other clips than the latents.
     """
     states, clips = read_states(Path("data/states"))
     stride = params.rssm.state_stride
@@ -37,7 +37,14 @@ def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Sub
 
 
 def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) -> Subject:
-    """A sequence with its keys; `codes` are (frames,) of the codec's first codebook."""
+    """Make a subject with its keys.
+
+    Args:
+        name: name of the subject.
+        data: the clips.
+        codes: (frames,) codes of the first codebook of the codec.
+        params: all settings.
+    """
     settings = params.engram
     sizes = settings.cells, settings.least_count
     keys = make_keys(settings.keys, data, codes, *sizes, params.seed)

@@ -1,1 +1,1 @@
-"""What stage `horizons` alone needs."""
+"""Code that only the stage `horizons` needs."""

@@ -1,4 +1,4 @@
-"""Gains by lead, and the lead at which the dynamic gain has halved."""
+"""Gains by horizon, and the horizon at which the dynamic gain has halved."""
 
 from collections.abc import Mapping
 
@@ -12,13 +12,14 @@ from mimi_dynamics.pipeline.params import Params
 
 
 def half_life(gains: Mapping[int, Estimate]) -> Estimate:
-    """Distance at which the gain is half of that at the shortest one.
+    """Give the distance at which the gain is half of that at the shortest distance.
 
-    Between two distances the logarithm of the gain runs straight over the logarithm of the
-    distance; a gain that has not halved at the longest distance has that one for its half-life.
+    Between two distances, the logarithm of the gain is interpolated linearly over the logarithm of
+    the distance. If the gain has not halved at the longest distance, the half-life is that
+    distance.
 
     Args:
-        gains: by distance, in the unit of the answer.
+        gains: gains by distance; the result has the unit of the distances.
     """
     leads = sorted(gains)
     values = np.array([[gains[k].value, *gains[k].resamples] for k in leads])
@@ -36,7 +37,7 @@ def half_life(gains: Mapping[int, Estimate]) -> Estimate:
 
 
 def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
-    """One distance of `metrics/detail/horizons.json`."""
+    """Give the entry of one horizon in `metrics/detail/horizons.json`."""
     return {
         **gains.gain("real", head).metrics("gain_nats_per_dim"),
         **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
@@ -54,7 +55,12 @@ def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
 
 
 def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, object]:
-    """All of `metrics/detail/horizons.json`."""
+    """Give the contents of `metrics/detail/horizons.json`.
+
+    Args:
+        params: all settings.
+        gains: gains by split and by horizon in frames.
+    """
     by_split = {
         split: {f"k{k}": horizon_metrics(table, params.head) for k, table in by_k.items()}
         | half_life_ms(params, by_k).metrics("half_life_ms")
@@ -64,5 +70,10 @@ def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, o
 
 
 def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
-    """Lead time at which the dynamic gain has halved."""
+    """Give the lead time in milliseconds at which the dynamic gain has halved.
+
+    Args:
+        params: all settings.
+        gains: gains by horizon in frames.
+    """
     return half_life({k * FRAME_MS: gains[k].dynamic_gain(params.head) for k in gains})

@@ -1,1 +1,1 @@
-"""What stage `predict` alone needs."""
+"""Code that only the stage `predict` needs."""

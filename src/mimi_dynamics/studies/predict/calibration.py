@@ -1,8 +1,9 @@
-"""Is a forecast as sure as it should be? The rank of what came among samples of the forecast.
+"""Calibration: the rank of the observed frame among samples of the forecast.
 
-If the density is right, what came is one more sample: its rank is uniform, whether the samples are
-ordered by their density (then the region that the densest samples fill has the coverage it claims;
-Harrison et al. 2015, arXiv 1412.5384) or along a coordinate (the histogram of ranks; Hamill 2001).
+If the density is right, the observed frame is like one more sample, so its rank is uniform. This
+holds if samples are ordered by their density (then the region that the densest samples fill has the
+coverage it claims; Harrison et al. 2015, arXiv 1412.5384), and if they are ordered along a
+coordinate (the rank histogram; Hamill 2001).
 """
 
 from collections.abc import Mapping
@@ -17,19 +18,19 @@ from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.latents.sequences import Batch, scored_frames, subsample_targets
 
-SAMPLES = 19  # ranks from 0 to 19: levels in steps of 5 %
-FRAMES = 1500  # of a split, evenly: a flow's samples are dear
+SAMPLES = 19  # gives ranks from 0 to 19, so levels in steps of 5 %
+FRAMES = 1500  # evenly spaced over a split; samples of a flow are too expensive for all frames
 LEVELS = np.arange(1, SAMPLES + 1) / (SAMPLES + 1)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Of each frame, among `SAMPLES` samples.
+    """Ranks of observed frames among `SAMPLES` samples of their forecasts.
 
     Attributes:
         clip: (frames,) index of the clip within the split.
-        denser: (frames,) how many samples have a higher density than what came.
-        below: (frames, dim) how many samples lie below what came, by coordinate.
+        denser: (frames,) number of samples with a higher density than the observed frame.
+        below: (frames, dim) number of samples below the observed frame, by coordinate.
     """
 
     clip: np.ndarray
@@ -37,14 +38,24 @@ class Ranks:
     below: np.ndarray
 
     def region_coverage(self, level: float, bootstrap: ClipBootstrap) -> Estimate:
-        """How often the densest region said to hold `level` of the probability holds what came."""
+        """Estimate how often the observed frame lies in the densest region of a given probability.
+
+        Args:
+            level: the probability that the forecast gives to the region.
+            bootstrap: bootstrap draws of the clips.
+        """
         inside = self.denser < round(level * (SAMPLES + 1))
         return bootstrap.mean(inside, self.clip)
 
     def coordinate_coverage(self, level: float, bootstrap: ClipBootstrap) -> Estimate:
-        """The same of the central interval of each coordinate, over all coordinates.
+        """Estimate how often an observed coordinate lies in the central interval of its forecast.
 
-        For levels that are a multiple of 2 / (SAMPLES + 1).
+        Args:
+            level: the probability of the interval, a multiple of 2 / (SAMPLES + 1).
+            bootstrap: bootstrap draws of the clips.
+
+        Returns:
+            The share over all coordinates and frames.
         """
         tail = round((1 - level) / 2 * (SAMPLES + 1))
         inside = (self.below >= tail) & (self.below <= SAMPLES - tail)
@@ -52,7 +63,13 @@ class Ranks:
 
 
 def rank_truth(job: FitSpec, predictor: Predictor, split: str) -> Ranks:
-    """Ranks of what came in up to about `FRAMES` frames of a split, by a conditional density."""
+    """Rank about `FRAMES` observed frames of a split, or all if there are fewer.
+
+    Args:
+        job: the fit, which gives the data and the seed.
+        predictor: the conditional density.
+        split: name of the split.
+    """
     batches = batches_of(job, split)
     stride = max(1, scored_frames(batches) // FRAMES)
     batches = [subsample_targets(batch, stride) for batch in batches]
@@ -76,7 +93,7 @@ def _rank(predictor: Predictor, batch: Batch) -> tuple[Tensor, Tensor]:
 def calibration_metrics(
     ranks: Mapping[str, Ranks], bootstrap: ClipBootstrap
 ) -> dict[str, dict[str, float]]:
-    """Coverage of the 50 % and 90 % regions and intervals, by head."""
+    """Give the coverage of the 50 % and 90 % regions and intervals, by head."""
     return {
         head: {
             key: value

@@ -1,4 +1,4 @@
-"""All that `predict` reports: gains, heads, surrogates, point forecasts and calibration."""
+"""The metrics of `predict`: gains, heads, surrogates, point forecasts and calibration."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from mimi_dynamics.studies.predict.calibration import Ranks, calibration_metrics
 
 
 def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
-    """Headline gains of one split: on x and on Δx, all and voiced frames."""
+    """Give the headline gains of one split, on x and Δx, for all frames and voiced frames."""
     gain, dynamic = gains.gain("real", head), gains.dynamic_gain(head)
     voiced, voiced_dynamic = (
         gains.gain("real", head, frames="voiced"),
@@ -42,7 +42,7 @@ def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
 
 
 def surrogate_metrics(gains: Gains, head: str, rows: list[str]) -> dict[str, object]:
-    """Gains of each surrogate, on x and on Δx."""
+    """Give the gains of each surrogate, on x and on Δx."""
     return {
         row: {
             **gains.gain(row, head).metrics("gain_nats_per_dim"),
@@ -54,7 +54,7 @@ def surrogate_metrics(gains: Gains, head: str, rows: list[str]) -> dict[str, obj
 
 
 def head_metrics(gains: Gains, heads: list[str]) -> dict[str, object]:
-    """NLL and gain of each head on real data, with the tail of its per-frame NLL."""
+    """Give NLL and gain of each head on real data, with the tail of its NLL over frames."""
     metrics = {}
     for head in heads:
         nll = gains.fits["real", head, "conditional"].nll[gains.split] / gains.dim
@@ -72,11 +72,18 @@ def head_metrics(gains: Gains, heads: list[str]) -> dict[str, object]:
 
 
 def point_forecast_metrics(job: FitSpec, fitted: FittedDensity, split: str) -> dict[str, float]:
-    """How the point forecast looks by the measures that mislead: R², direction, magnitude of Δx.
+    """Score the point forecast by measures that can mislead: R², direction and magnitude of Δx.
 
-    `r2_one_step` is of x about its train mean; `direction_cosine` the mean cosine between Δx and
-    its forecast, 0.707 for frames without any dynamics; `log_magnitude_r2` the squared
-    correlation of log |Δx| with that of its forecast, spread included.
+    Args:
+        job: the fit, which gives the data.
+        fitted: a fit whose head has a known mean and variance.
+        split: name of the split.
+
+    Returns:
+        `r2_one_step`, the R² of x about its train mean; `mse_per_dim`, the mean squared error of a
+        coordinate; `direction_cosine`, the mean cosine between Δx and its forecast, which is
+        0.707 for frames without any dynamics; and `log_magnitude_r2`, the squared correlation
+        of log |Δx| with that of its forecast, spread included.
     """
     predictor = fitted.predictor
     squared, total, cosines, magnitudes = 0.0, 0.0, [], []
@@ -103,7 +110,7 @@ def point_forecast_metrics(job: FitSpec, fitted: FittedDensity, split: str) -> d
 
 
 def calibrate(template: FitSpec, fits: Fits) -> dict[str, Ranks]:
-    """Ranks of what came on test, by head."""
+    """Rank the observed frames of test among samples of each head."""
     heads = list(template.params.heads)
     predictors = [fits["real", head, "conditional"].predictor for head in heads]
     jobs = [partial(rank_truth, template, predictor, "test") for predictor in predictors]
@@ -118,7 +125,16 @@ def summarise(
     gains: dict[str, Gains],
     ranks: dict[str, Ranks],
 ) -> dict[str, object]:
-    """All of `metrics/detail/predict.json`."""
+    """Give the contents of `metrics/detail/predict.json`.
+
+    Args:
+        template: settings shared by all fits.
+        rows: the data by name.
+        fits: all fits.
+        best: name of the best head.
+        gains: gains by split.
+        ranks: ranks of observed frames by head.
+    """
     test = gains["test"]
     surrogates = surrogate_metrics(test, best, list(rows))
     points = {

@@ -1,1 +1,1 @@
-"""What stage `reconstruct` alone needs."""
+"""Code that only the stage `reconstruct` needs."""

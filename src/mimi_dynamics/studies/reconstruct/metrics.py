@@ -1,4 +1,4 @@
-"""Means of every measure over clips, by way of decoding, with intervals."""
+"""The mean of every measure over clips, with intervals, by way of decoding."""
 
 import pandas as pd
 
@@ -8,12 +8,21 @@ from mimi_dynamics.studies.reconstruct.reconstruction import OPUS_BITS_PER_S
 
 
 def rates(codec: float) -> dict[str, float]:
-    """Bits a second of the ways that have such a thing."""
+    """Give the bit rates, in bits per second, of the ways of decoding that have one.
+
+    Args:
+        codec: bit rate of the codec.
+    """
     return {"codec": codec, "log_mel": codec, "opus": OPUS_BITS_PER_S}
 
 
 def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]]:
-    """Mean of every measure over clips, by way of decoding."""
+    """Give the mean of every measure over clips, by way of decoding.
+
+    Args:
+        table: one row for each clip and way of decoding, see `measure_clips`.
+        params: all settings.
+    """
     bootstrap = bootstrap_of(table, params)
     found: dict[str, dict[str, float]] = {}
     for way, rows in table.groupby("way", sort=False):
@@ -27,7 +36,12 @@ def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]
 
 
 def recognised(table: pd.DataFrame, params: Params) -> dict[str, object]:
-    """Word error rate, by way of decoding, against what is heard in the recording."""
+    """Give the word error rate by way of decoding, against the words heard in the recording.
+
+    Args:
+        table: one row for each clip and way of decoding, with `word_errors` and `words`.
+        params: all settings.
+    """
     if table.empty:
         return {"words": 0}
     bootstrap = bootstrap_of(table, params)
@@ -43,7 +57,7 @@ def recognised(table: pd.DataFrame, params: Params) -> dict[str, object]:
 
 
 def bootstrap_of(table: pd.DataFrame, params: Params) -> ClipBootstrap:
-    """Draws of the clips of a table."""
+    """Draw the bootstrap of the clips in a table."""
     return ClipBootstrap(
         int(table["clip"].max()) + 1, params.predict.bootstrap_samples, params.seed
     )

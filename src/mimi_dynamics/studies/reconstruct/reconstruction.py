@@ -1,4 +1,4 @@
-"""Speech through the codec and through plain codecs beside it, measured clip by clip."""
+"""Speech passed through the codec and through other codecs, measured clip by clip."""
 
 import io
 from collections.abc import Sequence
@@ -20,18 +20,24 @@ from mimi_dynamics.speech.audio import decode_audio, to_pcm
 from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
 from mimi_dynamics.studies.reconstruct.speech_quality import speech_quality, transcribe, word_errors
 
-OPUS_BITS_PER_S = 6000  # the least that libopus takes
+OPUS_BITS_PER_S = 6000  # the lowest rate that libopus accepts
 CLIPS_PER_JOB = 4
 
 
 def bits_per_second(codec: Codec) -> float:
-    """Of what `quantize` gives."""
+    """Give the bit rate of the codes that `quantize` gives, in bits per second."""
     bins = codec.model.quantizer.cardinality
     return codec.codebooks * float(np.log2(bins)) * FRAME_RATE
 
 
 def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralCodec:
-    """The codec without learning, of the same size and bit rate, fitted on train clips."""
+    """Fit a codec without learning on train clips, with the size and bit rate of `codec`.
+
+    Args:
+        codec: the codec.
+        paths: paths of the train clips.
+        seed: seed of k-means.
+    """
     clips = [read_clip(path) for path in paths]
     return fit_spectral(clips, codec.dim, codec.codebooks, codec.model.quantizer.cardinality, seed)
 
@@ -39,7 +45,16 @@ def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralC
 def reconstruct_clip(
     codec: Codec, spectral: SpectralCodec, audio: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """(samples,) audio by way of decoding, the best-kept first, the recording left out."""
+    """Decode a clip in every way.
+
+    Args:
+        codec: the codec.
+        spectral: the codec without learning.
+        audio: (samples,) the recording.
+
+    Returns:
+        (samples,) audio by way of decoding, without the recording itself.
+    """
     with torch.no_grad():
         latents = codec.encode(torch.from_numpy(audio)[None])
         whole = codec.decode(latents)[0].numpy()
@@ -56,7 +71,7 @@ def reconstruct_clip(
 
 
 def through_opus(audio: np.ndarray) -> np.ndarray:
-    """(samples,) audio after Opus at its lowest constant rate, aligned with what went in."""
+    """Pass (samples,) audio through Opus at its lowest constant rate, aligned with the input."""
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as media:
         stream = media.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
@@ -74,14 +89,17 @@ def through_opus(audio: np.ndarray) -> np.ndarray:
 def measure_clips(
     codec: CodecParams, spectral: SpectralCodec, paths: Sequence[Path], *, english: bool
 ) -> pd.DataFrame:
-    """One row for every clip and way of decoding: `clip`, `way` and what was measured.
+    """Measure every clip in every way of decoding.
 
     Args:
-        codec: which codec.
+        codec: settings of the codec, which every process loads for itself.
         spectral: the codec without learning.
-        paths: of the clips.
-        english: whether a recogniser is to listen, for `word_errors` of `words` that it hears in
-            the recording; else `speech_quality` is measured.
+        paths: paths of the clips.
+        english: whether to run a recogniser, which gives `word_errors` and the number of `words`
+            that it hears in the recording; otherwise `speech_quality` is measured.
+
+    Returns:
+        One row for each clip and way of decoding, with `clip`, `way` and the measures.
     """
     measure = partial(_measure, codec.model_dump_json(), spectral, english)
     jobs = [
@@ -103,8 +121,9 @@ def _measure(
         audio = read_clip(path)
         heard = transcribe(audio) if english else ""
         if english and not heard:
-            continue  # nothing to get wrong
-        with threadpool_limits(1):  # numpy's: the same sums on any number of cores
+            continue  # without words there is nothing to get wrong
+        # One numpy thread gives the same sums on any number of cores.
+        with threadpool_limits(1):
             decoded = reconstruct_clip(codec, spectral, audio)
         for way, found in decoded.items():
             measured = (

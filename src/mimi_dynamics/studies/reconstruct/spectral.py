@@ -1,8 +1,9 @@
-"""A codec without learning, to place ours by: principal components of log-mel frames.
+"""A codec without learning, as a reference for ours: principal components of log-mel frames.
 
-Frames are Mimi's, 80 ms; what is kept of each are the leading principal components of its log-mel
-spectra. A chain of k-means codebooks quantises them to the codec's bit rate. Sound comes back by
-the pseudo-inverse of the mel filters and Griffin & Lim's phases (1984, ICASSP).
+Frames are those of Mimi, 80 ms long. Of each frame, the codec keeps the leading principal
+components of its log-mel spectra. A chain of k-means codebooks quantises them to the bit rate of
+the codec. Sound is restored by the pseudo-inverse of the mel filters and by the phases of Griffin &
+Lim (1984, ICASSP).
 """
 
 from collections.abc import Sequence
@@ -23,17 +24,17 @@ from mimi_dynamics.codec.log_mel import (
 )
 
 ITERATIONS = 32
-KMEANS_FRAMES = 4096  # in one of its batches
+KMEANS_FRAMES = 4096  # number of frames in one batch of k-means
 
 
 @dataclass(frozen=True)
 class SpectralCodec:
-    """Fitted on train frames.
+    """A codec of principal components, fitted on train frames.
 
     Attributes:
-        mean: (values,) of the log-mel values of a frame.
-        components: (dim, values) orthonormal rows, by falling variance.
-        codebooks: each (bins, dim), of what those before it leave.
+        mean: (values,) mean of the log-mel values of a frame.
+        components: (dim, values) orthonormal rows, sorted by falling variance.
+        codebooks: (bins, dim) arrays; each one codes the residual of those before it.
     """
 
     mean: np.ndarray
@@ -41,18 +42,21 @@ class SpectralCodec:
     codebooks: tuple[np.ndarray, ...]
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """(frames, dim) of (samples,) audio; frames = ceil(samples / 1920)."""
+        """Encode (samples,) audio as (frames, dim), where frames = ceil(samples / 1920)."""
         return (log_mel_frames(audio) - self.mean) @ self.components.T
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
-        """(frames, dim) as the codebooks keep them."""
+        """Round (frames, dim) latents to what the codebooks can represent."""
         kept = np.zeros_like(latents)
         for codebook in self.codebooks:
             kept += codebook[_nearest(latents - kept, codebook)]
         return kept
 
     def decode(self, latents: np.ndarray, seed: int = 0) -> np.ndarray:
-        """(frames * 1920,) audio of (frames, dim), float32; phases start at random."""
+        """Decode (frames, dim) latents to (frames * 1920,) float32 audio.
+
+        Phases start at random and are then estimated.
+        """
         values = latents @ self.components + self.mean
         log_mel = torch.from_numpy(values.reshape(len(values) * COLUMNS, -1).T.copy()).float()
         magnitudes = torch.linalg.pinv(mel_filters(WINDOW)) @ log_mel.exp()
@@ -62,14 +66,14 @@ class SpectralCodec:
 def fit_spectral(
     clips: Sequence[np.ndarray], dim: int, codebooks: int, bins: int, seed: int
 ) -> SpectralCodec:
-    """Fit components, then codebooks one after the other, as residual quantisers are.
+    """Fit the components, then the codebooks one after the other, as in a residual quantiser.
 
     Args:
-        clips: (samples,) audio of each.
-        dim: components kept.
-        codebooks: how many.
-        bins: codes of each; fewer, if there are not as many frames.
-        seed: of k-means.
+        clips: (samples,) audio of each clip.
+        dim: number of components to keep.
+        codebooks: number of codebooks.
+        bins: number of codes in each codebook, or fewer if there are not as many frames.
+        seed: seed of k-means.
     """
     frames = np.concatenate([log_mel_frames(clip) for clip in clips])
     pca = PCA(min(dim, *frames.shape), svd_solver="covariance_eigh").fit(frames)
@@ -90,13 +94,18 @@ def _nearest(points: np.ndarray, codebook: np.ndarray) -> np.ndarray:
 
 
 def _griffin_lim(magnitudes: Tensor, seed: int) -> Tensor:
-    """(samples,) audio whose spectrum has `magnitudes` (bins, times), of `mel_spectrum`'s scale."""
+    """Find (samples,) audio whose spectrum has the given magnitudes.
+
+    Args:
+        magnitudes: (bins, times) magnitudes, in the scale of `mel_spectrum`.
+        seed: seed of the initial phases.
+    """
     window = torch.hann_window(WINDOW)
     wanted = magnitudes * window.sum()
     generator = torch.Generator().manual_seed(seed)
     phase = torch.exp(2j * np.pi * torch.rand(wanted.shape, generator=generator))
     length = wanted.shape[1] * HOP
-    # One more column than hops: `mel_spectrum` centres its windows, and so does this.
+    # Windows are centred, as in `mel_spectrum`, so there is one more column than there are hops.
     wanted = torch.nn.functional.pad(wanted, (0, 1))
     phase = torch.nn.functional.pad(phase, (0, 1))
     for _ in range(ITERATIONS):

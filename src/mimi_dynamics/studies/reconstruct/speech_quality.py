@@ -1,4 +1,4 @@
-"""How good decoded speech is, by the measures that speech people use."""
+"""The quality of decoded speech, by measures that are common in speech research."""
 
 import warnings
 from functools import cache
@@ -15,18 +15,25 @@ from mimi_dynamics.codec.log_mel import log_mel_distance
 from mimi_dynamics.codec.pitch import compare_pitch
 
 RECOGNISER_RATE = 16_000
-MOST_STATES = 3000  # searched in a frame: half the time of 30,000, error rates within 0.05
-# What pystoi gives, with a warning, for clips with less than 0.4 s of sound.
+# States to search in a frame: this takes half the time of 30,000, and error rates differ by less
+# than 0.05.
+MOST_STATES = 3000
+# The value that pystoi gives, with a warning, for clips with less than 0.4 s of sound.
 TOO_SHORT_FOR_STOI = 1e-5
 QUIET = 1e-9
 
 
 def speech_quality(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    """Every measure of (samples,) audio against the recording; NaN where a measure has no answer.
+    """Compare (samples,) audio with the recording by every measure.
 
-    `log_mel`: distance in nepers, `log_mel.log_mel_distance`. `si_sdr_db`: how much of the
-    waveform is right. `estoi`: intelligibility, 0 to 1 (Jensen & Taal 2016). `pitch_*`: see
-    `pitch.compare_pitch`.
+    Args:
+        found: (samples,) decoded audio.
+        wanted: (samples,) the recording.
+
+    Returns:
+        `log_mel`, the distance of `log_mel.log_mel_distance` in nepers; `si_sdr_db`, how much of
+        the waveform is right; `estoi`, intelligibility from 0 to 1 (Jensen & Taal 2016); and
+        `pitch_*`, see `pitch.compare_pitch`. A measure that is not defined for the clip is NaN.
     """
     pair = torch.from_numpy(found), torch.from_numpy(wanted)
     pitch = {f"pitch_{name}": value for name, value in compare_pitch(*pair).items()}
@@ -39,7 +46,12 @@ def speech_quality(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
 
 
 def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3)."""
+    """Give the scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3).
+
+    Args:
+        found: (samples,) decoded audio.
+        wanted: (samples,) the recording.
+    """
     found, wanted = found.astype(np.float64), wanted.astype(np.float64)
     target = wanted * (found @ wanted) / max(wanted @ wanted, QUIET)
     noise = found - target
@@ -47,15 +59,21 @@ def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def extended_stoi(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Extended short-time objective intelligibility by pystoi; NaN for clips too short for it."""
+    """Give the extended short-time objective intelligibility; NaN for clips that are too short.
+
+    Args:
+        found: (samples,) decoded audio.
+        wanted: (samples,) the recording.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of clips too short, told by the score
+        # pystoi warns of clips that are too short, but the score already shows that.
+        warnings.simplefilter("ignore", RuntimeWarning)
         score = float(stoi(wanted, found, SAMPLE_RATE, extended=True))
     return float("nan") if score == TOO_SHORT_FOR_STOI else score
 
 
 def word_errors(found: str, wanted: str) -> int:
-    """Words to be replaced, dropped or put in to make one text of the other."""
+    """Count the words to replace, drop or insert to turn one text into the other."""
     if not wanted:
         return len(found.split())
     result = jiwer.process_words(wanted, found)
@@ -63,11 +81,11 @@ def word_errors(found: str, wanted: str) -> int:
 
 
 def transcribe(audio: np.ndarray) -> str:
-    """What pocketsphinx's English model hears in (samples,) audio."""
+    """Transcribe (samples,) audio with the English model of pocketsphinx."""
     resampled = resample_poly(audio, RECOGNISER_RATE // 8000, SAMPLE_RATE // 8000)
     pcm = np.clip(np.rint(resampled * 2.0**15), -(2**15), 2**15 - 1).astype(np.int16)
     decoder = _recogniser()
-    decoder.reinit_feat()  # nothing of the last clip's mean spectrum
+    decoder.reinit_feat()  # otherwise the mean spectrum of the last clip would still be in use
     decoder.start_utt()
     decoder.process_raw(pcm.tobytes(), full_utt=True)
     decoder.end_utt()

@@ -1,1 +1,1 @@
-"""What stage `recurrence` alone needs."""
+"""Code that only the stage `recurrence` needs."""

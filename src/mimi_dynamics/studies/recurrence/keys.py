@@ -1,6 +1,7 @@
-"""What a lookup may know: keys of a frame, made of it and the frames before it, of no other.
+"""The keys of a lookup: each is made of a frame and the frames before it, and of no later frame.
 
-Whatever a key has to learn, it learns on train; the learned one stops by validation.
+Whatever a key has to learn, it learns on train; the learned key uses validation to decide when to
+stop.
 """
 
 from collections.abc import Callable
@@ -23,29 +24,30 @@ CODE_FRAMES = 2
 POOLED_FRAMES = 8
 POOLED_CELLS = 64
 RANDOM_DIM = 4
-BATCH_FRAMES = 512  # also how many futures the learned key tells its own from, about
+# This is also about the number of futures among which the learned key has to find its own.
+BATCH_FRAMES = 512
 LEARNED_FRAMES = 8
 LEARNED_DIM = 64
 LEARNED_WIDTH = 256
 LEARNED_DROPOUT = 0.2
 NOISE = 0.7
-TEMPERATURE = 0.1  # at the start
+TEMPERATURE = 0.1  # initial value
 
 
 @dataclass(frozen=True)
 class KeyData:
-    """What keys are made of.
+    """The data from which keys are made.
 
     Attributes:
         sequences: the clips of every split.
-        codes: (frames,) int64, the codec's first codebook.
+        codes: (frames,) int64, codes of the first codebook of the codec.
         scale: (dim,) float32, standard deviation of each coordinate before whitening.
-        horizon: frames from the key to the future that is looked up.
-        warmup_frames: frames at the start of a clip that are never targets.
-        var_order: frames of memory of the linear prediction.
+        horizon: number of frames from the key to the future that is looked up.
+        warmup_frames: number of frames at the start of a clip that are never targets.
+        var_order: order of the linear prediction, in frames.
         lr: learning rate of the learned key.
-        epochs: passes over train for the learned key.
-        seed: of all that is random.
+        epochs: number of passes over train for the learned key.
+        seed: seed of everything that is random.
     """
 
     sequences: Sequences
@@ -59,12 +61,12 @@ class KeyData:
     seed: int
 
     def batches(self, split: str) -> list[Batch]:
-        """Padded clips of one split, with the targets that `predict` scores."""
+        """Give padded clips of one split, with the targets that `predict` scores."""
         sequences = self.sequences.select(split)
         return make_batches(sequences, self.horizon, self.warmup_frames, BATCH_FRAMES)
 
     def shuffled(self) -> "KeyData":
-        """Frames and their codes permuted within each clip, the same way as in `predict`."""
+        """Permute frames and their codes within each clip, in the same way as in `predict`."""
         labelled = torch.cat([self.sequences.frames, self.codes[:, None].float()], 1)
         generator = torch.Generator().manual_seed(self.seed)
         mixed = shuffle(replace(self.sequences, frames=labelled), generator)
@@ -73,7 +75,15 @@ class KeyData:
 
 
 def past_frames(sequences: Sequences, count: int) -> Tensor:
-    """(frames, count, dim) the last `count` frames, newest first; zeros from before the clip."""
+    """Give the last `count` frames at every frame.
+
+    Args:
+        sequences: the clips.
+        count: number of frames.
+
+    Returns:
+        (frames, count, dim) frames, newest first, with zeros for those before the clip.
+    """
     starts = np.repeat(np.cumsum(sequences.lengths) - sequences.lengths, sequences.lengths)
     index = np.arange(len(starts))[:, None] - np.arange(count)
     inside = torch.from_numpy(index >= starts[:, None])
@@ -81,27 +91,27 @@ def past_frames(sequences: Sequences, count: int) -> Tensor:
 
 
 def frame_key(data: KeyData) -> Tensor:
-    """(frames, dim) the frame along its principal components, not whitened."""
+    """Give the (frames, dim) frame along its principal components, not whitened."""
     return data.sequences.frames * data.scale
 
 
 def whitened_key(data: KeyData) -> Tensor:
-    """(frames, dim) the frame as the predictor sees it."""
+    """Give the (frames, dim) frame as the predictor sees it."""
     return data.sequences.frames
 
 
 def delta_key(data: KeyData) -> Tensor:
-    """(frames, dim) the change since the frame before."""
+    """Give the (frames, dim) change since the previous frame."""
     return difference_targets(data.sequences, 1)
 
 
 def window_key(data: KeyData) -> Tensor:
-    """(frames, WINDOW_FRAMES * dim) the last whitened frames."""
+    """Give the last whitened frames, (frames, WINDOW_FRAMES * dim)."""
     return past_frames(data.sequences, WINDOW_FRAMES).flatten(1)
 
 
 def codes_key(data: KeyData) -> Tensor:
-    """(frames, CODE_FRAMES) int64 the last codes, newest first; -1 from before the clip."""
+    """Give the last codes, (frames, CODE_FRAMES) int64, newest first, with -1 before the clip."""
     starts = np.cumsum(data.sequences.lengths) - data.sequences.lengths
     lags = [data.codes]
     for _ in range(1, CODE_FRAMES):
@@ -112,28 +122,32 @@ def codes_key(data: KeyData) -> Tensor:
 
 
 def pooled_key(data: KeyData) -> Tensor:
-    """(frames, 1) int64 k-means cell of the mean of the last frames.
+    """Give the k-means cell of the mean of the last frames, (frames, 1) int64.
 
-    The key of an earlier lookup test, rebuilt: rtavasso/audioEngram pooled a window of 8 frames,
-    made 64 cells, and found next to nothing of the change that followed.
+    This rebuilds the key of an earlier lookup test: rtavasso/audioEngram pooled a window of 8
+    frames into 64 cells, and found next to nothing about the change that followed.
     """
     pooled = past_frames(data.sequences, POOLED_FRAMES).mean(1).numpy()
     train = (data.sequences.splits == "train")[data.sequences.clip_of_frame]
-    with threadpool_limits(1):  # sums of several threads come in any order: not the same bits
+    with threadpool_limits(1):  # several threads add up in any order, which changes the last bits
         count = min(POOLED_CELLS, int(train.sum()))
         cells = KMeans(count, n_init=1, random_state=data.seed).fit(pooled[train])
         return torch.from_numpy(cells.predict(pooled)).long()[:, None]
 
 
 def predicted_mean_key(data: KeyData) -> Tensor:
-    """(frames, dim) what a ridge VAR expects: the same key should have the same future."""
+    """Give the (frames, dim) forecast of a ridge VAR: the same key should have the same future."""
     var = fit_var(data.batches("train"), data.batches("validation"), data.var_order)
     past = past_frames(data.sequences, data.var_order)
     return var.intercept + torch.einsum("fod,oed->fe", past, var.coefficients)
 
 
 def learned_key(data: KeyData) -> Tensor:
-    """(frames, LEARNED_DIM) trained to recognise its own future, of length 1."""
+    """Train a key to recognise its own future.
+
+    Returns:
+        (frames, LEARNED_DIM) keys of length 1.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(data.seed)
         model = ContrastiveKey(data.sequences.dim)
@@ -145,21 +159,22 @@ def learned_key(data: KeyData) -> Tensor:
 
 
 def random_key(data: KeyData) -> Tensor:
-    """(frames, RANDOM_DIM) noise: what a lookup finds that knows nothing."""
+    """Give (frames, RANDOM_DIM) noise, as the key of a lookup that knows nothing."""
     generator = torch.Generator().manual_seed(data.seed)
     return torch.randn(len(data.sequences.frames), RANDOM_DIM, generator=generator)
 
 
 class ContrastiveKey(nn.Module):
-    """Tells the future of its own past from those of others (InfoNCE, van den Oord et al. 2018).
+    """A key that tells the future of its own past from other futures.
 
-    The best score of a past and a future is log p(future | past) / p(future) up to a constant:
-    pasts with the same key then have the same future. The future is seen through noise. Without
-    it the task is too easy: neighbouring frames share 14 nats and ln 512 is 6, so recognising
-    some detail suffices; the neighbours then explained 0.35 of the variance, with it 0.37.
+    This is InfoNCE (van den Oord et al. 2018). The best score of a past and a future is log
+    p(future | past) / p(future) up to a constant: pasts with the same key then have the same
+    future. The future is seen through noise. Without noise the task is too easy: neighbouring
+    frames share 14 nats and ln 512 is 6, so that recognising some detail is enough. The neighbours
+    then explained 0.35 of the variance, and 0.37 with noise.
 
     Args:
-        dim: coordinates of a frame.
+        dim: number of coordinates of a frame.
     """
 
     def __init__(self, dim: int) -> None:
@@ -177,11 +192,11 @@ class ContrastiveKey(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(TEMPERATURE).log())
 
     def key(self, past: Tensor) -> Tensor:
-        """(rows, LEARNED_DIM) of (rows, LEARNED_FRAMES, dim) frames, newest first."""
+        """Give (rows, LEARNED_DIM) keys of (rows, LEARNED_FRAMES, dim) frames, newest first."""
         return functional.normalize(self.past(past.flatten(1)), dim=1)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) nats that recognising the own future among the batch's takes."""
+        """Give the (scored,) loss, in nats, of recognising each own future among the batch's."""
         padded = functional.pad(batch.context, (0, 0, LEARNED_FRAMES - 1, 0))
         past = padded.unfold(1, LEARNED_FRAMES, 1)[batch.scored].transpose(1, 2).flip(1)
         target = batch.target[batch.scored]
@@ -192,17 +207,22 @@ class ContrastiveKey(nn.Module):
 
 
 def euclidean(keys: Tensor, _train: Tensor) -> Tensor:
-    """The keys as they are."""
+    """Give the keys as they are."""
     return keys
 
 
 def cosine(keys: Tensor, _train: Tensor) -> Tensor:
-    """Keys of length 1: the nearest are those at the smallest angle."""
+    """Scale keys to length 1, so that the nearest ones are those at the smallest angle."""
     return functional.normalize(keys, dim=1)
 
 
 def mahalanobis(keys: Tensor, train: Tensor) -> Tensor:
-    """Keys without the covariance of train, L⁻¹ (key − mean) with L Lᵀ the covariance."""
+    """Whiten keys by the covariance of train: L⁻¹ (key − mean), where L Lᵀ is that covariance.
+
+    Args:
+        keys: (frames, key_dim) keys of all frames.
+        train: (pairs, key_dim) keys of train.
+    """
     known = train.double()
     covariance = torch.cov(known.T).reshape(known.shape[1], -1)
     covariance.diagonal().add_(1e-6 * covariance.diagonal().mean())
@@ -211,8 +231,8 @@ def mahalanobis(keys: Tensor, train: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(root, centred, upper=False).T.float()
 
 
-# Each is the Euclidean distance after a map of all (frames, key_dim) keys that may learn from
-# those of train.
+# Each metric is the Euclidean distance after a map of all (frames, key_dim) keys. The map may use
+# statistics of the keys of train.
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "euclidean": euclidean,
     "cosine": cosine,
@@ -222,25 +242,25 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Key:
-    """A key, and by which measures of likeness it is looked up.
+    """A key, and the metrics by which it is looked up.
 
     Attributes:
-        make: from data to (frames, key_dim) keys of all frames.
-        metrics: of `METRICS`, or `exact` for integers that are the same or not.
+        make: makes (frames, key_dim) keys of all frames from data.
+        metrics: keys of `METRICS`, or `exact` for integers that are either equal or not.
     """
 
     make: Callable[[KeyData], Tensor]
     metrics: tuple[str, ...]
 
 
-# The longest work first, so that all cores are busy to the end.
+# The longest work comes first, so that all cores are busy until the end.
 KEYS = {
-    "learned": Key(learned_key, ("cosine", "mahalanobis")),  # of length 1: euclidean is cosine
+    "learned": Key(learned_key, ("cosine", "mahalanobis")),  # at length 1, euclidean is cosine
     "window": Key(window_key, tuple(METRICS)),
     "predicted_mean": Key(predicted_mean_key, tuple(METRICS)),
     "delta": Key(delta_key, tuple(METRICS)),
     "frame": Key(frame_key, tuple(METRICS)),
-    "whitened": Key(whitened_key, ("euclidean", "cosine")),  # mahalanobis is that of `frame`
+    "whitened": Key(whitened_key, ("euclidean", "cosine")),  # mahalanobis is as for `frame`
     "pooled": Key(pooled_key, ("exact",)),
     "codes": Key(codes_key, ("exact",)),
     "random": Key(random_key, ("euclidean",)),

@@ -1,6 +1,6 @@
-"""Prediction without a model: find train frames with a like key, read what came after them.
+"""Prediction without a model: find train frames with a similar key, and use what came after them.
 
-The method of analogues (Lorenz 1969). What it explains needs nothing but the right key.
+This is the method of analogues (Lorenz 1969). It needs nothing but the right key.
 """
 
 from collections.abc import Callable
@@ -23,18 +23,18 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.recurrence.keys import KEYS, METRICS, KeyData
 from mimi_dynamics.studies.recurrence.search import matching
 
-# Of a longer split every second, third, ... frame is taken: cost stays bounded on a large corpus,
-# and an interval over clips hardly widens.
-MEMORY_FRAMES = 100_000  # of train
-SCORED_FRAMES = 3_000  # of any other split
+# Of a longer split only every second, third, ... frame is used. This bounds the cost on a large
+# corpus and hardly widens an interval over clips.
+MEMORY_FRAMES = 100_000  # largest number of frames of train
+SCORED_FRAMES = 3_000  # largest number of frames of any other split
 
 
 class Moments(NamedTuple):
-    """Pairs of a frame and the one `horizon` later, of one split.
+    """Pairs of a frame and the frame `horizon` later, from one split.
 
     Attributes:
         now: (pairs,) index of the frame whose key is used.
-        later: (pairs,) index of the future.
+        later: (pairs,) index of the future frame.
         clip: (pairs,) index of the clip within the split.
     """
 
@@ -44,7 +44,7 @@ class Moments(NamedTuple):
 
 
 def moments(data: KeyData, split: str) -> Moments:
-    """The pairs of one split whose future `predict` scores, thinned, in the order of the frames."""
+    """Give the pairs of one split whose future `predict` scores, thinned, in frame order."""
     sequences = data.sequences
     batches, stride = data.batches(split), _stride(data, split)
     frame = torch.cat([batch.frame for batch in batches]).sort().values
@@ -61,19 +61,26 @@ def _stride(data: KeyData, split: str) -> int:
 
 
 def outcomes(data: KeyData, pairs: Moments) -> Tensor:
-    """(pairs, 2, dim) what came: x at the end of each pair, and its change since the start."""
+    """Give what followed: x at the end of each pair, and its change since the start of the pair.
+
+    Returns:
+        (pairs, 2, dim).
+    """
     later, now = data.sequences.frames[pairs.later], data.sequences.frames[pairs.now]
     return torch.stack([later, later - now], 1)
 
 
 def mean_errors(known: Tensor, came: Tensor, neighbours: Tensor, counts: list[int]) -> Tensor:
-    """(queries, counts, kinds) squared error of the mean outcome of the first so many neighbours.
+    """Give squared errors of the mean outcome of the nearest neighbours, by their number.
 
     Args:
         known: (keys, kinds, dim) what came after each key.
         came: (queries, kinds, dim) what came after each query.
         neighbours: (queries, neighbours) indices of keys, nearest first.
-        counts: how many of them to take, rising.
+        counts: numbers of neighbours to average, rising.
+
+    Returns:
+        (queries, counts, kinds) squared errors.
     """
     steps = list(pairwise([0, *counts]))
     pieces = []
@@ -87,7 +94,7 @@ def mean_errors(known: Tensor, came: Tensor, neighbours: Tensor, counts: list[in
 
 @dataclass(frozen=True)
 class Scores:
-    """Forecasts of one split, frame by frame; errors of x, and of its change from now to then.
+    """Scores of forecasts of one split by frame; errors are of x, and of its change until then.
 
     Attributes:
         clip: (frames,) index of the clip within the split.
@@ -106,16 +113,21 @@ class Scores:
     curve: np.ndarray
 
     def variance_reduction(self, bootstrap: ClipBootstrap, *, of_change: bool = False) -> Estimate:
-        """1 − mean squared error / that of the train mean."""
+        """Give 1 − mean squared error / mean squared error of the train mean.
+
+        Args:
+            bootstrap: bootstrap draws of the clips.
+            of_change: whether to score the change since the known frame, instead of x.
+        """
         column = int(of_change)
         return _skill(bootstrap, self.clip, self.error[:, column], self.baseline[:, column])
 
     def energy_skill(self, bootstrap: ClipBootstrap) -> Estimate:
-        """1 − energy score / that of climatology."""
+        """Give 1 − energy score / energy score of climatology."""
         return _skill(bootstrap, self.clip, self.energy, self.climatology)
 
     def reductions(self, bootstrap: ClipBootstrap) -> list[Estimate]:
-        """Variance reduction for every number of neighbours."""
+        """Give the variance reduction for every number of neighbours."""
         return [_skill(bootstrap, self.clip, e, self.baseline[:, 0]) for e in self.curve.T]
 
 
@@ -129,7 +141,7 @@ def _skill(
 def _score(
     data: KeyData, pairs: Moments, known: Tensor, error: Tensor, curve: Tensor, sample: Tensor
 ) -> Scores:
-    """Scores of (samples, pairs, dim) draws, beside as many random ones of what is known."""
+    """Score (samples, pairs, dim) draws, and as many random frames of `known` for comparison."""
     came = outcomes(data, pairs)
     generator = torch.Generator().manual_seed(data.seed)
     anyone = torch.randint(len(known), sample.shape[:2], generator=generator)
@@ -148,11 +160,11 @@ class Lookup:
     """One key of one row of data, to be looked up by each of its metrics.
 
     Attributes:
-        row: name of the data, `real` or a surrogate's.
-        key: of `KEYS`.
-        data: of that row.
+        row: name of the data: `real`, or the name of a surrogate.
+        key: a key of `KEYS`.
+        data: the data of that row.
         counts: numbers of neighbours to choose from, rising, the last at least 2.
-        samples: draws that the energy score is of; so many neighbours at most.
+        samples: number of draws for the energy score; no more neighbours than this are drawn.
     """
 
     row: str
@@ -164,12 +176,12 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Found:
-    """What a lookup found.
+    """The result of a lookup.
 
     Attributes:
-        neighbours: how many are best on validation.
-        validation: the variance reduction by so many there.
-        scores: by evaluated split.
+        neighbours: number of neighbours that is best on validation.
+        validation: variance reduction on validation with that number.
+        scores: scores by evaluated split.
     """
 
     neighbours: int
@@ -178,10 +190,14 @@ class Found:
 
 
 def neighbour_counts(data: KeyData, most: int) -> list[int]:
-    """1, 2, 4, ... up to `most`.
+    """Give the numbers 1, 2, 4, ... up to `most`.
+
+    Args:
+        data: the data.
+        most: the largest number allowed.
 
     Raises:
-        InputError: if train has fewer frames than that.
+        InputError: if train has fewer frames than `most`.
     """
     frames = len(moments(data, "train").now)
     if most > frames:
@@ -192,7 +208,7 @@ def neighbour_counts(data: KeyData, most: int) -> list[int]:
 
 
 def look_up(job: Lookup) -> dict[str, Found]:
-    """By metric: choose the number of neighbours on validation, score the evaluated splits."""
+    """Choose the number of neighbours on validation and score the evaluated splits, by metric."""
     train, key = moments(job.data, "train"), KEYS[job.key]
     keys = key.make(job.data)
     return {metric: _look_up_by(job, keys, train, metric) for metric in key.metrics}
@@ -217,7 +233,7 @@ def _look_up_by(job: Lookup, keys: Tensor, train: Moments, metric: str) -> Found
     errors = errors_on_x(came, found).mean(0)
     count = job.counts[int(errors.argmin())]
     floor = (came[:, 0] - known[:, 0].mean(0)).square().sum(-1).mean()
-    taken = max(count, 2)  # a sample of one has no spread
+    taken = max(count, 2)  # the energy score needs at least two draws
     ranks = torch.linspace(0, taken - 1, min(job.samples, taken)).round().long()
     scores = {}
     for split in evaluated_splits(data.sequences):
@@ -230,13 +246,13 @@ def _look_up_by(job: Lookup, keys: Tensor, train: Moments, metric: str) -> Found
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The parametric predictor, to be scored on the same frames.
+    """The trained predictor, to be scored on the same frames as lookups.
 
     Attributes:
-        predictor: of the frame `data.horizon` ahead.
+        predictor: predicts the frame `data.horizon` ahead.
         data: the real data.
-        split: to be scored.
-        samples: draws of each forecast, 2 at least.
+        split: the split to score.
+        samples: number of draws of each forecast, at least 2.
     """
 
     predictor: Predictor
@@ -246,10 +262,10 @@ class Yardstick:
 
 
 def score_predictor(job: Yardstick) -> Scores:
-    """Scores of the predictor's samples, and of its mean without their sampling noise.
+    """Score samples of the predictor, and its mean without the sampling noise.
 
-    The mean of m draws misses by 1/m of their variance more than the mean of the distribution;
-    that much, estimated from the same draws, is taken off the squared error.
+    The squared error of the mean of m draws exceeds that of the mean of the distribution by 1/m of
+    the variance of the draws. That amount, estimated from the same draws, is subtracted.
     """
     pairs, known = moments(job.data, job.split), outcomes(job.data, moments(job.data, "train"))
     stride = _stride(job.data, job.split)
@@ -260,6 +276,6 @@ def score_predictor(job: Yardstick) -> Scores:
     sample = sample[:, torch.cat([batch.frame for batch in batches]).argsort()]
     missed = (sample.mean(0) - outcomes(job.data, pairs)[:, 0]).square()
     missed -= sample.var(0) / job.samples
-    # x_t is known: the change is missed by as much as x is.
+    # x_t is known, so the error of the change equals the error of x.
     error = missed.sum(-1, keepdim=True).expand(-1, 2)
     return _score(job.data, pairs, known, error, error[:, :0], sample)

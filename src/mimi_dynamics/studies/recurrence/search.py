@@ -1,22 +1,26 @@
-"""Exact search: the train keys most like each query, by distance or by equality."""
+"""Exact search by equality for the train keys that are most similar to each query."""
 
 import torch
 from torch import Tensor
 
-QUERIES_AT_ONCE = 64  # rows of ranks of 50,000 keys: 13 MB
+QUERIES_AT_ONCE = 64  # rows to rank at once, which take 13 MB with 50,000 keys
 
 
 def matching(queries: Tensor, keys: Tensor, count: int, seed: int) -> Tensor:
-    """(queries, count) int64, the keys that are equal in most leading columns, those first.
+    """Find the keys that are equal to each query in most leading columns.
 
-    Equal in all columns goes before equal in all but the last, and so on to any key at all
-    (back-off). Equally good keys come in a random order, the same one for all queries.
+    Keys that are equal in all columns come before those that are equal in all but the last, and so
+    on down to any key at all (back-off). Equally good keys come in a random order, which is the
+    same for all queries.
 
     Args:
         queries: (queries, columns) int64.
-        keys: (keys, columns) int64, at least `count` of them.
-        count: how many.
-        seed: of that order.
+        keys: (keys, columns) int64, at least `count` rows.
+        count: number of keys to find.
+        seed: seed of the random order.
+
+    Returns:
+        (queries, count) int64 indices of keys, the best first.
     """
     order = torch.rand(len(keys), generator=torch.Generator().manual_seed(seed))
     found = []

@@ -1,4 +1,4 @@
-"""Lookups of every key, the best of them, and curves against the number of neighbours."""
+"""Lookups by every key, the best of them, and curves by number of neighbours."""
 
 from functools import partial
 
@@ -20,16 +20,29 @@ from mimi_dynamics.studies.recurrence.lookup import (
     score_predictor,
 )
 
-PREDICTOR_SAMPLES = 2  # unbiased for any number; a sample of a flow is dear
+# Scores are unbiased for any number of samples, and samples of a flow are expensive.
+PREDICTOR_SAMPLES = 2
 
 
-Lookups = dict[tuple[str, str, str], Found]  # by row of data, key, metric
+Lookups = dict[tuple[str, str, str], Found]  # keyed by row of data, key and metric
 
 
 def look_up_all(
     params: Params, rows: dict[str, KeyData], predictor: Predictor
 ) -> tuple[Lookups, dict[str, Scores]]:
-    """Every lookup, and the predictor's scores by split, on all cores."""
+    """Run every lookup, and score the predictor on each split, on all cores.
+
+    Args:
+        params: all settings.
+        rows: data by name, including `real`.
+        predictor: the trained predictor.
+
+    Returns:
+        The lookups, and the scores of the predictor by split.
+
+    Raises:
+        InputError: if train has fewer frames than the largest number of neighbours.
+    """
     real, samples = rows["real"], params.recurrence.samples
     counts = neighbour_counts(real, params.recurrence.neighbours)
     names = [(row, key) for key in KEYS for row in rows if (row, key) != ("shuffled", "random")]
@@ -46,7 +59,7 @@ def look_up_all(
 
 
 def best_lookup(lookups: Lookups) -> tuple[str, str]:
-    """Key and metric that explain most on validation."""
+    """Find the key and the metric that explain most on validation."""
     found = {(key, metric): f for (row, key, metric), f in lookups.items() if row == "real"}
     return max((name for name in found if name[0] != "random"), key=lambda n: found[n].validation)
 
@@ -58,7 +71,15 @@ def split_metrics(
     split: str,
     bootstrap: ClipBootstrap,
 ) -> dict[str, object]:
-    """All of `metrics/detail/recurrence.json` that is about one split."""
+    """Give the entry of one split in `metrics/detail/recurrence.json`.
+
+    Args:
+        lookups: all lookups.
+        best: the key and the metric that are best on validation.
+        predictor: scores of the predictor on that split.
+        split: name of the split.
+        bootstrap: bootstrap draws of its clips.
+    """
     metrics: dict[str, dict] = {"predictor": score_metrics(predictor, bootstrap), "shuffled": {}}
     for (row, key, metric), found in lookups.items():
         table = metrics if row == "real" else metrics[row]
@@ -80,7 +101,7 @@ def split_metrics(
 
 
 def score_metrics(scores: Scores, bootstrap: ClipBootstrap) -> dict[str, float]:
-    """Scores of one forecast, with intervals."""
+    """Give the scores of one forecast, with intervals."""
     return {
         **scores.variance_reduction(bootstrap).metrics("variance_reduction"),
         **scores.variance_reduction(bootstrap, of_change=True).metrics("delta_variance_reduction"),
@@ -89,7 +110,7 @@ def score_metrics(scores: Scores, bootstrap: ClipBootstrap) -> dict[str, float]:
 
 
 def curves(lookups: Lookups, predictor: Scores, bootstrap: ClipBootstrap) -> pd.DataFrame:
-    """Variance reduction on test for every number of neighbours, one row each."""
+    """Give the variance reduction on test for every key, metric and number of neighbours."""
     rows: list[dict[str, object]] = []
     for (row, key, metric), found in lookups.items():
         rivals = [lookups[row, key, other].validation for other in KEYS[key].metrics]
@@ -106,6 +127,6 @@ def curves(lookups: Lookups, predictor: Scores, bootstrap: ClipBootstrap) -> pd.
                 }
             )
     reduction = predictor.variance_reduction(bootstrap).metrics("variance_reduction")
-    alone = {"chosen": False, "best_metric": False}  # nothing to choose
+    alone = {"chosen": False, "best_metric": False}  # the predictor has nothing to choose
     rows.append({"data": "real", "key": "predictor", "metric": "", **reduction, **alone})
     return pd.DataFrame(rows).astype({"neighbours": "Int64"})

@@ -1,1 +1,1 @@
-"""What stage `rollout` alone needs."""
+"""Code that only the stage `rollout` needs."""

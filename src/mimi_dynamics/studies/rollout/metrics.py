@@ -1,13 +1,13 @@
-"""Scores of free-running forecasts by lead, and what is reported of them."""
+"""Metrics of free-running forecasts by lead, from their scores."""
 
 from mimi_dynamics.generation.scores import LeadScores, skill_horizon
 
 FORECASTS = ("rollout", "direct", "var")
-Scores = dict[str, dict[int, LeadScores]]  # by split and lead
+Scores = dict[str, dict[int, LeadScores]]  # keyed by split and lead
 
 
 def summarise(scores: Scores) -> dict[str, object]:
-    """Make all of `metrics/detail/rollout.json`."""
+    """Give the contents of `metrics/detail/rollout.json`."""
     by_split = {
         split: {f"k{k}": lead_metrics(at_lead, k) for k, at_lead in by_lead.items()}
         | {
@@ -22,7 +22,12 @@ def summarise(scores: Scores) -> dict[str, object]:
 
 
 def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
-    """Make one lead of `metrics/detail/rollout.json`."""
+    """Give the entry of one lead in `metrics/detail/rollout.json`.
+
+    Args:
+        scores: scores of the forecasts.
+        lead: lead in frames.
+    """
     energy, skill = {}, {}
     for row in (*FORECASTS, "climatology"):
         energy |= scores.at(row, lead).metrics(row)
@@ -39,7 +44,10 @@ def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
 
 
 def curves(scores: LeadScores, row: str, lead: int) -> dict[str, float]:
-    """Give what is drawn of one row at one lead; truth has no skill, but it survives."""
+    """Give the points of one row at one lead for the figure.
+
+    The row `truth` has a survival, but no skill.
+    """
     if row == "truth":
         metrics = scores.at("rollout", lead, "true_survival").metrics("survival")
     else:

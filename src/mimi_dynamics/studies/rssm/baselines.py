@@ -1,7 +1,7 @@
-"""Cheap ways to an easy sequence of the same dimension: what a learned state has to beat.
+"""Rivals: simple ways to an easy sequence of the same dimension, which a learned state must beat.
 
-Each is causal and gives coordinates for every frame; how easy they are, and how much of x is left
-in them, is measured by the same code as for the state.
+Each is causal and gives coordinates for every frame. How easy they are, and how much of x they
+keep, is measured by the same code as for the state.
 """
 
 import zlib
@@ -16,16 +16,22 @@ from mimi_dynamics.latents.states import NOISE_FLOOR
 from mimi_dynamics.pipeline.params import RssmParams
 from mimi_dynamics.studies.rssm.networks import DiagonalGaussian
 
-SLOW_AVERAGES = (2, 4)  # frames over which slow features are averaged too: 160 and 320 ms
+SLOW_AVERAGES = (2, 4)  # slow features are also averaged over that many frames: 160 and 320 ms
 
 
 def principal(data: Sequences, dim: int) -> Tensor:
-    """(frames, dim) the leading principal components of each frame."""
+    """Give the (frames, dim) leading principal components of each frame."""
     return data.frames[:, :dim]
 
 
 def moving_average(data: Sequences, coordinates: Tensor, length: int) -> Tensor:
-    """(frames, dim) mean of the newest `length` frames' coordinates, within the clip."""
+    """Give the (frames, dim) mean of the coordinates of the newest `length` frames of the clip.
+
+    Args:
+        data: the frames x, for the lengths of clips.
+        coordinates: (frames, dim) coordinates.
+        length: number of frames to average, or fewer at the start of a clip.
+    """
     means = []
     for clip in coordinates.split(data.lengths.tolist()):
         total = clip.cumsum(0)
@@ -36,26 +42,33 @@ def moving_average(data: Sequences, coordinates: Tensor, length: int) -> Tensor:
 
 
 def slow_features(data: Sequences, dim: int) -> Tensor:
-    """(frames, dim) the directions of whitened x that change least from frame to frame on train.
+    """Project frames on the directions of whitened x that change least between frames of train.
 
-    Linear slow feature analysis (Wiskott & Sejnowski 2002, Neural Computation 14).
+    This is linear slow feature analysis (Wiskott & Sejnowski 2002, Neural Computation 14).
+
+    Args:
+        data: the frames x of every split.
+        dim: number of directions.
+
+    Returns:
+        (frames, dim) coordinates, the slowest first.
     """
     train = data.select("train")
     changes = torch.cat([clip.diff(dim=0) for clip in train.frames.split(train.lengths.tolist())])
     scatter = torch.cov(train.frames.T.double())
     root = torch.linalg.inv(torch.linalg.cholesky(scatter)).T
     whitened = changes.double() @ root
-    _, directions = torch.linalg.eigh(whitened.T @ whitened)  # rising: the slowest first
+    _, directions = torch.linalg.eigh(whitened.T @ whitened)  # eigenvalues rise: slowest first
     return (data.frames.double() @ root @ directions[:, :dim]).float()
 
 
 class FrameVae(nn.Module):
-    """A VAE of single frames (Kingma & Welling 2014): what the frame alone can be squeezed into.
+    """A VAE of single frames (Kingma & Welling 2014): how far a frame alone can be compressed.
 
     Args:
-        frame_dim: coordinates of x.
-        dim: of the latent.
-        width: hidden units.
+        frame_dim: number of coordinates of x.
+        dim: number of coordinates of the latent.
+        width: number of hidden units.
     """
 
     def __init__(self, frame_dim: int, dim: int, width: int) -> None:
@@ -64,7 +77,7 @@ class FrameVae(nn.Module):
         self.decoder = DiagonalGaussian(dim, frame_dim, width, floor=NOISE_FLOOR)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) negative evidence bounds in nats per frame."""
+        """Give the (scored,) negative evidence lower bound in nats per frame."""
         frames = batch.context[batch.scored]
         posterior = self.encoder(frames)
         prior = Independent(Normal(torch.zeros_like(posterior.mean), 1), 1)
@@ -73,13 +86,13 @@ class FrameVae(nn.Module):
 
 
 def vae_means(data: Sequences, dim: int, params: RssmParams, seed: int) -> Tensor:
-    """(frames, dim) posterior means of a VAE trained on the frames of train.
+    """Give the (frames, dim) posterior means of a VAE that is trained on the frames of train.
 
     Args:
         data: the frames x of every split.
-        dim: coordinates of its latent.
-        params: the section `rssm`, so that the VAE is as wide and as long trained as the models.
-        seed: of weights, order of batches and draws.
+        dim: number of coordinates of the latent.
+        params: the section `rssm`, so that the VAE has the width and the training of the models.
+        seed: seed of weights, order of batches and draws.
     """
     seed = zlib.crc32(f"{seed} vae {dim}".encode())
     torch.manual_seed(seed)
@@ -95,7 +108,10 @@ def vae_means(data: Sequences, dim: int, params: RssmParams, seed: int) -> Tenso
 
 
 def rivals(data: Sequences, dim: int, params: RssmParams, seed: int) -> dict[str, Tensor]:
-    """(frames, dim) coordinates of every rival, by name; arguments as of `vae_means`."""
+    """Give the (frames, dim) coordinates of every rival, by name.
+
+    The arguments are those of `vae_means`.
+    """
     leading, slow = principal(data, dim), slow_features(data, dim)
     return {
         "pca": leading,

@@ -1,4 +1,4 @@
-"""Is the state empty, or the innovation unused? Both look like success to a loss."""
+"""Detectors of collapse: an empty state or an unused innovation, both of which can lower a loss."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,15 @@ from mimi_dynamics.generation.rollouts import seeded
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.studies.rssm.model import Factors, Rssm
 
-ACTIVE_NATS = 0.01  # of z_rec: a coordinate whose KL is below is not used
-ACTIVE_SHARE = 0.001  # of z_dyn: least R² that is lost when a coordinate is silenced
-LEAST_FIDELITY = 0.05  # R² of x from z_dyn; below, the state is empty
-LEAST_SUFFICIENCY = 0.25  # share of the gain on the next x; below, the state forgot what matters
-LEAST_USE = 0.01  # R² lost when z_dyn comes from another clip; below, the reconstructor ignores it
-KL_RANGE = (0.1, 1.25)  # of the budget; below, z_rec is dead, above, the multiplier failed
+ACTIVE_NATS = 0.01  # a coordinate of z_rec with a lower KL is not used
+ACTIVE_SHARE = 0.001  # a coordinate of z_dyn is used if setting it to zero costs more R² than this
+LEAST_FIDELITY = 0.05  # below this R² of x from z_dyn, the state is empty
+# Below this share of the gain on the next x, the state has lost what matters.
+LEAST_SUFFICIENCY = 0.25
+# If z_dyn of another clip costs less R² than this, the reconstructor ignores the state.
+LEAST_USE = 0.01
+# In shares of the budget: below this range z_rec is dead, above it the multiplier has failed.
+KL_RANGE = (0.1, 1.25)
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,11 @@ class Diagnosis:
     """How a trained model uses its state and its innovation on one split.
 
     Attributes:
-        readings: (frames, dim) x reconstructed from z_dyn and z_rec of the posterior.
-        kl: nats per frame.
-        r2: of x, by what it was reconstructed from.
-        active_rec: coordinates of z_rec that carry information.
-        active_state: coordinates of z_dyn that the reconstructor uses.
+        readings: (frames, dim) x reconstructed from z_dyn and from z_rec of the posterior.
+        kl: KL of posterior and prior in nats per frame.
+        r2: R² of x, by what x was reconstructed from.
+        active_rec: number of coordinates of z_rec that carry information.
+        active_state: number of coordinates of z_dyn that the reconstructor uses.
     """
 
     readings: Tensor
@@ -39,18 +42,18 @@ class Diagnosis:
 
     @property
     def state_use(self) -> float:
-        """R² lost when z_dyn is of another clip."""
+        """The R² that is lost if z_dyn comes from another clip."""
         return self.r2["posterior"] - self.r2["state_of_other_clip"]
 
     def signs_of_collapse(
         self, budget: float, fidelity: float, sufficiency: float
     ) -> dict[str, int]:
-        """1 for every sign of collapse that is there, else 0.
+        """Give 1 for every sign of collapse that is present, otherwise 0.
 
         Args:
-            budget: nats per frame that the model was allowed.
+            budget: budget of the model in nats per frame.
             fidelity: R² of x from z_dyn alone, on the same split.
-            sufficiency: of z_dyn for the next x, on the same split.
+            sufficiency: sufficiency of z_dyn for the next x, on the same split.
         """
         low, high = (share * budget for share in KL_RANGE)
         signs = {
@@ -67,21 +70,21 @@ class Diagnosis:
 def diagnose(
     model: Rssm, data: Sequences, held: Sequences, split: str, bootstrap: ClipBootstrap, seed: int
 ) -> Diagnosis:
-    """Reconstruct with the right and with wrong halves.
+    """Reconstruct x from the right state and innovation, and from wrong ones.
 
     Args:
-        model: trained.
+        model: the trained model.
         data: the frames x.
         held: the noisy states of all frames.
-        split: which clips to look at.
-        bootstrap: draws of that split's clips.
-        seed: of the draws of z_rec.
+        split: the split of the clips to reconstruct.
+        bootstrap: bootstrap draws of that split's clips.
+        seed: seed of the draws of z_rec.
     """
     clips = data.select(split)
     frames, states = clips.frames, held.select(split).frames
     mean = data.select("train").frames.mean(0)
     total = (frames - mean).square().sum()
-    # Half of all frames further on is another clip, unless one clip is half of the split.
+    # A shift by half of all frames leads to another clip, unless one clip is half of the split.
     other = torch.arange(len(frames)).roll(len(frames) // 2)
 
     def r2(state: Tensor, innovation: Tensor) -> float:
@@ -112,5 +115,5 @@ def diagnose(
 
 
 def kl_per_coordinate(factors: Factors) -> Tensor:
-    """(rec_dim,) mean nats per frame that each coordinate of z_rec carries."""
+    """Give the (rec_dim,) information in each coordinate of z_rec, in nats per frame."""
     return kl_divergence(factors.posterior.base_dist, factors.prior.base_dist).mean(0)

@@ -1,4 +1,8 @@
-"""How easy a candidate for a state is, and how much of x it keeps: one code path for all."""
+"""How easy a candidate for a state is, and how much of x it keeps, by the same code for all.
+
+Ease is the gain of a candidate as a share of the gain if all but the noise floor were known
+beforehand. Fidelity is the R² of x as read from the candidate.
+"""
 
 import zlib
 from dataclasses import dataclass
@@ -23,16 +27,16 @@ READOUT_LR = 0.004
 
 @dataclass(frozen=True)
 class Measure:
-    """What to measure of one candidate.
+    """A measurement to make of one candidate.
 
     Attributes:
         candidate: see `Candidate`.
-        data: the frames x that it is of, without noise.
-        head: of the estimator.
-        horizon: frames ahead of the gain, in updates.
-        params: of the estimator.
-        seed: of every fit.
-        readout: whether x is to be read from it.
+        data: the frames x from which the candidate was made, without noise.
+        head: head of the estimator.
+        horizon: horizon of the gain, in updates of the candidate.
+        params: settings of the estimator.
+        seed: seed of every fit.
+        readout: whether to read x from the candidate.
     """
 
     candidate: Candidate
@@ -45,20 +49,20 @@ class Measure:
 
     @property
     def fit(self) -> FitSpec:
-        """The job of the estimator, the one of `predict`."""
+        """The fit of the estimator, which is that of `predict`."""
         updates = self.candidate.updates
         return FitSpec("real", updates, self.head, self.horizon, self.params, self.seed)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate with the densities fitted to it and what of x was read from it.
+    """A candidate with the densities that were fitted to it and x as read from it.
 
     Attributes:
-        job: what was asked for.
+        job: the measurement.
         densities: p(s_u+k | s_≤u) as `conditional` and p(s_u+k) as `marginal`, of updates s.
-        readings: (frames, dim) x as read from the state held at each frame of every split; None
-            if it was not asked for.
+        readings: (frames, dim) x as read from the state held at each frame of every split; None if
+            this was not asked for.
     """
 
     job: Measure
@@ -66,49 +70,59 @@ class Measured:
     readings: Tensor | None
 
     def gain(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
-        """Nats per coordinate that the past of the candidate tells about it."""
+        """Give what the past of the candidate tells about it, in nats per coordinate."""
         marginal, conditional = self.densities["marginal"], self.densities["conditional"]
         difference = marginal.nll[split] - conditional.nll[split]
         mean = bootstrap.mean(difference, Scored.of(self.job.fit, split).clip)
         return mean / self.job.candidate.updates.dim
 
     def ease(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
-        """The gain as a share of what it would be if all but the noise floor were known before."""
+        """Give the gain as a share of the gain if all but the noise floor were known beforehand."""
         return self.gain(split, bootstrap) / MOST_GAIN
 
     def fidelity(self, split: str, bootstrap: ClipBootstrap, weights: Tensor) -> Estimate:
-        """R² of x as read from the candidate; weights as of `Fidelity`."""
+        """Give the R² of x as read from the candidate, with the weights of `Fidelity`.
+
+        Args:
+            split: name of the split.
+            bootstrap: bootstrap draws of its clips.
+            weights: (dim,) weights of coordinates.
+        """
         data = self.job.data
         readings = frames_of(self.readings, data, split)
         return Fidelity(data, weights).of(readings, split, bootstrap)
 
     @property
     def validation_gain(self) -> float:
-        """Nats per update that the past of the candidate tells about it, on validation."""
+        """What the past of the candidate tells about it on validation, in nats per update."""
         marginal, conditional = self.densities["marginal"], self.densities["conditional"]
         return marginal.validation_nll - conditional.validation_nll
 
     @property
     def validation_ease(self) -> float:
-        """The ease on validation, for choices."""
+        """The ease on validation, by which to choose between candidates."""
         return self.validation_gain / self.job.candidate.updates.dim / MOST_GAIN
 
 
 def measure(job: Measure) -> tuple[dict[str, FittedDensity], Tensor | None]:
-    """Fit the two densities, and read x from the candidate: what `Measured` adds to the job.
+    """Fit the two densities, and read x from the candidate.
 
-    The job is left out, as all its frames would be sent back by the process that measures it.
+    Returns:
+        The densities and readings of `Measured`, without the job: a process that measures would
+        otherwise have to send back all frames of the job.
     """
     readings = read_frames(job) if job.readout else None
     return fit_densities(job.fit), readings
 
 
 class Readout(nn.Module):
-    """x_t from the coordinates held at t, by least squares: a hidden layer and a linear path.
+    """A network that reads x_t from the coordinates held at t, fitted by least squares.
+
+    It has a hidden layer and a linear path.
 
     Args:
-        state_dim: of the coordinates.
-        dim: of x.
+        state_dim: number of coordinates to read from.
+        dim: number of coordinates of x.
     """
 
     def __init__(self, state_dim: int, dim: int) -> None:
@@ -119,17 +133,17 @@ class Readout(nn.Module):
         nn.init.zeros_(self.direct.weight)
 
     def read(self, state: Tensor) -> Tensor:
-        """Frames x of shape (..., dim) as read from (..., state_dim) coordinates."""
+        """Read (..., dim) frames x from (..., state_dim) coordinates."""
         return self.outputs(functional.silu(self.hidden(state))) + self.direct(state)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) squared errors of the frames of a batch."""
+        """Give the (scored,) squared errors of the frames of a batch."""
         scored = batch.scored
         return (batch.target[scored] - self.read(batch.context[scored])).square().sum(-1)
 
 
 def read_frames(job: Measure) -> Tensor:
-    """(frames, dim) x read from the noisy held coordinates by what was fitted on train."""
+    """Read (frames, dim) x from the noisy held coordinates, by a readout fitted on train."""
     seed = zlib.crc32(f"{job.seed} readout {job.candidate.name}".encode())
     torch.manual_seed(seed)
     held, data = job.candidate.held, job.data
@@ -145,12 +159,12 @@ def read_frames(job: Measure) -> Tensor:
 
 
 class Fidelity:
-    """R² of x about its train mean, in whitened coordinates or weighted.
+    """The R² of x about its train mean, in whitened coordinates or weighted.
 
     Args:
         data: the frames x.
-        weights: (dim,) of each coordinate's squared error; ones for whitened coordinates, the
-            variance of each for latents as the codec has them.
+        weights: (dim,) weights of the squared errors of coordinates: ones for whitened coordinates,
+            or the variance of each coordinate for the latents of the codec.
     """
 
     def __init__(self, data: Sequences, weights: Tensor) -> None:
@@ -158,7 +172,13 @@ class Fidelity:
         self.mean = data.select("train").frames.mean(0)
 
     def of(self, readings: Tensor, split: str, bootstrap: ClipBootstrap) -> Estimate:
-        """R² on the frames of one split, readings being (frames, dim) of that split only."""
+        """Give the R² on the frames of one split.
+
+        Args:
+            readings: (frames, dim) x as read, for the frames of that split only.
+            split: name of the split.
+            bootstrap: bootstrap draws of its clips.
+        """
         clips = self.data.select(split)
         total = ((clips.frames - self.mean).square() @ self.weights).numpy()
         lost = ((clips.frames - readings).square() @ self.weights).numpy()
@@ -168,5 +188,5 @@ class Fidelity:
 
 
 def frames_of(values: Tensor, data: Sequences, split: str) -> Tensor:
-    """Rows of (frames, dim) values that belong to one split."""
+    """Give the rows of (frames, dim) values that belong to one split."""
     return values[torch.from_numpy((data.splits == split)[data.clip_of_frame])]

@@ -1,4 +1,4 @@
-"""From a sweep to `metrics/detail/rssm.json` and the tables behind its figure."""
+"""The contents of `metrics/detail/rssm.json` and the tables of its figure, made from a sweep."""
 
 import math
 
@@ -16,11 +16,11 @@ from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
 FRAMES_PER_SECOND = 1000 / FRAME_MS
-COURSE_POINTS = 100  # of each model's course in the table
+COURSE_POINTS = 100  # number of rows for the course of each model
 
 
 def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
-    """One model on one split: headline numbers, with intervals."""
+    """Give the headline metrics of one model on one split, with intervals."""
     job = sweep.jobs[name]
     kl = sweep.diagnosis(name, split).kl.metrics("kl_nats_per_frame")
     bits = FRAMES_PER_SECOND / math.log(2)
@@ -42,7 +42,7 @@ def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
 
 
 def sweep_metrics(sweep: Sweep, name: str) -> dict[str, object]:
-    """One model of the sweep on test: the same, with the detectors of collapse."""
+    """Give the metrics of one model of the sweep on test, including signs of collapse."""
     diagnosis, signs = sweep.diagnosis(name, "test"), sweep.signs(name)
     return {
         **model_metrics(sweep, name, "test"),
@@ -55,7 +55,7 @@ def sweep_metrics(sweep: Sweep, name: str) -> dict[str, object]:
 
 
 def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
-    """All of `metrics/detail/rssm.json` but what is decoded or generated."""
+    """Give the contents of `metrics/detail/rssm.json` that need no decoding or generation."""
     metrics = sweep_metrics(sweep, chosen)
     surrogates = {row: sweep.ease(row, "test").metrics("ease") for row in SURROGATES}
     surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")
@@ -88,7 +88,13 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
 
 
 def generation_metrics(table: pd.DataFrame, samples: int, seed: int) -> dict[str, object]:
-    """By lead: energy scores of free-running samples by way of z_dyn, and of raw x."""
+    """Give by lead the energy scores of free-running samples, through z_dyn and of raw x.
+
+    Args:
+        table: the table of `score_generation`.
+        samples: number of bootstrap draws.
+        seed: seed of the draws.
+    """
     metrics = {}
     for lead, scores in scores_of_each_lead(table, samples, seed).items():
         energy = {}
@@ -105,9 +111,9 @@ def generation_metrics(table: pd.DataFrame, samples: int, seed: int) -> dict[str
 
 
 def frontier_table(sweep: Sweep, chosen: str) -> pd.DataFrame:
-    """Fidelity and ease of every candidate on test, one row each.
+    """Make a table of fidelity and ease of every candidate on test, one row each.
 
-    Of raw x and of the chosen state also the ease on frames shuffled within each clip.
+    For raw x and for the chosen state, it also has the ease on frames shuffled within each clip.
     """
     shuffled = {RAW: RAW_SHUFFLED, chosen: "shuffled"}
     shuffled_ease = {name: sweep.ease(row, "test").value for name, row in shuffled.items()}
@@ -133,7 +139,10 @@ def frontier_table(sweep: Sweep, chosen: str) -> pd.DataFrame:
 
 
 def course_table(sweep: Sweep) -> pd.DataFrame:
-    """KL and multiplier of every model over training, averaged over a hundredth of its steps."""
+    """Make a table of KL and multiplier of every model over training.
+
+    Each row is a mean over a hundredth of the steps.
+    """
     rows = []
     for name, job in sweep.jobs.items():
         course = sweep.trained[name].course
@@ -153,19 +162,22 @@ def course_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-DECODED_CLIPS = 32  # evenly spaced over the test split: two minutes of speech
+DECODED_CLIPS = 32  # clips evenly spaced over the test split, which are two minutes of speech
 
 
 def decoded_distances(
     codec: Codec, normalizer: Normalizer, test: Sequences, readings: dict[str, Tensor]
 ) -> dict[str, float]:
-    """Mean log-mel distance in nepers to what is decoded from x itself, over some clips.
+    """Give the mean log-mel distance to sound decoded from x itself, over some clips.
 
     Args:
-        codec: that the latents are of.
-        normalizer: from coordinates to latents.
+        codec: the codec of the latents.
+        normalizer: maps coordinates to latents.
         test: the frames x of the test clips.
-        readings: (frames, dim) other versions of them, by name.
+        readings: (frames, dim) other versions of these frames, by name.
+
+    Returns:
+        Distances in nepers by name.
     """
     versions = {"x": test.frames, **readings}
     ends = np.cumsum(test.lengths)

@@ -1,8 +1,9 @@
 """The recurrent state-space model: an easy causal state, and a local innovation under a budget.
 
-z_dyn,t = e(x_≤t) is what an autoregressive model is to work on; z_rec,t is what of x_t the state
-leaves open, drawn from p(z_rec | z_dyn) where x_t is not known. After Hafner et al. 2019 (PlaNet,
-arXiv 1811.04551), without actions, and with a state that is a function of the frames.
+z_dyn,t = e(x_≤t) is the state on which an autoregressive model works. z_rec,t is the part of x_t
+that the state leaves open; it is drawn from p(z_rec | z_dyn) where x_t is not known. The model
+follows Hafner et al. 2019 (PlaNet, arXiv 1811.04551), but without actions, and with a state that is
+a function of the frames.
 """
 
 from dataclasses import dataclass, field
@@ -25,25 +26,26 @@ from mimi_dynamics.studies.rssm.networks import (
     StateWhitening,
 )
 
-EVALUATION_SEED = 0  # of the draws behind a validation loss, the same every epoch
-# Per nat above the budget. A nat can save more than one where a bit of z_rec tells silence from
-# speech, which the Gaussian reconstructor cannot by itself: multipliers up to 5 were seen.
+EVALUATION_SEED = 0  # a validation loss uses the same draws in every epoch
+# Loss for each nat above the budget. It must exceed what a nat of z_rec can save elsewhere. That
+# is several nats where a bit of z_rec tells silence from speech, which the Gaussian reconstructor
+# cannot do by itself: multipliers up to 5 were seen.
 OVERSPENT_WEIGHT = 30.0
-CURRICULUM_SHARE = 0.5  # of training, after which rollouts have their full length
+CURRICULUM_SHARE = 0.5  # share of training after which rollouts have their full length
 
 
 @dataclass(frozen=True)
 class RssmShape:
-    """What it takes to build an `Rssm`.
+    """The settings that are needed to build an `Rssm`.
 
     Attributes:
-        dim: coordinates of a frame x.
-        state_dim: coordinates of z_dyn.
-        state_stride: frames between two updates of z_dyn, which is held in between.
-        rec_dim: coordinates of z_rec.
-        width: hidden units of every network.
-        head: of the dynamics, a key of `heads.HEADS`.
-        components: mixture components, where the head is a mixture.
+        dim: number of coordinates of a frame x.
+        state_dim: number of coordinates of z_dyn.
+        state_stride: number of frames from one update of z_dyn to the next; in between it is held.
+        rec_dim: number of coordinates of z_rec.
+        width: number of hidden units of every network.
+        head: head of the dynamics, a key of `heads.HEADS`.
+        components: number of mixture components, if the head is a mixture.
     """
 
     dim: int
@@ -56,7 +58,7 @@ class RssmShape:
 
 
 class Factors(NamedTuple):
-    """A frame taken apart; every tensor has the leading dimensions (clips, time).
+    """The factors of frames; all have the same leading dimensions.
 
     Attributes:
         state: z_dyn with the noise floor, held between updates.
@@ -70,9 +72,9 @@ class Factors(NamedTuple):
 
 
 class Rssm(nn.Module):
-    """The model that the module describes, with its noise floor as part of the state.
+    """The model of this module, with its noise floor as part of the state.
 
-    The floor is σ = 0.1 of each whitened coordinate. Without it a state could be smooth to an
+    The floor is σ = 0.1 of each whitened coordinate. Without it, a state could look smooth to an
     estimator and yet hide all of x in its last digits.
 
     Args:
@@ -92,47 +94,64 @@ class Rssm(nn.Module):
         self.dynamics = StateDynamics(state, width, shape.head, shape.components)
 
     def states(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(clips, updates, state_dim) whitened states without noise, one every `state_stride`.
+        """Give (clips, updates, state_dim) whitened states without noise, one per `state_stride`.
 
         Args:
-            frames: (clips, time, dim).
-            valid: (clips, time) bool, frames that count in training's whitening; None for all.
+            frames: (clips, time, dim) frames x.
+            valid: (clips, time) bool, the frames that count for the whitening in training; None for
+                all.
         """
         return self.whitening(self.encoder(frames), valid)[:, :: self.shape.state_stride]
 
     def hold(self, states: Tensor, time: int) -> Tensor:
-        """(clips, time, state_dim) the newest update at every frame."""
+        """Repeat states so that every frame has the newest update, (clips, time, state_dim).
+
+        Args:
+            states: (clips, updates, state_dim) states.
+            time: number of frames.
+        """
         return states.repeat_interleave(self.shape.state_stride, 1)[:, :time]
 
     def factors(self, frames: Tensor, state: Tensor) -> Factors:
-        """Innovations of frames of (clips, time, dim), given the held states of all of them."""
+        """Give the distributions of the innovation of frames, given their states.
+
+        Args:
+            frames: frames x, whose last dimension is `dim`.
+            state: the state held at each of these frames.
+        """
         return Factors(state, self.posterior(torch.cat([frames, state], -1)), self.prior(state))
 
     def reconstruct(self, state: Tensor, innovation: Tensor) -> Independent:
-        """p(x | z_dyn, z_rec), for any leading dimensions."""
+        """Give p(x | z_dyn, z_rec), for any leading dimensions.
+
+        Args:
+            state: (..., state_dim) states.
+            innovation: (..., rec_dim) innovations.
+        """
         return self.reconstructor(torch.cat([state, innovation], -1))
 
     def generate(self, state: Tensor) -> Tensor:
-        """One x for every state, by z_rec from the prior; gradients pass through the draw."""
+        """Draw one x for every state, with z_rec from the prior; gradients pass through it."""
         return self.reconstruct(state, self.prior(state).rsample()).rsample()
 
 
 class RssmTraining(nn.Module):
-    """A model with its objective, as the training loop wants it: batch to losses of its frames.
+    """A model with its loss, in the form that the training loop needs.
 
-    In training the loss is
+    It maps a batch to losses of its frames. In training the loss is
 
         −log p(x | z_dyn, z_rec) + β KL(q ‖ p) + λ (−log p(z_dyn,t | z_dyn,<t)) + rollouts
 
-    with β by dual ascent on KL ≤ budget; on a `prior_share` of the frames the first term is the
-    energy score of two x from z_rec of the prior. In evaluation β is replaced by what overspending
-    costs and no frame is drawn from the prior, so that losses of different epochs can be compared.
+    where β follows from dual ascent on KL ≤ budget. On a `prior_share` of the frames, the first
+    term is the energy score of two x drawn with z_rec from the prior. In evaluation, the term with
+    β is replaced by a cost of exceeding the budget, and no frame is drawn from the prior, so that
+    losses of different epochs can be compared.
 
     Args:
-        model: to be trained.
-        params: the section `rssm`: what is weighed against what.
-        budget: most nats per frame that z_rec may carry.
-        steps: of the whole training, for the curriculum.
+        model: the model to train.
+        params: the section `rssm`, with the weights of the terms.
+        budget: the most nats per frame that z_rec may carry.
+        steps: number of steps of the whole training, for the curriculum.
     """
 
     def __init__(self, model: Rssm, params: RssmParams, budget: float, steps: int) -> None:
@@ -142,7 +161,7 @@ class RssmTraining(nn.Module):
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
-        """(scored,) losses in nats per frame, of the frames whose successors are scored."""
+        """Give (scored,) losses in nats per frame, for the frames whose successors are scored."""
         if self.training:
             return self._losses(batch)
         with torch.random.fork_rng(devices=[]):
@@ -175,13 +194,20 @@ class RssmTraining(nn.Module):
         return loss + params.rollout_weight * self._rollout(updates, batch)[scored]
 
     def _at_updates(self, values: Tensor, held: Tensor) -> Tensor:
-        """(clips, time) values of (clips, updates) at the frames of the updates, 0 in between."""
+        """Place (clips, updates) values at the frames of the updates, with 0 in between.
+
+        Returns:
+            (clips, time) values.
+        """
         frames = held.new_zeros(held.shape[:2])
         frames[:, :: self.model.shape.state_stride] = values
         return frames
 
     def _rollout(self, updates: Tensor, batch: Batch) -> Tensor:
-        """(clips, time) energy score of x decoded from states rolled out to there; 0 elsewhere."""
+        """Give the (clips, time) energy score of x decoded from rolled-out states, or 0.
+
+        It is 0 at frames that no rollout reaches.
+        """
         frames = batch.context.new_zeros(batch.scored.shape)
         ahead = self._rollout_length()
         stride = self.model.shape.state_stride
@@ -194,7 +220,7 @@ class RssmTraining(nn.Module):
         return frames
 
     def _rollout_length(self) -> int:
-        """By the curriculum, from 1 update in training; the full length in evaluation."""
+        """Give the length in updates: it grows from 1 in training and is full in evaluation."""
         longest = self.params.rollout_updates
         if not self.training:
             return longest
@@ -207,14 +233,14 @@ class Course:
     """How the budget was met, step by step.
 
     Attributes:
-        kl: nats per frame.
-        multiplier: β.
+        kl: KL in nats per frame.
+        multiplier: the multiplier β.
     """
 
     kl: list[float] = field(default_factory=list)
     multiplier: list[float] = field(default_factory=list)
 
     def note(self, kl: float, multiplier: float) -> None:
-        """Add what one step of training spent, and the multiplier after it."""
+        """Add the KL of one training step, and the multiplier after it."""
         self.kl.append(kl)
         self.multiplier.append(multiplier)

@@ -1,4 +1,4 @@
-"""The networks that an `Rssm` is made of, and the multiplier that holds its budget."""
+"""The networks of an `Rssm`, and the multiplier that keeps it within its budget."""
 
 import math
 
@@ -10,27 +10,29 @@ from torch.nn import functional
 from mimi_dynamics.density.heads import make_head
 from mimi_dynamics.latents.states import moments
 
-SCALE_FLOOR = 0.01  # of z_rec
-TAPS = 8  # frames that the linear part of the encoder sees: 640 ms
+SCALE_FLOOR = 0.01  # least standard deviation of z_rec
+TAPS = 8  # number of frames that the linear part of the encoder sees, 640 ms
 DILATIONS = (1, 2, 4, 8)
-WINDOW = 4  # newest states that the dynamics see
-MOMENTUM = 0.05  # of a batch in the running mean and covariance
-DUAL_RATE = 0.05  # per step, of the logarithm of the multiplier, and per e-fold of excess
-DAMPING = 1.5  # the same at once; without it KL and multiplier swing to the end of training
-KL_MEMORY = 0.8  # of the running mean of the KL, per step
+WINDOW = 4  # number of newest states that the dynamics see
+MOMENTUM = 0.05  # weight of a batch in the running mean and covariance
+DUAL_RATE = 0.05  # change of the log multiplier in each step, for each e-fold of excess
+# The part of the log multiplier that depends on the present excess alone, for each e-fold of it.
+# Without it, KL and multiplier oscillate until the end of training.
+DAMPING = 1.5
+KL_MEMORY = 0.8  # weight of the old value in the running mean of the KL
 MULTIPLIER_RANGE = (0.01, 1e3)
 
 
 class StateEncoder(nn.Module):
-    """z_dyn,t = e(x_≤t): a linear filter of the last 8 frames and a causal convolutional network.
+    """z_dyn,t = e(x_≤t): a linear filter of the last 8 frames plus a causal convolutional network.
 
-    At the start it is the leading principal components of the newest frame, so that training goes
-    on from where PCA truncation is; moving averages and slow features lie on its way.
+    It starts as the leading principal components of the newest frame, so that training continues
+    from PCA truncation; moving averages and slow features lie on its way.
 
     Args:
-        dim: coordinates of a frame, by falling variance.
-        state_dim: coordinates of the state.
-        width: features of the convolutions.
+        dim: number of coordinates of a frame, sorted by falling variance.
+        state_dim: number of coordinates of the state.
+        width: number of features of the convolutions.
     """
 
     def __init__(self, dim: int, state_dim: int, width: int) -> None:
@@ -45,7 +47,7 @@ class StateEncoder(nn.Module):
         nn.init.normal_(self.outputs.weight, std=0.01)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(clips, time, state_dim) of (clips, time, dim); time before a clip counts as zeros."""
+        """Map (clips, time, dim) to (clips, time, state_dim), with zeros for time before a clip."""
         hidden = functional.silu(self.inputs(frames))
         for layer, dilation in zip(self.layers, DILATIONS, strict=True):
             delayed = functional.pad(hidden, (0, 0, dilation, 0))[:, :-dilation]
@@ -54,19 +56,27 @@ class StateEncoder(nn.Module):
 
 
 def windows(sequence: Tensor, length: int) -> Tensor:
-    """(clips, time, length × dim) the newest `length` rows at each time, the newest one last."""
+    """Give the newest `length` rows at each time, with the newest one last.
+
+    Args:
+        sequence: (clips, time, dim) rows.
+        length: number of rows to join.
+
+    Returns:
+        (clips, time, length × dim).
+    """
     padded = functional.pad(sequence, (0, 0, length - 1, 0))
     return padded.unfold(1, length, 1).transpose(2, 3).flatten(2)
 
 
 class StateWhitening(nn.Module):
-    """Zero mean and unit covariance: a state must not be easy for being small.
+    """Whitening to zero mean and unit covariance: a state must not be easy by being small.
 
-    In training by the batch's own moments, through which gradients pass (decorrelated batch
-    normalisation, Huang et al. 2018, with a Cholesky root); else by running ones.
+    In training, it uses the moments of the batch, through which gradients pass (decorrelated batch
+    normalisation, Huang et al. 2018, with a Cholesky root); otherwise it uses running moments.
 
     Args:
-        dim: coordinates of the state.
+        dim: number of coordinates of the state.
     """
 
     def __init__(self, dim: int) -> None:
@@ -75,7 +85,13 @@ class StateWhitening(nn.Module):
         self.register_buffer("covariance", torch.eye(dim))
 
     def forward(self, states: Tensor, valid: Tensor | None) -> Tensor:
-        """Whitened states of (clips, time, dim), by those of them that are valid, or by all."""
+        """Whiten (clips, time, dim) states by the moments of the valid ones, or of all.
+
+        Args:
+            states: (clips, time, dim) states.
+            valid: (clips, time) bool, the states that count for the moments in training; None for
+                all.
+        """
         mean, covariance = self.mean, self.covariance
         if self.training:
             rows = states.flatten(0, 1) if valid is None else states[valid]
@@ -88,7 +104,7 @@ class StateWhitening(nn.Module):
         return torch.linalg.solve_triangular(root, centred.T, upper=False).T.view_as(states)
 
     def settle(self, states: Tensor) -> None:
-        """Take mean and covariance from all states of (rows, dim) instead of running ones."""
+        """Take mean and covariance from all (rows, dim) states instead of running moments."""
         self.mean, self.covariance = moments(states)
 
 
@@ -96,10 +112,10 @@ class DiagonalGaussian(nn.Module):
     """N(mean(context), diag scale(context)²), both from one hidden layer and a linear path.
 
     Args:
-        context_dim: features of the context.
-        dim: coordinates of the variable.
-        width: hidden units.
-        floor: of the scale.
+        context_dim: number of features of the context.
+        dim: number of coordinates of the variable.
+        width: number of hidden units.
+        floor: least value of the scale.
     """
 
     def __init__(self, context_dim: int, dim: int, width: int, floor: float = SCALE_FLOOR) -> None:
@@ -113,7 +129,7 @@ class DiagonalGaussian(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, context: Tensor) -> Independent:
-        """Distribution over (..., dim) given (..., context_dim); about N(0, 1) at the start."""
+        """Give the distribution over (..., dim) for (..., context_dim); it starts near N(0, 1)."""
         hidden = functional.silu(self.hidden(context))
         mean, raw = (self.outputs(hidden) + self.direct(context)).chunk(2, -1)
         scale = functional.softplus(raw + self.unit) + self.floor
@@ -123,14 +139,14 @@ class DiagonalGaussian(nn.Module):
 class StateDynamics(nn.Module):
     """p(z_dyn,u | z_dyn,<u) over updates u, from the newest 4 states, with one of the heads.
 
-    Short, because it is evaluated at every frame of a batch for every step of a rollout; what the
-    whole past tells is measured afterwards, by the estimator of `predict`.
+    The window is short because this is evaluated at every frame of a batch for every step of a
+    rollout. What the whole past tells is measured afterwards, by the estimator of `predict`.
 
     Args:
-        dim: coordinates of the state.
-        width: hidden units.
+        dim: number of coordinates of the state.
+        width: number of hidden units.
         head: a key of `heads.HEADS`.
-        components: mixture components, where the head is a mixture.
+        components: number of mixture components, if the head is a mixture.
     """
 
     def __init__(self, dim: int, width: int, head: str, components: int) -> None:
@@ -140,19 +156,26 @@ class StateDynamics(nn.Module):
         self.head = make_head(head, dim, width + WINDOW * dim, width, components)
 
     def features(self, window: Tensor) -> Tensor:
-        """(rows, features) of (rows, WINDOW × dim) states."""
+        """Give the (rows, features) context of the head for (rows, WINDOW × dim) states."""
         return torch.cat([functional.silu(self.hidden(window)), window], -1)
 
     def nll(self, updates: Tensor) -> Tensor:
-        """(clips, updates) nats of each state given those before it."""
+        """Give the (clips, updates) NLL in nats of each state given the states before it."""
         before = functional.pad(updates, (0, 0, 1, 0))[:, :-1]
         features = self.features(windows(before, WINDOW).flatten(0, 1))
         return -self.head(features).log_prob(updates.flatten(0, 1)).view(updates.shape[:2])
 
     def roll(self, updates: Tensor, ahead: int) -> Tensor:
-        """(clips, updates, dim) one draw of the state `ahead` updates after each, fed by its own.
+        """Draw the state `ahead` updates after each state, fed with its own draws.
 
-        Gradients pass through the draws of a head that can be drawn from in that way.
+        Gradients pass through the draws if the head allows it (`rsample`).
+
+        Args:
+            updates: (clips, updates, dim) states.
+            ahead: number of updates to roll out.
+
+        Returns:
+            (clips, updates, dim) states.
         """
         window = windows(updates, WINDOW).flatten(0, 1)
         for _ in range(ahead):
@@ -165,10 +188,10 @@ class StateDynamics(nn.Module):
 class Budget:
     """The multiplier β of KL ≤ budget, by damped dual ascent on its logarithm.
 
-    As the constraint of Rezende & Viola 2018 (arXiv 1810.00597), the other way round: there the
+    It is the constraint of Rezende & Viola 2018 (arXiv 1810.00597) the other way round: there the
     reconstruction is held and the KL falls, here the KL is held. log β is the sum of all excess so
-    far and of the present one (the proportional term of Stooke et al. 2020, arXiv 2007.03964), the
-    excess being log(KL / budget) of a running mean.
+    far plus a term in the present excess (the proportional term of Stooke et al. 2020, arXiv
+    2007.03964). The excess is log(KL / budget) for a running mean of the KL.
 
     Args:
         nats_per_frame: the budget.
@@ -181,7 +204,7 @@ class Budget:
         self.sum = 0.0
 
     def ascend(self, kl: float) -> None:
-        """One step, after one batch of that mean KL in nats per frame."""
+        """Take one step after a batch with the mean KL `kl` in nats per frame."""
         self.mean_kl = KL_MEMORY * self.mean_kl + (1 - KL_MEMORY) * kl
         excess = max(-1.0, min(1.0, math.log(max(self.mean_kl, 1e-9) / self.nats_per_frame)))
         low, high = (math.log(bound) for bound in MULTIPLIER_RANGE)

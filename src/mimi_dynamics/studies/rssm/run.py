@@ -1,4 +1,4 @@
-"""The whole factorisation: train, choose, generate, decode; for the stage and for its studies."""
+"""The whole factorisation, for the stage and for its studies: train, choose, generate, decode."""
 
 import torch
 
@@ -9,7 +9,7 @@ from mimi_dynamics.studies.rssm.metrics import generation_metrics, rssm_metrics
 from mimi_dynamics.studies.rssm.study import decode, score_generation
 from mimi_dynamics.studies.rssm.sweep import Sweep, run_sweep
 
-# Sections of params.yaml that the numbers of a study depend on, beside its own.
+# Sections of params.yaml on which the results of a study depend, besides its own section.
 SECTIONS = ("codec", "head", "horizons", "latents", "predict", "rollout", "rssm", "seed")
 
 
@@ -21,10 +21,11 @@ def run_rssm(
     Args:
         params: all settings.
         data: the frames x of every split.
-        normalizer: from these coordinates to latents.
+        normalizer: maps these coordinates to latents.
 
     Returns:
-        All that was trained and measured, the name of the chosen model, and the metrics.
+        The sweep with everything trained and measured, the name of the chosen model, and the
+        metrics.
 
     Raises:
         InputError: if a state has more coordinates than the frames.
@@ -40,6 +41,6 @@ def run_rssm(
 
 
 def with_models(params: Params, models: RssmSweepParams) -> Params:
-    """All settings, with the models of a study in place of those of the stage."""
+    """Give all settings, with the models of a study in place of those of the stage."""
     rssm = params.rssm.model_copy(update=models.model_dump())
     return params.model_copy(update={"rssm": rssm})

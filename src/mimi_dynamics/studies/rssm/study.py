@@ -1,4 +1,4 @@
-"""Free-running generation by way of the state, and what the ear gets of it."""
+"""Free-running generation through the state, and how it sounds."""
 
 import pandas as pd
 import torch
@@ -15,10 +15,10 @@ from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
 
 
 def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
-    """Forecast test clips by way of the chosen state, and of raw x, from the same starts.
+    """Forecast test clips through the chosen state, and by raw x, from the same starts.
 
-    Leads are counted in updates of the state, at which alone frames x are forecast. What the
-    densities read has the noise that they were fitted with; what is to be forecast has none.
+    Leads are counted in updates of the state, and frames x are forecast only at updates. The input
+    of the densities has the noise with which they were fitted; the frames to forecast have none.
 
     Returns:
         The table of `score_forecasts` with the rows `rssm` and `raw`.
@@ -38,7 +38,7 @@ def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
 
 
 def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) -> dict[str, float]:
-    """Measure the log-mel distance of x from z_dyn alone, and from z_dyn and z_rec."""
+    """Measure the log-mel distance of x read from z_dyn alone, and from z_dyn and z_rec."""
     test = sweep.data.select("test")
     inside = torch.from_numpy((sweep.data.splits == "test")[sweep.data.clip_of_frame])
     readings = {
@@ -46,5 +46,5 @@ def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) ->
         "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
         "train_mean": sweep.data.select("train").frames.mean(0).expand_as(test.frames),
     }
-    with one_thread_each():  # the same sums on any number of cores
+    with one_thread_each():  # gives the same sums on any number of cores
         return decoded_distances(load_codec(params.codec), normalizer, test, readings)

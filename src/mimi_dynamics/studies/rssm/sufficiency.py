@@ -1,4 +1,4 @@
-"""How much of the gain with the full past a state alone keeps."""
+"""Sufficiency: how much of the gain from the full past a state alone keeps."""
 
 import copy
 import zlib
@@ -19,12 +19,12 @@ from mimi_dynamics.studies.rssm.measures import Measure, Measured
 
 @dataclass(frozen=True)
 class FromState:
-    """The prediction of x so many frames ahead from z_dyn,t alone, to be fitted.
+    """The fit of a prediction of x from z_dyn,t alone.
 
     Attributes:
-        state: the candidate; only its newest row is known.
-        raw: x in the same role: its densities are the yardstick.
-        marginal: p(x_{t+k}), which the density given the state starts from.
+        state: the candidate, of which only the newest row is known.
+        raw: x in the same role; its densities are the reference.
+        marginal: p(x_{t+k}), from which the density given the state starts.
     """
 
     state: Measure
@@ -34,7 +34,7 @@ class FromState:
 
 @dataclass(frozen=True)
 class Sufficiency:
-    """How much of the gain with the full past the newest state alone keeps.
+    """How much of the gain from the full past the newest state alone keeps.
 
     Attributes:
         raw: x predicted from its full past.
@@ -45,7 +45,7 @@ class Sufficiency:
     from_state: FittedDensity
 
     def share(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
-        """Share of the full-context gain on x_{t+k} that is kept."""
+        """Give the share of the full-context gain on x_{t+k} that is kept."""
         clip = Scored.of(self.raw.job.fit, split).clip
         marginal = self.raw.densities["marginal"].nll[split]
         kept = bootstrap.mean(marginal - self.from_state.nll[split], clip)
@@ -53,15 +53,15 @@ class Sufficiency:
 
     @property
     def validation_share(self) -> float:
-        """The same on validation, for choices."""
+        """The same share on validation, by which to choose between models."""
         marginal = self.raw.densities["marginal"].validation_nll
         return (marginal - self.from_state.validation_nll) / max(self.raw.validation_gain, 1e-9)
 
 
 def fit_from_state(job: FromState) -> FittedDensity:
-    """p(x_{t+k} | z_dyn,t) by the head, the training and the targets of p(x_{t+k} | x_≤t).
+    """Fit p(x_{t+k} | z_dyn,t) with the head, training and targets of p(x_{t+k} | x_≤t).
 
-    Where the state does not help on validation, it is the marginal.
+    It starts as the marginal, and stays so where the state does not help on validation.
     """
     seed = zlib.crc32(f"{job.state.seed} sufficiency {job.state.candidate.name}".encode())
     torch.manual_seed(seed)
@@ -91,9 +91,9 @@ class NewestState(nn.Module):
     """A trunk that knows the newest row and nothing before it.
 
     Args:
-        dim: coordinates of a row.
-        features: of the context that the head expects; at least as many as `dim`.
-        dropout: share of hidden features dropped in training.
+        dim: number of coordinates of a row.
+        features: number of features that the head expects, at least `dim`.
+        dropout: share of hidden features that are dropped in training.
     """
 
     def __init__(self, dim: int, features: int, dropout: float) -> None:
@@ -102,9 +102,9 @@ class NewestState(nn.Module):
             nn.Linear(dim, features), nn.SiLU(), nn.Linear(features, features - dim), nn.SiLU()
         )
         self.dropout = nn.Dropout(dropout)
-        self.gate = nn.Parameter(torch.zeros(features))  # it starts as the marginal
+        self.gate = nn.Parameter(torch.zeros(features))  # at zero, the density is the marginal
 
     def features(self, batch: Batch) -> Tensor:
-        """(scored, features) of what is known when each scored target is predicted."""
+        """Give the (scored, features) that are known when each scored target is predicted."""
         rows = batch.context[batch.scored]
         return torch.cat([self.dropout(self.hidden(rows)), rows], -1) * self.gate

@@ -1,4 +1,4 @@
-"""Training every model, measuring every candidate, choosing a model on validation."""
+"""Training of every model, measurement of every candidate, and choice of a model on validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,23 +25,23 @@ from mimi_dynamics.studies.rssm.training import RssmJob, Trained, encode_states,
 
 RAW = "raw"
 RAW_SHUFFLED = "raw_shuffled"
-RAW_LONG = "raw_long"  # at the longer lead
+RAW_LONG = "raw_long"  # raw x at the longer lead
 SURROGATES = ("shuffled", "linear")
 
 
 @dataclass
 class Sweep:
-    """All that was trained and measured, and questions to it.
+    """Everything that was trained and measured, and the results that follow from it.
 
     Attributes:
         params: all settings.
         data: the frames x, whitened.
         scale: (dim,) standard deviation of each coordinate in the latents of the codec.
-        jobs: the models, by name.
-        trained: by the names of `jobs`.
-        rivals: names by state dimension, raw x among them.
-        measured: by name of the candidate: rivals, states and surrogates.
-        sufficiencies: by model and by name of raw x measured at some lead.
+        jobs: the trainings of models, by name.
+        trained: the trained models, by the same names.
+        rivals: names of the rivals, including raw x, by state dimension.
+        measured: measurements of rivals, states and surrogates, by name of the candidate.
+        sufficiencies: sufficiency by name of the model and by name of raw x at some lead.
     """
 
     params: Params
@@ -54,7 +54,7 @@ class Sweep:
     sufficiencies: dict[tuple[str, str], Sufficiency] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw the clips of every split, once for all estimates."""
+        """Draw the bootstrap of the clips of every split, once for all estimates."""
         draws, seed = self.params.predict.bootstrap_samples, self.params.seed
         splits = ["validation", *evaluated_splits(self.data)]
         self.bootstraps = {s: clip_bootstrap(self.data, s, draws, seed) for s in splits}
@@ -64,7 +64,14 @@ class Sweep:
     def job(
         self, name: str, coordinates: Tensor, *, readout: bool = True, lead: int = 1
     ) -> Measure:
-        """What to measure of a candidate given by its coordinates at every frame."""
+        """Give the measurement of a candidate.
+
+        Args:
+            name: name of the candidate.
+            coordinates: (frames, dim) its coordinates at every frame.
+            readout: whether to read x from it.
+            lead: horizon in updates.
+        """
         settings, seed = self.params.rssm, self.params.seed
         estimator = self.params.predict.model_copy(update={"width": settings.estimator_width})
         stride = settings.state_stride
@@ -72,11 +79,11 @@ class Sweep:
         return Measure(candidate, self.data, self.params.head, lead, estimator, seed, readout)
 
     def add(self, jobs: Sequence[Measure], states: Sequence[tuple[str, str]] = ()) -> None:
-        """Measure candidates, and what states alone tell of x, on all cores.
+        """Measure candidates, and what states alone tell about x, on all cores.
 
         Args:
-            jobs: of candidates.
-            states: name of a measured state, and of raw x measured at the lead in question.
+            jobs: measurements of candidates.
+            states: pairs of the name of a measured state and the name of raw x at the lead to use.
         """
         from_state = [
             FromState(self.measured[state].job, raw.job, raw.densities["marginal"].predictor)
@@ -91,30 +98,55 @@ class Sweep:
             self.sufficiencies[state, raw] = Sufficiency(self.measured[raw], fitted)
 
     def held_states(self, states: Tensor) -> Tensor:
-        """(frames, dim) at every frame the newest update, of states at every frame."""
+        """Hold states between updates, so that every frame has the newest update.
+
+        Args:
+            states: (frames, dim) states at every frame.
+
+        Returns:
+            (frames, dim) held states.
+        """
         updates, newest = update_index(self.data.lengths, self.params.rssm.state_stride)
         return states[torch.from_numpy(updates[newest])]
 
     def ease(self, name: str, split: str) -> Estimate:
-        """Ease of a candidate."""
+        """Give the ease of a candidate."""
         return self.measured[name].ease(split, self.bootstraps[split])
 
     def fidelity(self, name: str, split: str, space: str = "whitened") -> Estimate:
-        """R² of x read from a candidate."""
+        """Give the R² of x read from a candidate.
+
+        Args:
+            name: name of the candidate.
+            split: name of the split.
+            space: `whitened`, or `latent` for the latents of the codec.
+        """
         return self.measured[name].fidelity(split, self.bootstraps[split], self.weights[space])
 
     def full_fidelity(self, name: str, split: str, space: str = "whitened") -> Estimate:
-        """R² of x reconstructed from z_dyn and z_rec of a model."""
+        """Give the R² of x reconstructed from z_dyn and z_rec of a model.
+
+        Args:
+            name: name of the model.
+            split: name of the split.
+            space: `whitened`, or `latent` for the latents of the codec.
+        """
         readings = self.diagnosis(name, split).readings
         fidelity = Fidelity(self.data, self.weights[space])
         return fidelity.of(readings, split, self.bootstraps[split])
 
     def sufficiency(self, name: str, split: str, raw: str = RAW) -> Estimate:
-        """Share of the gain on x that the newest state of a model keeps, at the lead of `raw`."""
+        """Give the share of the gain on x that the newest state keeps, at the lead of `raw`.
+
+        Args:
+            name: name of the model.
+            split: name of the split.
+            raw: name of raw x, measured at the lead to use.
+        """
         return self.sufficiencies[name, raw].share(split, self.bootstraps[split])
 
     def diagnosis(self, name: str, split: str) -> Diagnosis:
-        """What is behind the numbers of a model; worked out when first asked for, then kept."""
+        """Diagnose how a model uses its state; the result is kept for later calls."""
         if (name, split) not in self.diagnoses:
             model, held = self.trained[name].model, self.measured[name].job.candidate.held
             bootstrap, seed = self.bootstraps[split], self.params.seed
@@ -122,14 +154,20 @@ class Sweep:
         return self.diagnoses[name, split]
 
     def above_frontier(self, name: str, split: str, space: str = "whitened") -> Estimate:
-        """Ease of a model minus that of its rivals at the same fidelity."""
+        """Give the ease of a model minus that of its rivals at the same fidelity.
+
+        Args:
+            name: name of the model.
+            split: name of the split.
+            space: `whitened`, or `latent` for the latents of the codec.
+        """
         *others, own = [
             (self.fidelity(n, split, space), self.ease(n, split)) for n in self._compared(name)
         ]
         return above_frontier(others, own)
 
     def signs(self, name: str) -> dict[str, int]:
-        """Signs of collapse, on validation: they take part in the choice."""
+        """Find signs of collapse on validation, because they influence the choice of a model."""
         return self.diagnosis(name, "validation").signs_of_collapse(
             self.jobs[name].budget,
             self.fidelity(name, "validation").value,
@@ -137,11 +175,14 @@ class Sweep:
         )
 
     def collapsed(self, name: str) -> bool:
-        """Whether a model shows any sign of collapse."""
+        """Tell whether a model shows any sign of collapse."""
         return any(self.signs(name).values())
 
     def choose(self) -> str:
-        """The model highest above the frontier on validation; one without collapse if there is."""
+        """Choose the model highest above the frontier on validation.
+
+        Models without signs of collapse are preferred, if there are any.
+        """
         sound = [name for name in self.jobs if not self.collapsed(name)]
         return max(sound or self.jobs, key=self._validation_height)
 
@@ -159,7 +200,7 @@ class Sweep:
 
 
 def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, str]:
-    """Train and measure everything.
+    """Train and measure all models, rivals and surrogates.
 
     Args:
         params: all settings.

@@ -1,4 +1,4 @@
-"""Training one `Rssm` for one budget, and its states of every clip."""
+"""Training of one `Rssm` for one budget, and its states of every clip."""
 
 import zlib
 from dataclasses import dataclass, replace
@@ -16,20 +16,20 @@ from mimi_dynamics.pipeline.params import RssmParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
 from mimi_dynamics.studies.rssm.model import Course, Rssm, RssmShape, RssmTraining
 
-CLIP_BATCH = 8192  # padded frames encoded together
+CLIP_BATCH = 8192  # number of padded frames to encode together
 
 
 @dataclass(frozen=True)
 class RssmJob:
-    """One model of the sweep.
+    """The training of one model of the sweep.
 
     Attributes:
         data: the frames x of every split.
-        state_dim: coordinates of z_dyn.
-        budget: nats per frame of z_rec.
+        state_dim: number of coordinates of z_dyn.
+        budget: budget of z_rec in nats per frame.
         params: the section `rssm`.
-        min_steps: epochs are multiplied to get there.
-        seed: of weights, order of batches and draws.
+        min_steps: least number of training steps; epochs are multiplied to reach it.
+        seed: seed of weights, order of batches and draws.
     """
 
     data: Sequences
@@ -47,7 +47,12 @@ class RssmJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and how its budget was met, step by step."""
+    """A trained model.
+
+    Attributes:
+        model: the model.
+        course: how its budget was met, step by step.
+    """
 
     model: Rssm
     course: Course
@@ -89,7 +94,7 @@ def train_rssm(job: RssmJob) -> Trained:
 
 @torch.no_grad()
 def settle(model: Rssm, data: Sequences) -> None:
-    """Set the whitening to that of all updates of train, and make the model ready for use."""
+    """Set the whitening to that of all updates of train, and put the model in evaluation mode."""
     train = data.select("train")
     encoded = each_clip(model.encoder, train)
     updates, _ = update_index(train.lengths, model.shape.state_stride)
@@ -99,13 +104,13 @@ def settle(model: Rssm, data: Sequences) -> None:
 
 @torch.no_grad()
 def encode_states(model: Rssm, data: Sequences) -> Tensor:
-    """(frames, state_dim) whitened state at every frame, not held, without the noise floor."""
+    """Give the (frames, state_dim) whitened state at every frame, without holding and noise."""
     encoded = each_clip(model.encoder, data)
     return model.whitening(encoded[None], None)[0]
 
 
 def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
-    """(frames, features) of a causal module applied to every clip from its start."""
+    """Apply a causal module to every clip from its start, and give (frames, features)."""
     every = replace(data, splits=np.full(len(data.lengths), "all"))
     pieces, order = [], []
     for batch in make_batches(every, 0, 0, CLIP_BATCH):
@@ -116,7 +121,7 @@ def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
 
 
 def save_rssm(model: Rssm, path: Path) -> None:
-    """Write weights, and what is needed to build the model again."""
+    """Write the weights and the settings that are needed to build the model again."""
     write_tensors(path, model.state_dict(), vars(model.shape))
 
 

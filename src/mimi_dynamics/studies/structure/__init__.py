@@ -1,1 +1,1 @@
-"""What stage `structure` alone needs."""
+"""Code that only the stage `structure` needs."""

@@ -1,4 +1,4 @@
-"""Where the gain lives: by principal component, and by what each component does to the sound."""
+"""Where the gain lies: by principal component, and by the effect of each component on the sound."""
 
 from functools import partial
 from itertools import chain
@@ -18,18 +18,22 @@ from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.parallel import available_cores, run_parallel
 
-LISTENED_FRAMES = 100  # of a clip at most, 8 s: whole clips of a minute took two minutes
+# Most frames of a clip to decode (8 s): whole clips of a minute took two minutes.
+LISTENED_FRAMES = 100
 
 
 def component_gains(job: FitSpec, fits: Fits, split: str) -> np.ndarray:
-    """(scored, dim) nats that the past tells of each component, those before it being known.
+    """Give what the past tells about each component, given the components before it.
 
-    By the chain rule they sum to the gain of the frame.
+    By the chain rule, these gains sum to the gain of the frame.
 
     Args:
-        job: of the head `autoregressive`.
-        fits: with the two densities of that fit.
-        split: to be scored.
+        job: a fit with the head `autoregressive`.
+        fits: fits that include the two densities of that fit.
+        split: the split to score.
+
+    Returns:
+        (scored, dim) gains in nats.
     """
     conditional, marginal = (
         _terms(fits[job.row, job.head, density].predictor, job, split)
@@ -48,16 +52,19 @@ def _terms(predictor: Predictor, job: FitSpec, split: str) -> np.ndarray:
 def component_effects(
     codec: Codec, normalizer: Normalizer, latents: Latents, clips: int, seed: int
 ) -> np.ndarray:
-    """(dim,) log-mel distance in nepers when one component is shuffled in time before decoding.
+    """Measure the change of the sound when one component is shuffled in time before decoding.
 
-    Of a long clip the first `LISTENED_FRAMES` are decoded.
+    Only the first `LISTENED_FRAMES` frames of a longer clip are decoded.
 
     Args:
         codec: decodes latents.
-        normalizer: from latents to components.
-        latents: of all clips.
-        clips: how many of the test split to decode, evenly spaced.
-        seed: of the shuffling.
+        normalizer: maps latents to components.
+        latents: the latents of all clips.
+        clips: number of clips of the test split to decode, evenly spaced.
+        seed: seed of the shuffling.
+
+    Returns:
+        (dim,) log-mel distances in nepers.
     """
     of_test = np.flatnonzero(latents.splits == "test")
     chosen = of_test[choose_evenly(len(of_test), clips)]
@@ -73,14 +80,15 @@ def component_effects(
         for core in range(min(cores, len(chosen)))
     ]
     found = chain.from_iterable(run_parallel(jobs, "listen"))
-    return np.mean(sorted(found), 0)  # in one order, however the clips were shared out
+    # Sorting makes the sum independent of how the clips were shared among processes.
+    return np.mean(sorted(found), 0)
 
 
 def _effects(
     codec: Codec, normalizer: Normalizer, clips: list[np.ndarray], rngs: list[np.random.Generator]
 ) -> list[list[float]]:
-    """By clip, the distance for each component."""
-    with threadpool_limits(1):  # numpy's; the same sums on any number of cores
+    """Give the distance for each component, by clip."""
+    with threadpool_limits(1):  # one numpy thread gives the same sums on any number of cores
         return [
             _effects_in_clip(codec, normalizer, clip, rng)
             for clip, rng in zip(clips, rngs, strict=True)
@@ -92,7 +100,7 @@ def _effects_in_clip(
 ) -> list[float]:
     kept = normalizer.normalize(latents)
     dim = kept.shape[1]
-    versions = np.repeat(kept[None], dim + 1, 0)  # the last one stays whole
+    versions = np.repeat(kept[None], dim + 1, 0)  # the last version stays unchanged
     for component in range(dim):
         versions[component, :, component] = rng.permutation(kept[:, component])
     restored = np.stack([normalizer.restore(version) for version in versions])
@@ -104,13 +112,13 @@ def _effects_in_clip(
 def effect_metrics(
     gains: np.ndarray, effects: np.ndarray, clip: np.ndarray, bootstrap: ClipBootstrap
 ) -> dict[str, object]:
-    """Gain and effect of every component, and the gain with each weighted by its effect.
+    """Give gain and effect of every component, and the gain weighted by these effects.
 
     Args:
-        gains: (frames, dim) in nats.
-        effects: (dim,) in nepers.
+        gains: (frames, dim) gains in nats.
+        effects: (dim,) effects in nepers.
         clip: (frames,) index of each frame's clip.
-        bootstrap: draws of the clips.
+        bootstrap: bootstrap draws of the clips.
     """
     by_component = [bootstrap.mean(gain, clip) for gain in gains.T]
     weighted = gains @ (effects / effects.sum())

@@ -1,4 +1,4 @@
-"""Variants of the predictor with less past or capacity, and what each of them still gains."""
+"""Variants of the predictor with less past or less capacity, and the gain of each."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from mimi_dynamics.evidence.surrogates import keep_loudness
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.params import Params
 
-HEAD = "autoregressive"  # without the layer of `flow`, which mixes components
+HEAD = "autoregressive"  # unlike `flow`, it has no layer that mixes components
 
 
 def variants(template: FitSpec, params: Params) -> dict[str, FitSpec]:
-    """The fit with all of both, and the same with less past or less capacity, by name."""
+    """Give the full fit, and fits with less past or with less capacity, by name."""
     fits = {"real": template}
     for name, setting, values in (
         ("context", "context_frames", params.structure.contexts),
@@ -28,14 +28,14 @@ def variants(template: FitSpec, params: Params) -> dict[str, FitSpec]:
 
 
 def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
-    """The fit to frames of which only the course of loudness is left."""
+    """Give the fit to frames in which only the course of loudness is left."""
     generator = torch.Generator().manual_seed(template.seed)
     frames = keep_loudness(template.sequences, latents.rms_db, generator)
     return replace(template, row="loudness", sequences=frames)
 
 
 def summarise(gains: Gains, params: Params) -> dict[str, object]:
-    """All that `metrics/detail/structure.json` says of one split, but for the components."""
+    """Give the entry of one split in `metrics/detail/structure.json`, without the components."""
     settings, name = params.structure, "gain_nats_per_dim"
     whole = gains.gain("real", HEAD)
     loudness = gains.gain("loudness", HEAD)
