@@ -66,12 +66,12 @@ def test_errors_of_growing_means_are_those_of_plain_means() -> None:
     """One by one."""
     generator = torch.Generator().manual_seed(0)
     known = torch.randn(50, 2, 3, generator=generator)
-    came = torch.randn(300, 2, 3, generator=generator)
+    observed = torch.randn(300, 2, 3, generator=generator)
     neighbours = torch.randint(50, (300, 8), generator=generator)
     for column, count in enumerate([1, 2, 8]):
         mean = known[neighbours[:, :count]].mean(1)
-        expected = (mean - came).square().sum(-1)
-        found = mean_errors(known, came, neighbours, [1, 2, 8])[:, column]
+        expected = (mean - observed).square().sum(-1)
+        found = mean_errors(known, observed, neighbours, [1, 2, 8])[:, column]
         torch.testing.assert_close(found, expected)
 
 

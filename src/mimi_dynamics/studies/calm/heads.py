@@ -47,13 +47,13 @@ class ConsistencyHead(CalmHead):
         noise = torch.randn_like(target)
         noisy = time.cos() * target + time.sin() * noise
         velocity = time.cos() * noise - time.sin() * target
-        said, stable, unstable = self.tangent(noisy, velocity, time, context)
+        prediction, stable, unstable = self.tangent(noisy, velocity, time, context)
         warmup = self.shape.tangent_warmup
         tangent = stable + (min(1.0, progress / warmup) if warmup else 1.0) * unstable
         if self.shape.tangent_normalisation:
             tangent = tangent / (tangent.norm(dim=-1, keepdim=True) + TANGENT_FLOOR)
-        wanted = said.detach() + tangent
-        return self.weighted(said - wanted, stable + unstable, time)
+        wanted = prediction.detach() + tangent
+        return self.weighted(prediction - wanted, stable + unstable, time)
 
     def tangent(
         self, noisy: Tensor, velocity: Tensor, time: Tensor, context: Tensor
@@ -73,10 +73,10 @@ class ConsistencyHead(CalmHead):
         cos, sin = time.cos(), time.sin()
         # The direction is scaled by cos t · sin t beforehand, so that no large numbers occur.
         scale = cos * sin
-        said = self.network.dual(Dual(noisy, scale * velocity), [Dual(time, scale)], context)
+        prediction = self.network.dual(Dual(noisy, scale * velocity), [Dual(time, scale)], context)
         with torch.no_grad():
-            stable = cos.square() * (velocity - said.value)
-            return said.value, stable, -(scale * noisy + said.tangent)
+            stable = cos.square() * (velocity - prediction.value)
+            return prediction.value, stable, -(scale * noisy + prediction.tangent)
 
     def draw_times(self, rows: int) -> Tensor:
         """Draw (rows, 1) times in (0, π/2)."""
@@ -139,10 +139,10 @@ class LsdHead(FlowHead):
         end = begin + (1 - begin) * torch.rand(distilled, 1)
         start = (1 - begin) * torch.randn_like(target) + begin * target
         times = [Dual(begin), Dual(end, torch.ones_like(end))]
-        said = self.network.dual(Dual(start), times, context)
-        speed = said.value + (end - begin) * said.tangent  # d/dt X_st
+        prediction = self.network.dual(Dual(start), times, context)
+        speed = prediction.value + (end - begin) * prediction.tangent  # d/dt X_st
         with torch.no_grad():
-            arrived = start + (end - begin) * said.value
+            arrived = start + (end - begin) * prediction.value
             velocity = self.network(arrived, [end, end], context)
         gap = speed - velocity
         lagrangian = self.weighted(gap, gap, begin, end)

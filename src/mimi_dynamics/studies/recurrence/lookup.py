@@ -70,12 +70,12 @@ def outcomes(data: KeyData, pairs: Moments) -> Tensor:
     return torch.stack([later, later - now], 1)
 
 
-def mean_errors(known: Tensor, came: Tensor, neighbours: Tensor, counts: list[int]) -> Tensor:
+def mean_errors(known: Tensor, observed: Tensor, neighbours: Tensor, counts: list[int]) -> Tensor:
     """Give squared errors of the mean outcome of the nearest neighbours, by their number.
 
     Args:
         known: (keys, kinds, dim) what came after each key.
-        came: (queries, kinds, dim) what came after each query.
+        observed: (queries, kinds, dim) what came after each query.
         neighbours: (queries, neighbours) indices of keys, nearest first.
         counts: numbers of neighbours to average, rising.
 
@@ -84,7 +84,7 @@ def mean_errors(known: Tensor, came: Tensor, neighbours: Tensor, counts: list[in
     """
     steps = list(pairwise([0, *counts]))
     pieces = []
-    for here, truth in zip(neighbours.split(256), came.split(256), strict=True):
+    for here, truth in zip(neighbours.split(256), observed.split(256), strict=True):
         found = known[here]
         sums = torch.stack([found[:, a:b].sum(1) for a, b in steps], 1).cumsum(1)
         means = sums / torch.tensor(counts)[:, None, None]
@@ -142,15 +142,15 @@ def _score(
     data: KeyData, pairs: Moments, known: Tensor, error: Tensor, curve: Tensor, sample: Tensor
 ) -> Scores:
     """Score (samples, pairs, dim) draws, and as many random frames of `known` for comparison."""
-    came = outcomes(data, pairs)
+    observed = outcomes(data, pairs)
     generator = torch.Generator().manual_seed(data.seed)
-    anyone = torch.randint(len(known), sample.shape[:2], generator=generator)
+    climatology_index = torch.randint(len(known), sample.shape[:2], generator=generator)
     return Scores(
         clip=pairs.clip,
         error=error.numpy(),
-        baseline=(came - known.mean(0)).square().sum(-1).numpy(),
-        energy=energy_score(sample, came[:, 0]).numpy(),
-        climatology=energy_score(known[anyone, 0], came[:, 0]).numpy(),
+        baseline=(observed - known.mean(0)).square().sum(-1).numpy(),
+        energy=energy_score(sample, observed[:, 0]).numpy(),
+        climatology=energy_score(known[climatology_index, 0], observed[:, 0]).numpy(),
         curve=curve.numpy(),
     )
 
@@ -226,20 +226,20 @@ def _look_up_by(job: Lookup, keys: Tensor, train: Moments, metric: str) -> Found
         pairs = moments(data, split)
         return pairs, outcomes(data, pairs), find(keys[pairs.now], keys[train.now], count)
 
-    def errors_on_x(came: Tensor, found: Tensor) -> Tensor:
-        return mean_errors(known[:, :1], came[:, :1], found, job.counts)[..., 0]
+    def errors_on_x(observed: Tensor, found: Tensor) -> Tensor:
+        return mean_errors(known[:, :1], observed[:, :1], found, job.counts)[..., 0]
 
-    _, came, found = search("validation", job.counts[-1])
-    errors = errors_on_x(came, found).mean(0)
+    _, observed, found = search("validation", job.counts[-1])
+    errors = errors_on_x(observed, found).mean(0)
     count = job.counts[int(errors.argmin())]
-    floor = (came[:, 0] - known[:, 0].mean(0)).square().sum(-1).mean()
+    floor = (observed[:, 0] - known[:, 0].mean(0)).square().sum(-1).mean()
     taken = max(count, 2)  # the energy score needs at least two draws
     ranks = torch.linspace(0, taken - 1, min(job.samples, taken)).round().long()
     scores = {}
     for split in evaluated_splits(data.sequences):
-        pairs, came, found = search(split, job.counts[-1] if split == "test" else taken)
-        error = mean_errors(known, came, found[:, :count], [count])[:, 0]
-        curve = errors_on_x(came, found) if split == "test" else error[:, :0]
+        pairs, observed, found = search(split, job.counts[-1] if split == "test" else taken)
+        error = mean_errors(known, observed, found[:, :count], [count])[:, 0]
+        curve = errors_on_x(observed, found) if split == "test" else error[:, :0]
         scores[split] = _score(data, pairs, known, error, curve, known[found[:, ranks].T, 0])
     return Found(count, 1 - (errors.min() / floor).item(), scores)
 
