@@ -1,8 +1,9 @@
-"""What a codec is: speech to continuous latents and back, by a model of Mimi's kind."""
+"""What a codec is: speech to continuous latents and back; and the kind whose model is a Mimi."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +20,76 @@ FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples: 80 ms
 TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet runs at 25 Hz, latents at 12.5 Hz
 
 
-class Codec:
-    """A frozen Mimi in evaluation mode; gradients flow through it, never into it.
+class Codec(ABC):
+    """A frozen codec in evaluation mode; gradients flow through it, never into it.
 
     Attributes:
-        name: `mimi-mini` or `mimi`.
-        weights_sha256: of the weights file.
-        model: the moshi model.
+        name: in `CODECS`, or that of a codec without training.
+        weights_sha256: of the weights file; empty where there is none.
+        model: all of its weights.
         dim: size of a latent.
         codebooks: how many of them `quantize` fills.
+        bins: codes of each.
     """
 
     sample_rate = SAMPLE_RATE
     frame_rate = FRAME_RATE
 
-    def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
+    def __init__(
+        self, name: str, weights_sha256: str, model: nn.Module, dim: int, codebooks: int, bins: int
+    ) -> None:
         """Take over `model`: evaluation mode, no gradients for its weights."""
         self.name = name
         self.weights_sha256 = weights_sha256
         self.model = model.eval().requires_grad_(False)
-        self.dim: int = model.dimension
-        self.codebooks: int = model.num_codebooks
+        self.dim = dim
+        self.codebooks = codebooks
+        self.bins = bins
+
+    @abstractmethod
+    def encode(self, audio: torch.Tensor) -> torch.Tensor:
+        """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples), float32.
+
+        Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). What follows a
+        frame, padding included, does not change it.
+        """
+
+    @abstractmethod
+    def quantize(self, latents: torch.Tensor) -> torch.Tensor:
+        """Give the codes (batch, frames, codebooks) of `latents` (batch, frames, dim)."""
+
+    @abstractmethod
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Give the audio (batch, samples) of unquantised `latents` (batch, frames, dim)."""
+
+    @abstractmethod
+    def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
+
+    @abstractmethod
+    def encode_in(self, dtype: torch.dtype) -> None:
+        """Have `encode` compute in `dtype`; audio, latents and codes stay as they are."""
+
+    @abstractmethod
+    def streaming(self, batch: int, frames: int = 1) -> AbstractContextManager[None]:
+        """Within it, `encode` and `decode` go on from call to call, `frames` at a time at most."""
+
+
+class MimiCodec(Codec):
+    """A codec whose model is moshi's, of whatever size."""
+
+    model: MimiModel
+
+    def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
+        """Take over `model`: evaluation mode, no gradients for its weights."""
+        size = model.dimension, model.num_codebooks, model.quantizer.cardinality
+        super().__init__(name, weights_sha256, model, *size)
+        self.dtype = torch.float32
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
-        """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples).
-
-        Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). The model is
-        causal, so what follows a frame, padding included, does not change it.
-        """
-        return self.model.encode_to_latent(audio[:, None], quantize=False).transpose(1, 2)
+        """Give the latents of `audio`, as `Codec.encode` says."""
+        audio = audio[:, None].to(self.dtype)
+        return self.model.encode_to_latent(audio, quantize=False).transpose(1, 2).float()
 
     def quantize(self, latents: torch.Tensor) -> torch.Tensor:
         """Give the codes (batch, frames, codebooks) of `latents` (batch, frames, dim)."""
@@ -67,6 +109,12 @@ class Codec:
     def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
         return self._synthesize(self.model.decode_latent(codes.transpose(1, 2)))
+
+    def encode_in(self, dtype: torch.dtype) -> None:
+        """Have `encode` compute in `dtype`; what quantises, and decodes, stays float32."""
+        self.dtype = dtype
+        for part in (self.model.encoder, self.model.encoder_transformer, self.model.downsample):
+            part.to(dtype)
 
     @contextmanager
     def streaming(self, batch: int, frames: int = 1) -> Iterator[None]:
@@ -92,7 +140,7 @@ class Codec:
         return self.model.decoder(hidden)[:, 0]
 
 
-def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks: int) -> Codec:
+def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks: int) -> MimiCodec:
     """Load a codec from a safetensors file, built by moshi's own `get_mimi`.
 
     Args:
@@ -118,7 +166,13 @@ def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks
         # What load_state_dict raises: a title, then one line per tensor that is wrong.
         problem = str(error).splitlines()[1].strip()
         raise InputError(f"{path}: does not fit {name}: {problem:.200}") from error
-    return Codec(name, sha256, model)
+    return MimiCodec(name, sha256, model)
+
+
+def first_weights(name: str, model: MimiModel) -> MimiCodec:
+    """Give a codec of the shape of `name`, with weights as training starts from."""
+    initialise(model)
+    return MimiCodec(f"untrained {name}", "", model)
 
 
 def sha256_of(path: Path) -> str:

@@ -57,16 +57,24 @@ def _fit(template: FitSpec, rows: Mapping[str, Sequences], row: str, head: str) 
 
 def fit_many(jobs: list[FitSpec]) -> Fits:
     """Run fits as `run_fits` does, each once even if asked for twice."""
-    # Flows take longest, closed forms no time: long ones first keeps all cores busy to the end.
-    cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
-    unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
-    ordered = [unique[key] for key in sorted(unique)]
+    ordered = in_order(jobs)
     fitted = run_fits([partial(fit_densities, job) for job in ordered], "fit", ordered[0].compute)
     return {
         (job.row, job.head, density): result
         for job, results in zip(ordered, fitted, strict=True)
         for density, result in results.items()
     }
+
+
+def in_order(jobs: list[FitSpec]) -> list[FitSpec]:
+    """Each fit once: those on x, then those on Δx, and of either those that take longest first.
+
+    Flows do, closed forms take no time: cores are then busy to the end. A head of which nothing is
+    known here may take as long as a flow.
+    """
+    rank = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
+    unique = {(job.delta, job.head, job.row): job for job in jobs}
+    return sorted(unique.values(), key=lambda job: (job.delta, rank.get(job.head, 0), job.row))
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,13 @@ CLIPS_PER_JOB = 4
 
 def bits_per_second(codec: Codec) -> float:
     """Of what `quantize` gives."""
-    bins = codec.model.quantizer.cardinality
-    return codec.codebooks * float(np.log2(bins)) * FRAME_RATE
+    return codec.codebooks * float(np.log2(codec.bins)) * FRAME_RATE
 
 
 def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralCodec:
     """The codec without learning, of the same size and bit rate, fitted on train clips."""
     clips = [read_clip(path) for path in paths]
-    return fit_spectral(clips, codec.dim, codec.codebooks, codec.model.quantizer.cardinality, seed)
+    return fit_spectral(clips, codec.dim, codec.codebooks, codec.bins, seed)
 
 
 def reconstruct_clip(
