@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+import bets
+import figures
+from mimi_dynamics.pipeline.metrics import detail_path
+from mimi_dynamics.report.page import CONTENTS
 from tests.harness import ROOT
 
 SRC = ROOT / "src"
@@ -68,6 +72,22 @@ def test_a_study_is_frozen_and_depends_on_its_script_and_settings_alone(study: s
     paths = [path for out in stage["outs"] for path in out]
     assert f"metrics/detail/{study}.json" in paths
     assert all((ROOT / path).exists() for path in paths)
+
+
+def test_every_picture_and_its_table_are_those_of_the_stage_that_draws() -> None:
+    """A picture that DVC does not know of stays as it is when its table changes."""
+    stage = STAGES["figures"]
+    drawn = {path for out in stage["outs"] for path in out}
+    assert drawn == {f"plots/{name}.png" for name in figures.FIGURES}
+    assert {f"plots/{name}.csv" for name in figures.FIGURES} <= {*stage["deps"]}
+
+
+def test_what_the_page_tells_of_is_what_bets_read() -> None:
+    """A stage of the page that is not read would be missing there without a word."""
+    stages = {"ingest", *(section.stage for section in CONTENTS)}
+    assert set(bets.STAGES) == stages
+    listed = {dep for dep in STAGES["bets"]["deps"] if dep.startswith("metrics/")}
+    assert listed == {detail_path(stage).as_posix() for stage in stages}
 
 
 def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) -> None:
