@@ -10,7 +10,7 @@ from mimi_dynamics.codec.loading import CODECS, untrained_codec
 from mimi_dynamics.pipeline.params import CodecName
 from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds
 
-# Of Mimi's own size it takes half a minute.
+# One of Mimi's own size takes 400 MB.
 ALL = [pytest.param(name, marks=pytest.mark.slow if name == "mimi" else ()) for name in CODECS]
 
 
@@ -69,7 +69,9 @@ def test_streaming_equals_batch(codec: Codec, audio: torch.Tensor, frames: int) 
     torch.testing.assert_close(torch.cat(parts, 1), latents, rtol=1e-4, atol=1e-6)
     with codec.streaming(2, frames):
         sounds = [codec.decode(part) for part in latents.split(frames, dim=1)]
-    torch.testing.assert_close(torch.cat(sounds, 1), codec.decode(latents), rtol=1e-4, atol=1e-6)
+    whole = codec.decode(latents)
+    rounding = 1e-5 * whole.abs().max().item()
+    torch.testing.assert_close(torch.cat(sounds, 1), whole, rtol=1e-4, atol=rounding)
 
 
 def test_gradients_flow_through_but_not_into_the_codec(codec: Codec, audio: torch.Tensor) -> None:
