@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from mimi_dynamics.density.training import DivergedError
 from mimi_dynamics.latents.normalizer import fit_normalizer
@@ -32,10 +33,8 @@ INFO = {
     "codec": "mimi-mini", "weights_sha256": "0" * 64, "latent_kind": LATENT_KIND, "dim": DIM,
     "codebooks": CODEBOOKS, "frame_rate": 12.5, "sample_rate": 24_000,
 }  # fmt: skip
-READERS = (
-    *("normalize", "predict", "horizon", "horizons", "structure", "encoders"),
-    *("rollout", "recurrence", "rssm", "engram", "calm"),
-)
+STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+READERS = [name for name, stage in STAGES.items() if "data/latents" in stage["deps"]]
 
 
 def write_latents(poison: float = 0.0, of: str = "latent") -> None:

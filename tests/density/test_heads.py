@@ -1,9 +1,12 @@
 """Properties that every density head must have."""
 
+from typing import get_args
+
 import pytest
 import torch
 
 from mimi_dynamics.density.heads import HEADS, make_head
+from mimi_dynamics.pipeline.params import HeadName
 
 CONTEXT_DIM = 6
 
@@ -16,6 +19,10 @@ def perturbed_head(name: str, dim: int) -> torch.nn.Module:
         for parameter in head.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
     return head.eval()
+
+
+def test_every_head_that_settings_may_name_is_there() -> None:
+    assert set(get_args(HeadName)) == HEADS.keys()
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -7,7 +7,7 @@ import pytest
 
 from mimi_dynamics.density.fit import FitSpec
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
-from mimi_dynamics.evidence.gains import Gains, fit_all
+from mimi_dynamics.evidence.gains import Gains, fit_all, in_order
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.studies.controls.processes import VAR_GAIN
 from mimi_dynamics.studies.horizons.metrics import half_life
@@ -39,6 +39,21 @@ def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
         "heads": head_metrics(gains, [*HEADS, "var"]),
         "points": point_forecast_metrics(template, fits["real", "gaussian", "conditional"], "test"),
     }
+
+
+def test_each_fit_is_done_once_and_no_head_has_to_be_known() -> None:
+    """Heads of which nothing is known are not taken for each other, nor for a flow."""
+    data = simulate("white_noise", 100, 2)
+    jobs = [
+        FitSpec(row, data, head, 1, SMALL, 0, delta=delta)
+        for delta in (True, False)
+        for row in ("shuffled", "real", "real")
+        for head in ("gaussian", "newer", "newest", "flow")
+    ]
+    ordered = [(job.delta, job.row, job.head) for job in in_order(jobs)]
+    assert len(ordered) == len(set(ordered)) == 16
+    assert [delta for delta, _, _ in ordered] == [False] * 8 + [True] * 8
+    assert {head for _, _, head in ordered[6:8]} == {"gaussian"}
 
 
 def test_gains_are_the_known_ones(table: tuple[str, dict[str, dict]]) -> None:

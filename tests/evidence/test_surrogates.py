@@ -55,13 +55,16 @@ def test_linear_keeps_the_linear_dynamics_only() -> None:
     assert lagged == pytest.approx(RHO, abs=0.06)
 
 
-def test_same_seed_same_surrogates() -> None:
-    """And another seed, others."""
+@pytest.mark.parametrize("name", SURROGATES)
+def test_same_seed_same_surrogate(name: str) -> None:
+    """And another seed, another one, if it draws anything."""
     real = simulate("linear", 2000, 2)
-    first, again, other = (make_surrogates(real, 2, seed) for seed in (0, 0, 1))
-    for name in first:
-        assert torch.equal(first[name].frames, again[name].frames)
-        assert not torch.equal(first[name].frames, other[name].frames)
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1)]
+    before = generators[0].get_state()
+    first, again, other = (SURROGATES[name](real, drawn, 2).frames for drawn in generators)
+    draws = not torch.equal(before, generators[0].get_state())
+    assert torch.equal(first, again)
+    assert torch.equal(first, other) != draws
 
 
 def test_loudness_stays_and_nothing_else() -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mimi_dynamics.codec import mimi_mini
-from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.base import MimiCodec
 from mimi_dynamics.codec.mimi_mini import save_mini
 from mimi_dynamics.pipeline.params import CodecParams, MimiParams, MiniParams
 from mimi_dynamics.studies.codec.training import CodecTraining
@@ -38,6 +39,11 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (level * generator.standard_normal(samples)).astype(np.float32)
 
 
+def two_sounds() -> torch.Tensor:
+    """(2, samples) of 12 frames."""
+    return torch.from_numpy(np.stack([noise(0.96, seed) for seed in (1, 2)]))
+
+
 def trained_tiny() -> CodecTraining:
     """Four steps in: all three codebooks are filled."""
     training = CodecTraining(TINY, (noise(20) * 32767).astype(np.int16))
@@ -46,7 +52,7 @@ def trained_tiny() -> CodecTraining:
     return training
 
 
-def load_tiny(folder: Path) -> Codec:
+def load_tiny(folder: Path) -> MimiCodec:
     """A tiny codec, by way of its file."""
     path = folder / "tiny.safetensors"
     save_mini(trained_tiny().model, TINY, path)

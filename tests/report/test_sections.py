@@ -16,7 +16,7 @@ from tests.report.test_report import all_metrics
 def merged(metrics: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Nested metrics with some of them changed."""
     return {**metrics} | {
-        key: merged(metrics[key], value) if isinstance(value, Mapping) else value
+        key: merged(metrics.get(key, {}), value) if isinstance(value, Mapping) else value
         for key, value in changes.items()
     }
 
@@ -93,6 +93,13 @@ def test_a_measure_that_shuffled_frames_reach_is_called_misleading(
     changes |= {"surrogates": {"shuffled": {"direction_cosine": 0.5 * share}}}
     note = text_of("predict", changes).split("Free is what frames in random order reach too")[1]
     assert ("cosine with the direction of Δx" in note) == misleads
+
+
+def test_every_surrogate_has_a_row() -> None:
+    """Without words of its own, by its name."""
+    gains = {"gain_nats_per_dim": 0.125, "delta_gain_nats_per_dim": 0.25}
+    text = text_of("predict", {"surrogates": {"time_reversed": gains}})
+    assert '<th scope="row">time reversed</th><td>0.125</td><td>0.250</td>' in text
 
 
 def test_a_split_that_was_not_measured_has_no_column() -> None:

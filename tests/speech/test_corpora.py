@@ -10,13 +10,22 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.speech.corpora import asterisk, debian, fetching, list_recordings, rhasspy
+from mimi_dynamics.pipeline.params import CorpusName
+from mimi_dynamics.speech.corpora import (
+    CORPORA,
+    asterisk,
+    debian,
+    fetching,
+    list_recordings,
+    rhasspy,
+)
 from mimi_dynamics.speech.corpora import librispeech as librispeech_corpus
 from mimi_dynamics.speech.ingestion import ingest_corpora
 from tests.harness.audio_files import encode, ingest_params, tone, write_sound
@@ -34,6 +43,10 @@ def _no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(debian, "DOWNLOADS", tmp_path / "downloads")
     monkeypatch.setattr(asterisk, "HOME", "http://127.0.0.1:9/sounds")
     monkeypatch.setattr(rhasspy, "HOME", "http://127.0.0.1:9/{voice}.tar.gz")
+
+
+def test_every_corpus_that_settings_may_name_is_there() -> None:
+    assert set(get_args(CorpusName)) == CORPORA.keys()
 
 
 def g722(sound: np.ndarray) -> bytes:

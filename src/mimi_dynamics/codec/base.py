@@ -1,8 +1,9 @@
-"""The class of all codecs: a model of Mimi's kind that turns speech into latents and back."""
+"""What a codec is: a model that turns speech into continuous latents and back."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +20,79 @@ FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples are 80 ms.
 TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet gives 25 steps per second, latents come at 12.5 Hz.
 
 
-class Codec:
-    """A frozen Mimi in evaluation mode. Gradients flow through it, but its weights get none.
+class Codec(ABC):
+    """A frozen codec in evaluation mode. Gradients flow through it, but its weights get none.
 
     Attributes:
-        name: `mimi-mini` or `mimi`, after the word `untrained` if its weights are random.
-        weights_sha256: hash of the weights file, or '' if the weights are random.
-        model: the moshi model.
+        name: its key in `CODECS`, after the word `untrained` if its weights are random.
+        weights_sha256: hash of the weights file, or '' if there is none.
+        model: the module that holds all of its weights.
         dim: number of coordinates of a latent.
         codebooks: number of codes that `quantize` gives for each frame.
+        bins: number of values that each code can have.
     """
 
     sample_rate = SAMPLE_RATE
     frame_rate = FRAME_RATE
 
-    def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
+    def __init__(
+        self, name: str, weights_sha256: str, model: nn.Module, dim: int, codebooks: int, bins: int
+    ) -> None:
         """Set `model` to evaluation mode, and switch off gradients for its weights."""
         self.name = name
         self.weights_sha256 = weights_sha256
         self.model = model.eval().requires_grad_(False)
-        self.dim: int = model.dimension
-        self.codebooks: int = model.num_codebooks
+        self.dim = dim
+        self.codebooks = codebooks
+        self.bins = bins
+
+    @abstractmethod
+    def encode(self, audio: torch.Tensor) -> torch.Tensor:
+        """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples), float32.
+
+        Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). What follows a
+        frame, padding included, does not change it.
+        """
+
+    @abstractmethod
+    def quantize(self, latents: torch.Tensor) -> torch.Tensor:
+        """Give the codes (batch, frames, codebooks) of `latents` (batch, frames, dim)."""
+
+    @abstractmethod
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Give the audio (batch, samples) of unquantised `latents` (batch, frames, dim)."""
+
+    @abstractmethod
+    def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
+
+    @abstractmethod
+    def encode_in(self, dtype: torch.dtype) -> None:
+        """Have `encode` compute in `dtype`; audio, latents and codes stay as they are."""
+
+    @abstractmethod
+    def streaming(self, batch: int, frames: int = 1) -> AbstractContextManager[None]:
+        """Within it, `encode` and `decode` go on from call to call, `frames` at a time at most."""
+
+
+class MimiCodec(Codec):
+    """A codec whose model is moshi's, of whatever size."""
+
+    model: MimiModel
+
+    def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
+        """Set `model` to evaluation mode, and switch off gradients for its weights."""
+        size = model.dimension, model.num_codebooks, model.quantizer.cardinality
+        super().__init__(name, weights_sha256, model, *size)
+        self.dtype = torch.float32
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
-        """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples).
+        """Give the latents of `audio`; see `Codec.encode`.
 
-        Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). The model is
-        causal, so a frame does not depend on anything after it, such as padding.
+        The model is causal, so a frame does not depend on anything after it, such as padding.
         """
-        return self.model.encode_to_latent(audio[:, None], quantize=False).transpose(1, 2)
+        audio = audio[:, None].to(self.dtype)
+        return self.model.encode_to_latent(audio, quantize=False).transpose(1, 2).float()
 
     def quantize(self, latents: torch.Tensor) -> torch.Tensor:
         """Give the codes (batch, frames, codebooks) of `latents` (batch, frames, dim)."""
@@ -68,6 +113,12 @@ class Codec:
     def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
         return self._synthesize(self.model.decode_latent(codes.transpose(1, 2)))
+
+    def encode_in(self, dtype: torch.dtype) -> None:
+        """Have `encode` compute in `dtype`; what quantises, and decodes, stays float32."""
+        self.dtype = dtype
+        for part in (self.model.encoder, self.model.encoder_transformer, self.model.downsample):
+            part.to(dtype)
 
     @contextmanager
     def streaming(self, batch: int, frames: int = 1) -> Iterator[None]:
@@ -98,7 +149,7 @@ class Codec:
         return self.model.decoder(hidden)[:, 0]
 
 
-def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks: int) -> Codec:
+def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks: int) -> MimiCodec:
     """Load a codec from a safetensors file. moshi's own `get_mimi` builds the model.
 
     Args:
@@ -124,7 +175,13 @@ def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks
         # The message of load_state_dict has a title and then one line per tensor that is wrong.
         problem = str(error).splitlines()[1].strip()
         raise InputError(f"{path}: does not fit {name}: {problem:.200}") from error
-    return Codec(name, sha256, model)
+    return MimiCodec(name, sha256, model)
+
+
+def first_weights(name: str, model: MimiModel) -> MimiCodec:
+    """Give a codec of the shape of `name`, with weights as training starts from."""
+    initialise(model)
+    return MimiCodec(f"untrained {name}", "", model)
 
 
 def sha256_of(path: Path) -> str:

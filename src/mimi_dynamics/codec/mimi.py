@@ -4,10 +4,9 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import logging as hub_logging
-from moshi.models.compression import MimiModel
 from moshi.models.loaders import get_mimi
 
-from mimi_dynamics.codec.base import Codec, load_weights, sha256_of
+from mimi_dynamics.codec.base import Codec, first_weights, load_weights, sha256_of
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import CodecParams
 
@@ -32,9 +31,9 @@ def load(params: CodecParams) -> Codec:
     return load_weights("mimi", path, None, params.mimi.codebooks)
 
 
-def untrained(params: CodecParams) -> MimiModel:
-    """Build a model of Mimi's shape with random weights."""
-    return get_mimi(None, num_codebooks=params.mimi.codebooks)
+def untrained(params: CodecParams) -> Codec:
+    """Build a codec of Mimi's shape with the weights that training starts from."""
+    return first_weights("mimi", get_mimi(None, num_codebooks=params.mimi.codebooks))
 
 
 def _download_mimi() -> Path:

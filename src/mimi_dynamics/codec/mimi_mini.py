@@ -7,7 +7,7 @@ from moshi.models.compression import MimiModel
 from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
 from safetensors import SafetensorError
 
-from mimi_dynamics.codec.base import TRANSFORMER_STEPS_PER_FRAME, Codec, load_weights
+from mimi_dynamics.codec.base import TRANSFORMER_STEPS_PER_FRAME, Codec, first_weights, load_weights
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import CodecParams, MiniParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
@@ -25,9 +25,10 @@ def load(params: CodecParams, weights: Path = MINI_WEIGHTS) -> Codec:
     return load_weights("mimi-mini", weights, mini_config(params.mini), params.mini.codebooks)
 
 
-def untrained(params: CodecParams) -> MimiModel:
-    """Build a model of mimi-mini's shape with random weights."""
-    return get_mimi(None, mini_config(params.mini), num_codebooks=params.mini.codebooks)
+def untrained(params: CodecParams) -> Codec:
+    """Build a codec of mimi-mini's shape with the weights that training starts from."""
+    model = get_mimi(None, mini_config(params.mini), num_codebooks=params.mini.codebooks)
+    return first_weights("mimi-mini", model)
 
 
 def mini_config(params: MiniParams) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     for name, tensor in codec.model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
-    for module in (__name__, Codec.__module__, MatrixEncoder.__module__):
+    for module in (__name__, type(codec).__module__, MatrixEncoder.__module__):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})
     return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))
@@ -270,9 +270,8 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
     audio = np.zeros((len(clips), max(frames) * FRAME_SIZE), np.float32)
     for row, clip in zip(audio, clips, strict=True):
         row[: len(clip)] = clip
-    dtype = next(codec.model.encoder.parameters()).dtype
     with torch.no_grad():
-        latents = codec.encode(torch.from_numpy(audio).to(dtype)).float()
+        latents = codec.encode(torch.from_numpy(audio))
         codes = codec.quantize(latents).numpy().astype(np.int16)
     levels = frame_levels(audio)
     return [
@@ -286,11 +285,10 @@ def prepare(codec: Codec, dtype: torch.dtype) -> None:
 
     The latents it returns are converted to float32, and the quantiser works in float32 as before.
     """
-    model = codec.model
-    if isinstance(model.encoder, SEANetEncoder) and model.encoder.n_filters >= MATRIX_FILTERS:
-        model.encoder = MatrixEncoder(model.encoder)
-    for part in (model.encoder, model.encoder_transformer, model.downsample):
-        part.to(dtype)
+    encoder = getattr(codec.model, "encoder", None)
+    if isinstance(encoder, SEANetEncoder) and encoder.n_filters >= MATRIX_FILTERS:
+        codec.model.encoder = MatrixEncoder(encoder)
+    codec.encode_in(dtype)
 
 
 def frame_levels(audio: np.ndarray) -> np.ndarray:

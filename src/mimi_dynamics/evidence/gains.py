@@ -67,17 +67,24 @@ def _fit(template: FitSpec, rows: Mapping[str, Sequences], row: str, head: str) 
 
 def fit_many(jobs: list[FitSpec]) -> Fits:
     """Run fits as `run_fits` does, each only once even if it is requested twice."""
-    # Flows take the longest and closed forms almost no time. Starting with the long ones keeps all
-    # cores busy until the end.
-    cost = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
-    unique = {(job.delta, cost[job.head], job.row): job for job in jobs}
-    ordered = [unique[key] for key in sorted(unique)]
+    ordered = in_order(jobs)
     fitted = run_fits([partial(fit_densities, job) for job in ordered], "fit", ordered[0].compute)
     return {
         (job.row, job.head, density): result
         for job, results in zip(ordered, fitted, strict=True)
         for density, result in results.items()
     }
+
+
+def in_order(jobs: list[FitSpec]) -> list[FitSpec]:
+    """Give each fit once: those on x, then those on Δx, and of both kinds the longest first.
+
+    Flows take the longest and closed forms almost no time, so cores are busy until the end. A head
+    of which nothing is known here may take as long as a flow.
+    """
+    rank = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
+    unique = {(job.delta, job.head, job.row): job for job in jobs}
+    return sorted(unique.values(), key=lambda job: (job.delta, rank.get(job.head, 0), job.row))
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ CLIPS_PER_JOB = 4
 
 def bits_per_second(codec: Codec) -> float:
     """Give the bit rate of the codes that `quantize` gives, in bits per second."""
-    bins = codec.model.quantizer.cardinality
-    return codec.codebooks * float(np.log2(bins)) * FRAME_RATE
+    return codec.codebooks * float(np.log2(codec.bins)) * FRAME_RATE
 
 
 def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralCodec:
@@ -39,7 +38,7 @@ def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralC
         seed: seed of k-means.
     """
     clips = [read_clip(path) for path in paths]
-    return fit_spectral(clips, codec.dim, codec.codebooks, codec.model.quantizer.cardinality, seed)
+    return fit_spectral(clips, codec.dim, codec.codebooks, codec.bins, seed)
 
 
 def reconstruct_clip(

@@ -1,0 +1,87 @@
+"""Every codec is causal, and the same by batch, alone or streamed."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from mimi_dynamics.codec.base import FRAME_SIZE, Codec
+from mimi_dynamics.codec.loading import CODECS, untrained_codec
+from mimi_dynamics.pipeline.params import CodecName
+from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds
+
+# One of Mimi's own size takes 400 MB.
+ALL = [pytest.param(name, marks=pytest.mark.slow if name == "mimi" else ()) for name in CODECS]
+
+
+@pytest.fixture(scope="module", params=ALL)
+def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    """Each codec, small where that can be said, and without a download."""
+    if request.param == "mimi-mini":
+        return load_tiny(tmp_path_factory.mktemp("codec"))
+    return untrained_codec(tiny_params().model_copy(update={"name": request.param}), seed=0)
+
+
+@pytest.fixture(scope="module")
+def audio() -> torch.Tensor:
+    """Two different sounds (2, samples) of 12 frames."""
+    return two_sounds()
+
+
+def test_shapes(codec: Codec, audio: torch.Tensor) -> None:
+    """Of latents, codes and audio, for a clip that ends within a frame."""
+    latents = codec.encode(audio[:, :-100])
+    codes = codec.quantize(latents)
+    assert latents.shape == (2, 12, codec.dim)
+    assert latents.dtype == torch.float32
+    assert codes.shape == (2, 12, codec.codebooks)
+    assert codes.min() >= 0
+    assert codes.max() < codec.bins
+    assert codec.decode(latents).shape == codec.decode_codes(codes).shape == audio.shape
+
+
+def test_future_does_not_reach_the_past(codec: Codec, audio: torch.Tensor) -> None:
+    """Other audio from frame 7 on: the same latents before it, others after."""
+    changed = audio.clone()
+    changed[:, 7 * FRAME_SIZE :] = audio.flip(0)[:, 7 * FRAME_SIZE :]
+    before, after = codec.encode(audio), codec.encode(changed)
+    torch.testing.assert_close(before[:, :7], after[:, :7])
+    assert (before[:, 7:] - after[:, 7:]).abs().amax((0, 2)).min() > 1e-4
+
+
+def test_batch_equals_single(codec: Codec, audio: torch.Tensor) -> None:
+    """Also for the shorter of two clips, which is padded."""
+    short = audio[1, : 5 * FRAME_SIZE - 300]
+    padded = torch.zeros_like(audio)
+    padded[0], padded[1, : len(short)] = audio[0], short
+    together = codec.encode(padded)
+    torch.testing.assert_close(together[:1], codec.encode(audio[:1]), rtol=1e-4, atol=1e-6)
+    alone = codec.encode(short[None])
+    torch.testing.assert_close(together[1:, :5], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_streaming_equals_batch(codec: Codec, audio: torch.Tensor, frames: int) -> None:
+    """Both ways, also where the transformers no longer see the beginning (4 frames)."""
+    latents = codec.encode(audio)
+    with codec.streaming(2, frames):
+        parts = [codec.encode(part) for part in audio.split(frames * FRAME_SIZE, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, 1), latents, rtol=1e-4, atol=1e-6)
+    with codec.streaming(2, frames):
+        sounds = [codec.decode(part) for part in latents.split(frames, dim=1)]
+    whole = codec.decode(latents)
+    rounding = 1e-5 * whole.abs().max().item()
+    torch.testing.assert_close(torch.cat(sounds, 1), whole, rtol=1e-4, atol=rounding)
+
+
+def test_gradients_flow_through_but_not_into_the_codec(codec: Codec, audio: torch.Tensor) -> None:
+    """A later model may train on decoded sound."""
+    latents = codec.encode(audio).requires_grad_()
+    codec.decode(latents).square().mean().backward()
+    assert latents.grad is not None
+    assert latents.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in codec.model.parameters())
+
+
+def test_every_codec_that_settings_may_name_is_there() -> None:
+    assert set(get_args(CodecName)) == CODECS.keys()
