@@ -30,18 +30,18 @@ def bets(_: Params) -> None:
     check = check_controls(metrics["controls"], rules.controls)
     named = {"bet1": rules.bet1, "bet2": rules.bet2, "bet3": rules.bet3, "bet4": rules.bet4}
     judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}
-    found = list(judgements.values())
+    judged = list(judgements.values())
     floor = rules.controls.most_null_nats_per_dim
     summary: dict[str, object] = {
         "controls_failed": int(check.failed),
-        "weakest_link": weakest_link(found),
+        "weakest_link": weakest_link(judged),
     }
     if "horizons" in metrics:
         summary["informative_horizon_frames"] = informative_horizon(metrics["horizons"], floor)
     verdicts = {name: judgement.metrics() for name, judgement in judgements.items()}
     write_stage_metrics("bets", verdicts | summary)
     not_run = [stage for stage in STAGES if stage not in metrics]
-    page = build_page(found, check, rules.controls, metrics, Path(), not_run)
+    page = build_page(judged, check, rules.controls, metrics, Path(), not_run)
     write_text(Path("report/index.html"), render(page))
 
 

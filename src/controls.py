@@ -54,9 +54,9 @@ def worst(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
         The smallest recovered share of a true gain, and the estimated gain that is farthest from
         zero among processes whose true gain is zero (in nats per dimension).
     """
-    recovered = [found["recovered"] for found in metrics.values() if "recovered" in found]
+    recovered = [result["recovered"] for result in metrics.values() if "recovered" in result]
     nulls = [
-        found["estimated_nats_per_dim"] for found in metrics.values() if "recovered" not in found
+        result["estimated_nats_per_dim"] for result in metrics.values() if "recovered" not in result
     ]
     return {
         "worst_recovered": min(recovered),

@@ -46,8 +46,8 @@ def encoders(params: Params) -> None:
         name: measures(sources[name], data[name], params) for name in sources
     }
     for split, gains in predictability(data, params).items():
-        for name, found in gains.items():
-            metrics[name] |= found if split == "test" else {split: found}
+        for name, result in gains.items():
+            metrics[name] |= result if split == "test" else {split: result}
     write_stage_metrics("encoders", metrics)
     write_plots(metrics)
 
@@ -59,9 +59,9 @@ def untrained_latents(manifest: pd.DataFrame, params: Params) -> Latents:
     """
     codec = untrained_codec(params.codec, params.seed)
     encode_corpus(codec, manifest, WORK / "latents", params.encode, WORK / "shards")
-    found = read_latents(WORK / "latents")
+    latents = read_latents(WORK / "latents")
     remove(WORK)
-    return found
+    return latents
 
 
 def log_mel_latents(latents: Latents, manifest: pd.DataFrame) -> Latents:
@@ -82,13 +82,13 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
         metrics: the metrics of each source, by name of the source.
     """
     rows = []
-    for source, found in metrics.items():
-        kept = found["variance_kept"]
+    for source, result in metrics.items():
+        kept = result["variance_kept"]
         rows += [(source, "variance_kept", int(c[1:]), v, v, v) for c, v in kept.items()]
-        curve = found["autocorrelation"]
+        curve = result["autocorrelation"]
         rows += [(source, "autocorrelation", int(k[1:]), v, v, v) for k, v in curve.items()]
         for what in ("gain_nats_per_dim", "dynamic_gain_nats_per_dim"):
-            ends = (found[what + end] for end in ("", "_ci_low", "_ci_high"))
+            ends = (result[what + end] for end in ("", "_ci_low", "_ci_high"))
             rows.append((source, what, 0, *ends))
     table = pd.DataFrame(rows, columns=["source", "what", "at", "value", "low", "high"])
     write_table(Path("plots/encoders.csv"), table)

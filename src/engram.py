@@ -43,16 +43,21 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
         metrics: the metrics of each subject (x or z_dyn), by name of the subject.
     """
     rows = []
-    for subject, found in metrics.items():
+    for subject, result in metrics.items():
         rows += [
-            {"subject": subject, "what": "control", "of": of, **ends(found, f"{of}_nats_per_frame")}
+            {
+                "subject": subject,
+                "what": "control",
+                "of": of,
+                **ends(result, f"{of}_nats_per_frame"),
+            }
             for of in CONTROLS
         ]
-        for of, values in found["by_count"].items():
+        for of, values in result["by_count"].items():
             told = {name: values[name] for name in ("share", "gate_openness")}
             value = ends(values, "help_nats_per_frame")
             rows.append({"subject": subject, "what": "count", "of": of, **value, **told})
-        for of, values in found["by_passage"].items():
+        for of, values in result["by_passage"].items():
             told = {"distance": values["distance"]}
             value = ends(values, "help_nats_per_frame")
             rows.append({"subject": subject, "what": "passage", "of": of, **value, **told})

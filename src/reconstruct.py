@@ -63,8 +63,8 @@ def reconstruct(params: Params) -> None:
     for path in choose(manifest, "test", settings.listen_clips):
         audio = read_clip(path)
         with one_thread_each(), threadpool_limits(1):
-            found = reconstruct_clip(codec, spectral, audio)
-        named = {WAYS[way].split(",")[0]: sound for way, sound in found.items()}
+            result = reconstruct_clip(codec, spectral, audio)
+        named = {WAYS[way].split(",")[0]: sound for way, sound in result.items()}
         sounds.append(Listening(path.stem, 0, {"recorded": audio, **named}))
     write_sounds(sounds, SOUNDS_TITLE, Path("data/reconstruct"))
 

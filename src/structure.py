@@ -49,9 +49,9 @@ def structure(params: Params) -> None:
         gains = Gains(template, rows, fits, split, bootstrap)
         by_component = component_gains(template, fits, split)
         clip = gains.scored["real"].clip
-        found = summarise(gains, params)
-        found |= effect_metrics(by_component, effects, clip, bootstrap)
-        metrics |= found if split == "test" else {split: found}
+        result = summarise(gains, params)
+        result |= effect_metrics(by_component, effects, clip, bootstrap)
+        metrics |= result if split == "test" else {split: result}
     write_stage_metrics("structure", metrics)
     write_plots(metrics)
 

@@ -97,7 +97,7 @@ def main() -> int:
         print("### This pull request is not ready\n")
         print("\n".join(f"- {problem}" for problem in problems), end="\n\n")
     old = files_of(commit)
-    new = {path: found for path, found in files_here().items() if path not in unusable_files}
+    new = {path: result for path, result in files_here().items() if path not in unusable_files}
     metrics = changes(old, new)
     bets = metrics.pop(BETS, {})
     readable = {path: names for path, names in metrics.items() if path not in unusable_files}
@@ -150,7 +150,7 @@ def metrics_problems() -> dict[str, list[str]]:
             problems[name] = [
                 f"`{name}`: {key} is not a finite number" for key in unusable(content)
             ]
-    return {name: found for name, found in problems.items() if found}
+    return {name: result for name, result in problems.items() if result}
 
 
 def unusable(value: object, key: str = "") -> list[str]:
@@ -164,28 +164,28 @@ def unusable(value: object, key: str = "") -> list[str]:
 
 def difference(base: str) -> Changes:
     """What DVC finds of settings that changed."""
-    found = run(*DVC, "params", "diff", base, "--json")
-    if found.returncode:
-        sys.exit(f"metrics_report: `dvc params diff` failed: {found.stderr.strip()}")
-    return json.loads(found.stdout or "{}")
+    result = run(*DVC, "params", "diff", base, "--json")
+    if result.returncode:
+        sys.exit(f"metrics_report: `dvc params diff` failed: {result.stderr.strip()}")
+    return json.loads(result.stdout or "{}")
 
 
 def files_here() -> Files:
     """Metrics files of the working tree; what cannot be read is told by `metrics_problems`."""
-    found = {}
+    results = {}
     for path in sorted(Path("metrics").rglob("*.json")):
         try:
-            found[path.as_posix()] = json.loads(path.read_text(encoding="utf-8"))
+            results[path.as_posix()] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             continue
-    return with_detail(found)
+    return with_detail(results)
 
 
 def files_of(commit: str) -> Files:
     """Metrics files of a commit."""
     paths = run("git", "ls-tree", "-r", "--name-only", commit, "metrics/").stdout.splitlines()
-    found = {path: json.loads(run("git", "show", f"{commit}:{path}").stdout) for path in paths}
-    return with_detail(found)
+    results = {path: json.loads(run("git", "show", f"{commit}:{path}").stdout) for path in paths}
+    return with_detail(results)
 
 
 def with_detail(files: Files) -> Files:
@@ -197,16 +197,16 @@ def with_detail(files: Files) -> Files:
 
 def changes(old: Files, new: Files) -> Changes:
     """Every number before and now; of the headline of before, only what is headline now."""
-    found: Changes = {}
+    results: Changes = {}
     for path in sorted(old.keys() | new.keys()):
         before, now = (flattened(files.get(path, {})) for files in (old, new))
         keys = before | now if path.startswith(DETAIL) else now
-        found[path] = {
+        results[path] = {
             key: {"old": before.get(key), "new": now.get(key)}
             for key in keys
             if key != "schema_version"
         }
-    return found
+    return results
 
 
 def rules_difference(base: str) -> tuple[Changes, list[str]]:
@@ -235,7 +235,7 @@ def flattened(settings: object, key: str = "") -> dict[str, object]:
         return {key: settings} if key else {}
     items = settings.items() if isinstance(settings, dict) else enumerate(settings)
     nested = (flattened(value, f"{key}.{name}".lstrip(".")) for name, value in items)
-    return {name: value for found in nested for name, value in found.items()}
+    return {name: value for result in nested for name, value in result.items()}
 
 
 def rows_of(changes: Changes) -> list[Row]:

@@ -50,9 +50,9 @@ def reconstruction_terms(estimate: torch.Tensor, target: torch.Tensor) -> dict[s
     """
     log_mel, linear = torch.zeros(()), torch.zeros(())
     for window in MEL_BANDS:
-        found, wanted = _magnitudes(estimate, window), _magnitudes(target, window)
-        log_mel = log_mel + (_log_mel(found, window) - _log_mel(wanted, window)).abs().mean()
-        linear = linear + _relative_error(found, wanted)
+        result, wanted = _magnitudes(estimate, window), _magnitudes(target, window)
+        log_mel = log_mel + (_log_mel(result, window) - _log_mel(wanted, window)).abs().mean()
+        linear = linear + _relative_error(result, wanted)
     scales = len(MEL_BANDS)
     waveform = _relative_error(estimate, target)
     return {"log_mel": log_mel / scales, "linear": linear / scales, "waveform": waveform}

@@ -193,9 +193,9 @@ def mean_loss(model: nn.Module, batches: list[Batch]) -> float:
     if world_size() == 1:
         return losses(model, batches).double().mean().item()
     mine = batches[dist.get_rank() :: world_size()]
-    found = losses(model, mine).double() if mine else torch.zeros(0, dtype=torch.float64)
+    own_losses = losses(model, mine).double() if mine else torch.zeros(0, dtype=torch.float64)
     device = next(model.parameters()).device
     total = all_reduce_mean(
-        torch.tensor([found.sum(), len(found)], dtype=torch.float64, device=device)
+        torch.tensor([own_losses.sum(), len(own_losses)], dtype=torch.float64, device=device)
     )
     return (total[0] / total[1]).item()

@@ -100,10 +100,10 @@ def _state(path: Path) -> tuple[int, int] | None:
     A hash is not used, since all audio would have to be read for it.
     """
     try:
-        found = path.stat()
+        state = path.stat()
     except OSError:  # Whoever reads the file reports the error.
         return None
-    return found.st_size, found.st_mtime_ns
+    return state.st_size, state.st_mtime_ns
 
 
 Finding = TypeVar("Finding")
@@ -147,7 +147,7 @@ class PartWriter:
             yield from pool.map(self._write, parts)
 
     def _write(self, part: Part) -> list[Finding]:
-        found = []
+        findings = []
         with (
             atomic_path(part.path) as temporary,
             store.open_part(temporary, self.info) as writer,
@@ -155,8 +155,8 @@ class PartWriter:
             for shard in part.shards:
                 table = read_shard(shard)
                 writer.write_table(table, row_group_size=len(table))
-                found.append(self.inspect(table))
-        return found
+                findings.append(self.inspect(table))
+        return findings
 
 
 def gather_shards(
@@ -181,11 +181,11 @@ def gather_shards(
             Part(building / store.part_name(number), folders[start : start + size])
             for number, start in enumerate(range(0, len(shards), size))
         ]
-        found: list[Finding] = []
+        findings: list[Finding] = []
         make_writer = partial(PartWriter, info, inspect)
         with tqdm(desc="gather", total=len(shards), unit="shard", disable=None) as bar:
             for in_part in run_jobs(make_writer, parts, engine, "encode"):
-                found += in_part
+                findings += in_part
                 bar.update(len(in_part))
         remove_others(building, {part.path.name for part in parts})
-    return found
+    return findings

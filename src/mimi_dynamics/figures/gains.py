@@ -124,21 +124,21 @@ def controls_figure(table: pd.DataFrame) -> Figure:
             `estimated_nats_per_dim` with `_ci_low` and `_ci_high`, and `linear_floor_nats_per_dim`.
     """
     true = table["true_nats_per_dim"].fillna(0)
-    found = table["estimated_nats_per_dim"]
+    estimated = table["estimated_nats_per_dim"]
     errors = [
-        found - table["estimated_nats_per_dim_ci_low"],
-        table["estimated_nats_per_dim_ci_high"] - found,
+        estimated - table["estimated_nats_per_dim_ci_low"],
+        table["estimated_nats_per_dim_ci_high"] - estimated,
     ]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.5, 4.4), layout="constrained")
         axes = figure.subplots()
         place = np.arange(len(table))
         axes.bar(place - 0.27, true, 0.26, color="#c9c9c9", label="true gain")
-        axes.bar(place, found, 0.26, color=ROW_COLOURS["real"], label="found by the estimator")
-        axes.errorbar(place, found, errors, fmt="none", color="#222222", lw=1.2, capsize=3)
+        axes.bar(place, estimated, 0.26, color=ROW_COLOURS["real"], label="found by the estimator")
+        axes.errorbar(place, estimated, errors, fmt="none", color="#222222", lw=1.2, capsize=3)
         floor = table["linear_floor_nats_per_dim"]
         axes.bar(place + 0.27, floor, 0.26, color=ROW_COLOURS["linear"], label="linear model alone")
-        for x, t, f in zip(place, true, found, strict=True):
+        for x, t, f in zip(place, true, estimated, strict=True):
             text = f"{f / t:.1%}" if t else f"{f:.3f}"
             axes.annotate(text, (x, max(t, f)), (0, 4), textcoords="offset points", ha="center")
         axes.set_xticks(place, [name.replace("_", "\n") for name in table["process"]])

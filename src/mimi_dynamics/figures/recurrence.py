@@ -138,9 +138,9 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
         )
     twins = chosen[chosen["data"] == "shuffled"].set_index(["key", "metric"])["variance_reduction"]
     of_twin = list(zip(real["key"], real["metric"], strict=True))
-    found = [(twins[pair], y) for pair, y in zip(of_twin, place, strict=True) if pair in twins]
+    results = [(twins[pair], y) for pair, y in zip(of_twin, place, strict=True) if pair in twins]
     axes.scatter(
-        *zip(*found, strict=True),
+        *zip(*results, strict=True),
         marker="D",
         s=26,
         color="white",

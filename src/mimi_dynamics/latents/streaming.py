@@ -51,10 +51,10 @@ class TrainStream:
 
     def read(self, block: int) -> Sequences:
         """Read one block, and change it if there is a change. It is the same every time."""
-        found = read_groups(self.blocks[block], self.normalizer, self.voiced_range_db)
+        sequences = read_groups(self.blocks[block], self.normalizer, self.voiced_range_db)
         if self.change is None:
-            return found
-        return self.change(found, torch.Generator().manual_seed(self.seed + block))
+            return sequences
+        return self.change(sequences, torch.Generator().manual_seed(self.seed + block))
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ def device_of(compute: ComputeParams) -> torch.device:
     if compute.device == "cpu":
         return torch.device("cpu")
     index = int(os.environ.get("LOCAL_RANK", "0"))
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= found:
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= devices:
         raise InputError(
-            f"compute.device = 'cuda': CUDA devices here: {found}, needed: at least {index + 1}, "
+            f"compute.device = 'cuda': CUDA devices here: {devices}, needed: at least {index + 1}, "
             "one for each process; must be 'cpu' where there is none"
         )
     return torch.device("cuda", index)

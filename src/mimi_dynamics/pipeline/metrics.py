@@ -98,17 +98,17 @@ def write_stage_metrics(stage: str, metrics: Metrics) -> None:
 
 def headline(stage: str, metrics: Metrics) -> dict[str, Any]:
     """Select the headline of a stage from its `metrics`, with the same nesting."""
-    found: dict[str, Any] = {}
+    selected: dict[str, Any] = {}
     for key in headline_keys(stage):
         *path, last = key.split(".")
-        source, target = metrics, found
+        source, target = metrics, selected
         for part in path:
             source = source.get(part, {})
         if last in source:
             for part in path:
                 target = target.setdefault(part, {})
             target[last] = source[last]
-    return found
+    return selected
 
 
 def headline_keys(stage: str) -> Iterator[str]:

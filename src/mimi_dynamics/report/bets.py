@@ -69,13 +69,13 @@ class Judgement:
         """Give the bet's entry in `metrics/detail/bets.json`, with the first rule's `evidence`."""
         rules = {
             f"rule{number}": {
-                "evidence": found.measured.value,
-                "evidence_ci_low": found.measured.low,
-                "evidence_ci_high": found.measured.high,
-                "threshold": found.rule.threshold,
-                "supported": SCORES.get(found.verdict, 0.5),
+                "evidence": result.measured.value,
+                "evidence_ci_low": result.measured.low,
+                "evidence_ci_high": result.measured.high,
+                "threshold": result.rule.threshold,
+                "supported": SCORES.get(result.verdict, 0.5),
             }
-            for number, found in enumerate(self.evidence, 1)
+            for number, result in enumerate(self.evidence, 1)
         }
         first = {k: v for k, v in rules.get("rule1", {}).items() if k != "supported"}
         return {
@@ -123,7 +123,7 @@ def judge(bet: BetParams, metrics: Mapping[str, Metrics], controls_failed: bool)
     on_paper: Verdict = "not_measured"
     if all(rule.metrics in metrics for rule in bet.rules):
         evidence = tuple(read_evidence(rule, metrics[rule.metrics]) for rule in bet.rules)
-        on_paper = combine([found.verdict for found in evidence], bet.needs)
+        on_paper = combine([result.verdict for result in evidence], bet.needs)
     verdict = "controls_failed" if controls_failed else on_paper
     return Judgement(bet, evidence, on_paper, verdict, posterior(bet, verdict))
 
@@ -182,9 +182,9 @@ def check_controls(controls: Metrics, limits: ControlLimits) -> ControlCheck:
             if recovered < limits.least_recovered:
                 short[process] = recovered
         else:
-            found = measured(controls, f"{process}.estimated_nats_per_dim").value
-            if found > limits.most_null_nats_per_dim:
-                false[process] = found
+            result = measured(controls, f"{process}.estimated_nats_per_dim").value
+            if result > limits.most_null_nats_per_dim:
+                false[process] = result
     return ControlCheck(short, false)
 
 

@@ -43,8 +43,8 @@ def read_sounds(folder: Path) -> tuple[Sound, ...]:
     Raises:
         InputError: if one of them cannot be read as audio.
     """
-    found = [(SOUND_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("*.wav"))]
-    named = [(name["clip"], name["kind"], path) for name, path in found if name]
+    results = [(SOUND_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("*.wav"))]
+    named = [(name["clip"], name["kind"], path) for name, path in results if name]
     named.sort(key=lambda sound: (sound[0], sound[1] != "recorded", sound[1]))
     return tuple(
         Sound(clip, kind.replace("-", " "), data_uri(as_mp3(path), "audio/mpeg"))

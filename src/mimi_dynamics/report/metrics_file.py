@@ -49,14 +49,14 @@ def has(metrics: Metrics, key: str) -> bool:
 
 
 def _at(metrics: Metrics, key: str) -> Any:  # noqa: ANN401
-    found: Any = metrics
+    result: Any = metrics
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        result = result.get(part) if isinstance(result, Mapping) else None
+    return result
 
 
 def _number(metrics: Metrics, key: str) -> float:
-    found = _at(metrics, key)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-        raise InputError(f"metric {key} = {found!r}: must be a finite number")
-    return float(found)
+    result = _at(metrics, key)
+    if isinstance(result, bool) or not isinstance(result, int | float) or not math.isfinite(result):
+        raise InputError(f"metric {key} = {result!r}: must be a finite number")
+    return float(result)

@@ -62,8 +62,8 @@ def _archive(language: str, mirror: str) -> Path:
 
 def _place_in_package(member: str) -> str:
     """`./usr/share/asterisk/sounds/<set>/digits/1.g722` -> `digits/1.g722`."""
-    _, found, path = member.partition("usr/share/asterisk/sounds/")
-    return _place_in_tarball(path.partition("/")[2]) if found else ""
+    _, inside, path = member.partition("usr/share/asterisk/sounds/")
+    return _place_in_tarball(path.partition("/")[2]) if inside else ""
 
 
 def _place_in_tarball(member: str) -> str:
@@ -80,10 +80,10 @@ def _checked(language: str, folder: Path, archive: Path) -> list[str]:
         path = folder.parent / name
         if not path.is_file():
             raise InputError(f"{archive}: {name} is missing; {discard(archive)}")
-        found = sha256(path.read_bytes()).hexdigest()
-        if found != pinned:
+        actual = sha256(path.read_bytes()).hexdigest()
+        if actual != pinned:
             raise InputError(
-                f"{archive}: {name} has sha256 {found[:12]}…, must be {pinned[:12]}…; "
+                f"{archive}: {name} has sha256 {actual[:12]}…, must be {pinned[:12]}…; "
                 f"{discard(archive)}"
             )
         names.append(name)

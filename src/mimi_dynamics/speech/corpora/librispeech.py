@@ -65,10 +65,10 @@ def _archive(subset: str, mirror: str) -> Path:
 def _download(subset: str) -> Path:
     archive = download(f"{HOME}/{subset}.tar.gz")
     with archive.open("rb") as file:
-        found = file_digest(file, "sha256").hexdigest()
-    if found != SUMS[subset]:
+        actual = file_digest(file, "sha256").hexdigest()
+    if actual != SUMS[subset]:
         raise FetchError(
-            f"{archive} has sha256 {found[:12]}…, must be {SUMS[subset][:12]}…; {discard(archive)}"
+            f"{archive} has sha256 {actual[:12]}…, must be {SUMS[subset][:12]}…; {discard(archive)}"
         )
     return archive
 

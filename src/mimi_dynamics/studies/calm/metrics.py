@@ -39,13 +39,13 @@ def calm_metrics(
     }
     for name in ("calm", "ours", "predictor"):
         metrics[name] |= cost_metrics(comparison, name)
-    for name, found in window_distances(comparison, test).items():
+    for name, result in window_distances(comparison, test).items():
         windows = {
-            k: v for key, estimate in found.items() for k, v in estimate.metrics(key).items()
+            k: v for key, estimate in result.items() for k, v in estimate.metrics(key).items()
         }
         metrics.setdefault(name, {})["windows"] = windows
-    for name, found in decoded_metrics(heard, comparison).items():
-        metrics[name]["decoded"] = found
+    for name, result in decoded_metrics(heard, comparison).items():
+        metrics[name]["decoded"] = result
     metrics["calm"]["temperature"] = comparison.temperature
     metrics["ratio"] = ratios(test.scores, "ours", "calm") | equal_score_ratio(
         curves["ours"], curves["calm"]
@@ -75,11 +75,11 @@ def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
         first: name of the contender in the numerator.
         second: name of the contender in the denominator.
     """
-    found = (scores.overall(first) / scores.overall(second)).metrics("energy_score")
+    result = (scores.overall(first) / scores.overall(second)).metrics("energy_score")
     for lead in scores.leads:
         ratio = scores.at(first, lead) / scores.at(second, lead)
-        found |= ratio.metrics(f"energy_score_k{lead}")
-    return found
+        result |= ratio.metrics(f"energy_score_k{lead}")
+    return result
 
 
 def score_metrics(scores: LeadScores, name: str) -> dict[str, object]:
@@ -136,7 +136,7 @@ def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
     head = comparison.params.calm.head if name == "calm" else comparison.params.head
     if name == "predictor":
         cost = comparison.predictor_cost
-        found = {
+        results = {
             "params": parameters_of(generator.step),
             "train_flops": cost.flops,
             "train_passes": cost.passes,
@@ -144,14 +144,14 @@ def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:
         }
     else:
         trained = comparison.trained[name][0]
-        found = {
+        results = {
             "params": trained.parameters,
             "train_flops": trained.flops,
             "train_passes": trained.passes,
             "train_steps": trained.steps,
         }
     start = comparison.grid("test").starts[:1]
-    return found | {
+    return results | {
         "network_evaluations_per_frame": network_evaluations(generator, head),
         "flops_per_frame": frame_flops(generator, start),
     }
@@ -164,25 +164,25 @@ def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, di
         heard: the table of `decoding.decoded_scores`, for all contenders.
         comparison: the trained contenders.
     """
-    found: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, float]] = {}
     params = comparison.params
     for name, rows in heard.groupby("row"):
         clips, index = np.unique(rows["clip"], return_inverse=True)
         bootstrap = ClipBootstrap(len(clips), params.predict.bootstrap_samples, params.seed)
-        found[name] = {}
+        results[name] = {}
         for column in ("log_mel_distance", "log_mel_energy_score"):
-            found[name] |= bootstrap.mean(rows[column].to_numpy(), index).metrics(column)
-    return found
+            results[name] |= bootstrap.mean(rows[column].to_numpy(), index).metrics(column)
+    return results
 
 
 def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
     """Make a table of the skill of every contender and of persistence, by lead."""
     rows = [
         {"split": split, "lead_ms": lead * FRAME_MS, "row": name}
-        | found.scores.skill(name, lead).metrics("skill")
-        for split, found in drawn.items()
+        | result.scores.skill(name, lead).metrics("skill")
+        for split, result in drawn.items()
         for name in (*CONTENDERS, "persistence")
-        for lead in found.scores.leads
+        for lead in result.scores.leads
     ]
     return pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
 
@@ -202,14 +202,14 @@ def window_table(metrics: dict[str, object]) -> pd.DataFrame:
     """Make a table of window distances, one row for every contender and distance."""
     rows = []
     for name in (*CONTENDERS, "recorded"):
-        found = metrics[name]["windows"]
+        result = metrics[name]["windows"]
         rows += [
             {
                 "row": name,
                 "distance": key,
-                "value": found[key],
-                "low": found[f"{key}_ci_low"],
-                "high": found[f"{key}_ci_high"],
+                "value": result[key],
+                "low": result[f"{key}_ci_low"],
+                "high": result[f"{key}_ci_high"],
             }
             for key in ("frechet", "sliced_wasserstein")
         ]

@@ -64,8 +64,8 @@ def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str
     other = torch.randint(len(everything), (len(windows),), generator=generator)
     values["recorded"] = everything[other]
     values["truth"] = windows
-    found = Windows({n: v.numpy() for n, v in values.items()}, grid.starts.clip[start])
-    return distances(found, WindowSpace(everything.numpy(), seed), "truth", seed)
+    result = Windows({n: v.numpy() for n, v in values.items()}, grid.starts.clip[start])
+    return distances(result, WindowSpace(everything.numpy(), seed), "truth", seed)
 
 
 def first_runs(found: Mapping[str, Value]) -> dict[str, Value]:
@@ -84,8 +84,8 @@ def recorded_paths(grid: Grid) -> Tensor:
     ends = np.cumsum(clips.lengths)[grid.starts.clip]
     index = (ends - grid.starts.room)[:, None] + np.arange(longest)[None]
     inside = np.arange(longest)[None] < grid.steps[:, None]
-    found = clips.frames[torch.from_numpy(np.where(inside, index, 0))]
-    return found * torch.from_numpy(inside)[..., None]
+    result = clips.frames[torch.from_numpy(np.where(inside, index, 0))]
+    return result * torch.from_numpy(inside)[..., None]
 
 
 def train_paths(train: Sequences) -> tuple[Tensor, np.ndarray]:

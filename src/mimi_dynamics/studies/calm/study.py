@@ -202,16 +202,16 @@ def study_table(
 ) -> pd.DataFrame:
     """Score all variants, and compare each with the unchanged contender."""
     names = [f"{v.study} {v.row} {v.name}" for v in variants]
-    generators = {name: found.generator for name, found in zip(names, trained, strict=True)}
+    generators = {name: result.generator for name, result in zip(names, trained, strict=True)}
     params = comparison.params
     table = score_paths(draw_all(generators, grid), grid)
     scores = LeadScores(table, params.predict.bootstrap_samples, params.seed)
     rows = []
-    for variant, name, found in zip(variants, names, trained, strict=True):
+    for variant, name, result in zip(variants, names, trained, strict=True):
         whole = scores.overall(f"{variant.study} {variant.row} all")
         score = scores.overall(name)
         row = {"study": variant.study, "row": variant.row, "variant": variant.name}
-        row |= {"params": found.parameters, "train_flops": found.flops}
+        row |= {"params": result.parameters, "train_flops": result.flops}
         row |= score.metrics("energy_score") | (score - whole).metrics("worse")
         rows.append(row)
     columns = {"energy_score_ci_low": "low", "energy_score_ci_high": "high"}
@@ -221,12 +221,12 @@ def study_table(
 
 def study_metrics(table: pd.DataFrame) -> dict[str, object]:
     """Nest the table by study, contender and variant, and count the stabilisers that are needed."""
-    found: dict[str, dict] = {}
+    results: dict[str, dict] = {}
     for _, row in table.iterrows():
         name = row["variant"].replace(" ", "_").replace(".", "p")
         values = {key: row[key] for key in ("params", "train_flops", "energy_score", *WORSE)}
-        found.setdefault(row["study"], {}).setdefault(row["row"], {})[name] = values
-    for variants in found.get("ablation", {}).values():
+        results.setdefault(row["study"], {}).setdefault(row["row"], {})[name] = values
+    for variants in results.get("ablation", {}).values():
         needed = sum(v["worse_low"] > 0 for v in variants.values())
         variants["needed"] = int(needed)
-    return found
+    return results

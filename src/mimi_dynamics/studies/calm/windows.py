@@ -115,7 +115,7 @@ def distances(
     for _ in range(DRAWS):
         drawn = generator.integers(len(clips), size=len(clips))
         chosen.append(np.concatenate([places[clip] for clip in drawn]))
-    found: dict[str, dict[str, Estimate]] = {}
+    results: dict[str, dict[str, Estimate]] = {}
     views = {"frechet": (space.components, frechet)}
     views["sliced_wasserstein"] = (space.projections, sliced_wasserstein)
     for name, (view, distance) in views.items():
@@ -123,5 +123,5 @@ def distances(
         for source in seen.keys() - {truth}:
             values = np.array([distance(seen[source][rows], seen[truth][rows]) for rows in chosen])
             resamples = values[1:] - values[1:].mean() + values[0]
-            found.setdefault(source, {})[name] = Estimate(float(values[0]), resamples)
-    return {source: found[source] for source in windows.values if source in found}
+            results.setdefault(source, {})[name] = Estimate(float(values[0]), resamples)
+    return {source: results[source] for source in windows.values if source in results}

@@ -62,7 +62,7 @@ def _evaluate_clip(codec: Codec, audio: torch.Tensor) -> tuple[dict[str, float],
             "quantized": codec.decode_codes(codes)[0, : len(audio)],
             "silence": torch.zeros_like(audio),
         }
-    row = {f"log_mel_{name}": _distance(found, audio) for name, found in decoded.items()}
+    row = {f"log_mel_{name}": _distance(result, audio) for name, result in decoded.items()}
     for name in ("unquantized", "quantized"):
         for measure, value in compare_pitch(decoded[name], audio).items():
             row[f"pitch_{measure}_{name}"] = value

@@ -71,15 +71,15 @@ def predictability(
         k: fit_many([replace(job, head=LINEAR_BASELINE, horizon=k) for job in flows.values()])
         for k in params.horizons
     }
-    found = {}
+    results = {}
     for split in evaluated_splits(base.sequences):
         draws = clip_bootstrap(base.sequences, split, settings.bootstrap_samples, params.seed)
         gains = Gains(base, rows, fits, split, draws)
         by_lead = {
             k: Gains(replace(base, horizon=k), rows, of, split, draws) for k, of in linear.items()
         }
-        found[split] = {name: gain_metrics(name, gains, by_lead, params.head) for name in data}
-    return found
+        results[split] = {name: gain_metrics(name, gains, by_lead, params.head) for name in data}
+    return results
 
 
 def gain_metrics(

@@ -24,15 +24,15 @@ def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]
         params: all settings.
     """
     bootstrap = bootstrap_of(table, params)
-    found: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, float]] = {}
     for way, rows in table.groupby("way", sort=False):
-        found[str(way)] = {}
+        results[str(way)] = {}
         for measure in rows.columns.drop(["clip", "way"]):
             known = rows[rows[measure].notna()]
             if len(known):
                 mean = bootstrap.mean(known[measure].to_numpy(), known["clip"].to_numpy())
-                found[str(way)] |= mean.metrics(measure)
-    return found
+                results[str(way)] |= mean.metrics(measure)
+    return results
 
 
 def recognised(table: pd.DataFrame, params: Params) -> dict[str, object]:
@@ -45,15 +45,15 @@ def recognised(table: pd.DataFrame, params: Params) -> dict[str, object]:
     if table.empty:
         return {"words": 0}
     bootstrap = bootstrap_of(table, params)
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
     for way, rows in table.groupby("way", sort=False):
         errors, words = (
             bootstrap.mean(rows[name].to_numpy(), rows["clip"].to_numpy())
             for name in ("word_errors", "words")
         )
-        found[str(way)] = (errors / words).metrics("word_error_rate")
-        found["words"] = int(rows["words"].sum())
-    return found
+        results[str(way)] = (errors / words).metrics("word_error_rate")
+        results["words"] = int(rows["words"].sum())
+    return results
 
 
 def bootstrap_of(table: pd.DataFrame, params: Params) -> ClipBootstrap:

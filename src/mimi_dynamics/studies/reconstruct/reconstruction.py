@@ -66,7 +66,7 @@ def reconstruct_clip(
         "log_mel": spectral.decode(spectral.quantize(frames)),
         "opus": through_opus(audio),
     }
-    return {name: found[: len(audio)].clip(-1, 1) for name, found in decoded.items()}
+    return {name: result[: len(audio)].clip(-1, 1) for name, result in decoded.items()}
 
 
 def through_opus(audio: np.ndarray) -> np.ndarray:
@@ -81,8 +81,8 @@ def through_opus(audio: np.ndarray) -> np.ndarray:
         for packets in (stream.encode(frame), stream.encode(None)):
             media.mux(packets)
     file.seek(0)
-    found = decode_audio(file, max_seconds=len(audio) / SAMPLE_RATE + 1)
-    return np.pad(found, (0, max(0, len(audio) - len(found))))
+    result = decode_audio(file, max_seconds=len(audio) / SAMPLE_RATE + 1)
+    return np.pad(result, (0, max(0, len(audio) - len(result))))
 
 
 def measure_clips(
@@ -124,11 +124,11 @@ def _measure(
         # One numpy thread gives the same sums on any number of cores.
         with threadpool_limits(1):
             decoded = reconstruct_clip(codec, spectral, audio)
-        for way, found in decoded.items():
+        for way, result in decoded.items():
             measured = (
-                {"word_errors": word_errors(transcribe(found), heard), "words": len(heard.split())}
+                {"word_errors": word_errors(transcribe(result), heard), "words": len(heard.split())}
                 if english
-                else speech_quality(found, audio)
+                else speech_quality(result, audio)
             )
             rows.append({"path": str(path), "way": way, **measured})
     return pd.DataFrame(rows, columns=None if rows else ["path", "way", "word_errors", "words"])

@@ -78,14 +78,14 @@ def fit_spectral(
     frames = np.concatenate([log_mel_frames(clip) for clip in clips])
     pca = PCA(min(dim, *frames.shape), svd_solver="covariance_eigh").fit(frames)
     left = pca.transform(frames)
-    found = []
+    results = []
     for _ in range(codebooks):
         kmeans = MiniBatchKMeans(
             min(bins, len(left)), batch_size=KMEANS_FRAMES, n_init=1, random_state=seed
         )
-        found.append(kmeans.fit(left).cluster_centers_)
-        left = left - found[-1][_nearest(left, found[-1])]
-    return SpectralCodec(pca.mean_, pca.components_, tuple(found))
+        results.append(kmeans.fit(left).cluster_centers_)
+        left = left - results[-1][_nearest(left, results[-1])]
+    return SpectralCodec(pca.mean_, pca.components_, tuple(results))
 
 
 def _nearest(points: np.ndarray, codebook: np.ndarray) -> np.ndarray:

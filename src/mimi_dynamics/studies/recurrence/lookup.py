@@ -85,8 +85,8 @@ def mean_errors(known: Tensor, observed: Tensor, neighbours: Tensor, counts: lis
     steps = list(pairwise([0, *counts]))
     pieces = []
     for here, truth in zip(neighbours.split(256), observed.split(256), strict=True):
-        found = known[here]
-        sums = torch.stack([found[:, a:b].sum(1) for a, b in steps], 1).cumsum(1)
+        result = known[here]
+        sums = torch.stack([result[:, a:b].sum(1) for a, b in steps], 1).cumsum(1)
         means = sums / torch.tensor(counts)[:, None, None]
         pieces.append((means - truth[:, None]).square().sum(-1))
     return torch.cat(pieces)

@@ -23,8 +23,8 @@ def matching(queries: Tensor, keys: Tensor, count: int, seed: int) -> Tensor:
         (queries, count) int64 indices of keys, the best first.
     """
     order = torch.rand(len(keys), generator=torch.Generator().manual_seed(seed))
-    found = []
+    results = []
     for part in queries.split(QUERIES_AT_ONCE):
         equal = (part[:, None] == keys).cumprod(-1).sum(-1)
-        found.append((order - equal).topk(count, largest=False).indices)
-    return torch.cat(found)
+        results.append((order - equal).topk(count, largest=False).indices)
+    return torch.cat(results)

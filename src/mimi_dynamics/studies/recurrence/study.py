@@ -53,15 +53,17 @@ def look_up_all(
         for split in splits
     ]
     results = run_parallel(yardsticks + jobs, "look up")
-    found = zip(names, results[len(splits) :], strict=True)
-    lookups = {(*name, metric): f for name, by in found for metric, f in by.items()}
+    result = zip(names, results[len(splits) :], strict=True)
+    lookups = {(*name, metric): f for name, by in result for metric, f in by.items()}
     return lookups, dict(zip(splits, results, strict=False))
 
 
 def best_lookup(lookups: Lookups) -> tuple[str, str]:
     """Find the key and the metric that explain most on validation."""
-    found = {(key, metric): f for (row, key, metric), f in lookups.items() if row == "real"}
-    return max((name for name in found if name[0] != "random"), key=lambda n: found[n].validation)
+    results = {(key, metric): f for (row, key, metric), f in lookups.items() if row == "real"}
+    return max(
+        (name for name in results if name[0] != "random"), key=lambda n: results[n].validation
+    )
 
 
 def split_metrics(
@@ -81,9 +83,9 @@ def split_metrics(
         bootstrap: bootstrap draws of its clips.
     """
     metrics: dict[str, dict] = {"predictor": score_metrics(predictor, bootstrap), "shuffled": {}}
-    for (row, key, metric), found in lookups.items():
+    for (row, key, metric), result in lookups.items():
         table = metrics if row == "real" else metrics[row]
-        entry = score_metrics(found.scores[split], bootstrap) | {"neighbours": found.neighbours}
+        entry = score_metrics(result.scores[split], bootstrap) | {"neighbours": result.neighbours}
         table.setdefault(key, {})[metric] = entry
     key, metric = best
     reduction, null = (
@@ -112,9 +114,9 @@ def score_metrics(scores: Scores, bootstrap: ClipBootstrap) -> dict[str, float]:
 def curves(lookups: Lookups, predictor: Scores, bootstrap: ClipBootstrap) -> pd.DataFrame:
     """Give the variance reduction on test for every key, metric and number of neighbours."""
     rows: list[dict[str, object]] = []
-    for (row, key, metric), found in lookups.items():
+    for (row, key, metric), result in lookups.items():
         rivals = [lookups[row, key, other].validation for other in KEYS[key].metrics]
-        for power, reduction in enumerate(found.scores["test"].reductions(bootstrap)):
+        for power, reduction in enumerate(result.scores["test"].reductions(bootstrap)):
             rows.append(
                 {
                     "data": row,
@@ -122,8 +124,8 @@ def curves(lookups: Lookups, predictor: Scores, bootstrap: ClipBootstrap) -> pd.
                     "metric": metric,
                     "neighbours": 2**power,
                     **reduction.metrics("variance_reduction"),
-                    "chosen": 2**power == found.neighbours,
-                    "best_metric": found.validation == max(rivals),
+                    "chosen": 2**power == result.neighbours,
+                    "best_metric": result.validation == max(rivals),
                 }
             )
     reduction = predictor.variance_reduction(bootstrap).metrics("variance_reduction")

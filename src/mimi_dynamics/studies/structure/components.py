@@ -79,9 +79,9 @@ def component_effects(
         partial(_effects, codec, normalizer, frames[core::cores], rngs[core::cores])
         for core in range(min(cores, len(chosen)))
     ]
-    found = chain.from_iterable(run_parallel(jobs, "listen"))
+    result = chain.from_iterable(run_parallel(jobs, "listen"))
     # Sorting makes the sum independent of how the clips were shared among processes.
-    return np.mean(sorted(found), 0)
+    return np.mean(sorted(result), 0)
 
 
 def _effects(
