@@ -9,7 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import Params, Section, check_settings
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.settings import Section, check_settings
 from mimi_dynamics.report.rules import BetsParams
 from tests.harness import ROOT
 

@@ -10,7 +10,8 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import Params, check_settings, load_params
+from mimi_dynamics.pipeline.params import Params, load_params
+from mimi_dynamics.pipeline.settings import check_settings
 from tests.harness import ROOT
 from tests.harness.small_pipeline import OWN_CORPUS, put_over
 

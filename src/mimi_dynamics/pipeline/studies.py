@@ -5,7 +5,8 @@ from typing import Any
 
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import SCHEMA_VERSION, detail_path
-from mimi_dynamics.pipeline.params import Params, Section
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.settings import Section
 
 
 def study_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:

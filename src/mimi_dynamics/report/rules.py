@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mimi_dynamics.pipeline.params import Name, Positive, Section, Share, load_settings
+from mimi_dynamics.pipeline.settings import Name, Positive, Section, Share, load_settings
 
 BETS_FILE = Path("bets.yaml")
 

@@ -16,7 +16,8 @@ from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_pa
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.parallel import run_parallel
-from mimi_dynamics.pipeline.params import Params, Section
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.settings import Section
 from mimi_dynamics.studies.calm.comparison import (
     CURVE_SAMPLES,
     CURVE_STARTS,
