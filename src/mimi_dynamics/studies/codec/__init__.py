@@ -1,1 +1,1 @@
-"""Code that only the stage `codec` needs."""
+"""How mimi-mini is trained and measured; what a codec is stands in the room `codec`."""

@@ -1,1 +1,1 @@
-"""Code that only the stage `controls` needs."""
+"""Processes whose true gain is known; the estimator that they test is in `density`."""

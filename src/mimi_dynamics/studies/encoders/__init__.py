@@ -1,1 +1,1 @@
-"""Code that only the stage `encoders` needs."""
+"""Latents of other encoders beside the codec's: how alike their frames are, and their gains."""

@@ -1,1 +1,1 @@
-"""A lookup memory of recurring patterns, added to a trunk: whether it helps, and why."""
+"""A lookup memory added to a trunk: whether it helps, and why; states come from stage `rssm`."""

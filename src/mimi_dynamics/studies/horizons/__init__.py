@@ -1,1 +1,1 @@
-"""Code that only the stage `horizons` needs."""
+"""Gains by lead time and their half-life; stage `horizon` fits them with `density` alone."""

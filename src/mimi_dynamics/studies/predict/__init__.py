@@ -1,1 +1,1 @@
-"""Code that only the stage `predict` needs."""
+"""What stage `predict` reports, and its calibration; how gains come about is in `evidence`."""

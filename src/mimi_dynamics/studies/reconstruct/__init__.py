@@ -1,1 +1,1 @@
-"""Code that only the stage `reconstruct` needs."""
+"""How decoded speech sounds beside plain codecs; decoding itself is in `codec`."""

@@ -1,1 +1,1 @@
-"""Code that only the stage `recurrence` needs."""
+"""Nearest-neighbour lookup of what followed similar moments; nothing here is trained but a key."""

@@ -1,1 +1,1 @@
-"""Code that only the stage `rollout` needs."""
+"""What stage `rollout` reports of free-running samples; how they are drawn is in `generation`."""

@@ -1,1 +1,1 @@
-"""The factorisation of latents into an easy state and a local innovation, and its measurement."""
+"""Latents taken apart into an easy state and an innovation, and measured; frontiers: `evidence`."""

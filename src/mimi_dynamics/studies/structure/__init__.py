@@ -1,1 +1,1 @@
-"""Code that only the stage `structure` needs."""
+"""How much past and capacity the gain takes, and where it lives; no density of its own."""
