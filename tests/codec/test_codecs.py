@@ -70,7 +70,7 @@ def test_streaming_equals_batch(codec: Codec, audio: torch.Tensor, frames: int) 
     with codec.streaming(2, frames):
         sounds = [codec.decode(part) for part in latents.split(frames, dim=1)]
     whole = codec.decode(latents)
-    rounding = 1e-5 * whole.abs().max().item()
+    rounding = 1e-6 * max(1.0, whole.abs().max().item())  # weights at random may be louder
     torch.testing.assert_close(torch.cat(sounds, 1), whole, rtol=1e-4, atol=rounding)
 
 
