@@ -39,7 +39,7 @@ from mimi_dynamics.codec.loading import load_codec, untrained_codec
 from mimi_dynamics.encoding.corpus import encode_group, prepare, relative_difference
 from mimi_dynamics.latents.store import EncodedClip
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import available_cores
+from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.pipeline.params import CodecParams, Params, load_params
 
 MANIFEST = Path("data/manifest.parquet")

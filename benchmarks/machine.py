@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from mimi_dynamics.pipeline.files import write_text
-from mimi_dynamics.pipeline.parallel import available_cores, one_thread_each
+from mimi_dynamics.pipeline.limits import available_cores
+from mimi_dynamics.pipeline.parallel import one_thread_each
 
 PAGE = Path("docs/performance.md")
 MATRIX_ROWS = 2048

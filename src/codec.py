@@ -10,10 +10,12 @@ plots/codec_training.csv.
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.mimi_mini import MINI_WEIGHTS, save_mini
 from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -25,6 +27,7 @@ SCRATCH = Path("runs/codec")  # Audio and checkpoints; git and DVC ignore this f
 
 def codec(params: Params) -> None:
     """Run the stage: train the codec, then write its weights, its training log and its metrics."""
+    torch.set_num_threads(available_cores())  # One model learns, and nothing else runs beside it.
     speech = training_speech(params.ingest, params.codec.mini, SCRATCH)
     train = join_speech(speech[speech["split"] == "train"])
     training = train_codec(params.codec.mini, train, SCRATCH)

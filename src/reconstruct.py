@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
@@ -24,7 +23,6 @@ from mimi_dynamics.generation.sounds import Listening, write_sounds
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
 from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
-from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.reconstruct.metrics import rates, recognised, summarise
@@ -43,9 +41,7 @@ def reconstruct(params: Params) -> None:
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     codec = load_codec(params.codec)
-    # With one thread, sums are added in the same order on any number of cores.
-    with one_thread_each(), threadpool_limits(1):
-        spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)
+    spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)
     metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}
     for split in [name for name in EVALUATED_SPLITS if (manifest["split"] == name).any()]:
         paths = choose(manifest, split, settings.clips)
@@ -62,8 +58,7 @@ def reconstruct(params: Params) -> None:
     sounds = []
     for path in choose(manifest, "test", settings.listen_clips):
         audio = read_clip(path)
-        with one_thread_each(), threadpool_limits(1):
-            result = reconstruct_clip(codec, spectral, audio)
+        result = reconstruct_clip(codec, spectral, audio)
         named = {WAYS[way].split(",")[0]: sound for way, sound in result.items()}
         sounds.append(Listening(path.stem, 0, {"recorded": audio, **named}))
     write_sounds(sounds, SOUNDS_TITLE, Path("data/reconstruct"))

@@ -1,7 +1,8 @@
 """Shared test settings: slow tests run only with --slow, and every test on one thread."""
 
 import pytest
-import torch
+
+from mimi_dynamics.pipeline.parallel import use_one_thread
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,4 +22,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """Small models are slower, not faster, on shared threads."""
-    torch.set_num_threads(1)
+    use_one_thread()

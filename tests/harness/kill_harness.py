@@ -69,12 +69,12 @@ def disturb(clone: Path, seconds: float, stage: str) -> bool:
 def mend(clone: Path) -> list[str]:
     """`dvc repro`; which of DVC's own files were so broken that it needed a remedy first."""
     broken = []
-    result = run(clone, "dvc", "repro", check=False, one_core=False)
+    result = run(clone, "dvc", "repro", check=False, prepare=None)
     for complaint, remedy in REMEDIES.items():
         if result.returncode and complaint in result.stderr:
             run(clone, *remedy)
             broken.append(remedy[-1])
-            result = run(clone, "dvc", "repro", check=False, one_core=False)
+            result = run(clone, "dvc", "repro", check=False, prepare=None)
     if result.returncode:
         sys.exit(f"kill_harness: error: dvc repro failed after a kill:\n{result.stderr}")
     return broken
@@ -90,7 +90,7 @@ def harness(folder: Path, kills: int, seed: int) -> list[str]:
     seconds = undisturbed(peaceful)
     print(f"undisturbed: {sum(seconds.values()):.0f} s", flush=True)
     wanted = outputs(peaceful)
-    run(disturbed, "dvc", "repro", one_core=False)
+    run(disturbed, "dvc", "repro", prepare=None)
     run(disturbed, "git", "add", "dvc.lock")
     run(disturbed, "git", "commit", "-qm", "Undisturbed")
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_mistake_in_the_code_is_not_hidden(workplace: Path) -> None:
         (
             KeyboardInterrupt(),
             "measure: interrupted; `dvc repro` starts this stage again, "
-            "`git checkout . && dvc checkout` goes back to what is committed",
+            "`git restore --staged --worktree . && dvc checkout` goes back to what is committed",
         ),
     ],
 )
@@ -125,6 +126,52 @@ def test_a_stage_that_is_at_work_is_not_started_again(workplace: Path) -> None:
     assert ran == ["outer", "inner"]
 
 
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks_do(
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+) -> None:
+    """Lustre without `-o flock`, some FUSE and NFS mounts; it is said once."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    ran = []
+
+    def measure(_: Params) -> None:
+        ran.append(True)
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    run_stage(measure)
+    assert ran == [True]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("runs/measure.lock: this file system has no locks (")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "out of memory; MIMI_DYNAMICS_CORES=1"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough"),
+            "out of memory; MIMI_DYNAMICS_CORES=1",
+        ),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files; `ulimit -n`"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily"), "Resource temporarily; `ulimit -u"),
+    ],
+)
+def test_limits_of_the_machine_in_one_line(workplace: Path, error: Exception, said: str) -> None:
+    def measure(_: Params) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run_stage(measure)
+    assert str(caught.value).startswith(f"measure: error: {said}")
+
+
 PIPELINE = """
 stages:
   measure:
@@ -137,11 +184,9 @@ stages:
 """
 
 
-@pytest.mark.parametrize("by_dvc", [True, False])
-def test_what_is_committed_is_put_back_where_a_stage_of_dvc_fails(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, by_dvc: bool
-) -> None:
-    """Of this stage only, and nothing that the stage wrote before it failed."""
+@pytest.fixture
+def failing(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Params], None]:
+    """A stage that fails in a repository whose committed outputs DVC has just removed."""
     Path("dvc.yaml").write_text(PIPELINE)
     committed = ["plots/a.csv", "metrics/measure.json", "metrics/other.json"]
     for name in committed:
@@ -151,17 +196,79 @@ def test_what_is_committed_is_put_back_where_a_stage_of_dvc_fails(
         subprocess.run(["git", *command], check=True)
     for name in committed:
         Path(name).unlink()
-    if by_dvc:
-        monkeypatch.setenv("DVC_STAGE", "measure@3")
-    else:
-        monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setenv("DVC_STAGE", "measure@3")
 
     def measure(_: Params) -> None:
         write_text(Path("plots/a.csv"), "new")
         raise InputError("no")
 
+    return measure
+
+
+@pytest.mark.parametrize("by_dvc", [True, False])
+def test_what_is_committed_is_put_back_where_a_stage_of_dvc_fails(
+    failing: Callable[[Params], None], monkeypatch: pytest.MonkeyPatch, by_dvc: bool
+) -> None:
+    """Of this stage only, and nothing that the stage wrote before it failed."""
+    if not by_dvc:
+        monkeypatch.delenv("DVC_STAGE")
     with pytest.raises(SystemExit, match=r"^measure: error: no$"):
-        run_stage(measure)
+        run_stage(failing)
     assert Path("plots/a.csv").read_text() == "new"
     assert Path("metrics/measure.json").exists() == by_dvc
     assert not Path("metrics/other.json").exists()
+
+
+@pytest.mark.parametrize("hindrance", ["other owner", "another git at work", "staged by DVC"])
+def test_it_is_put_back_although_git_is_hindered(
+    failing: Callable[[Params], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    hindrance: str,
+) -> None:
+    expected = "committed"
+    if hindrance == "other owner":  # a bind mount in a container, or sudo
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        refused = subprocess.run(["git", "status"], capture_output=True, text=True, check=False)
+        assert "dubious ownership" in refused.stderr
+    elif hindrance == "another git at work":
+        Path(".git/index.lock").touch()
+    else:  # core.autostage: what was there before is in the index only
+        expected = "of the last run"
+        write_text(Path("metrics/measure.json"), expected)
+        subprocess.run(["git", "add", "metrics/measure.json"], check=True)
+        Path("metrics/measure.json").unlink()
+    with pytest.raises(SystemExit, match=r"^measure: error: no$"):
+        run_stage(failing)
+    assert Path("metrics/measure.json").read_text() == expected
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("hindrance", ["git is not there", "no repository"])
+def test_it_is_said_where_it_cannot_be_put_back(
+    failing: Callable[[Params], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    hindrance: str,
+) -> None:
+    if hindrance == "git is not there":
+        monkeypatch.setenv("PATH", "")
+    else:
+        shutil.rmtree(".git")
+    with pytest.raises(SystemExit, match=r"^measure: error: no$"):
+        run_stage(failing)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("metrics/measure.json: removed by DVC and not put back, since ")
+
+
+def test_a_picture_is_put_back_to_the_byte(
+    failing: Callable[[Params], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = bytes(range(256))
+    Path("metrics/measure.json").write_bytes(picture)
+    subprocess.run(["git", "-c", "core.autocrlf=false", "add", "-A"], check=True)
+    Path("metrics/measure.json").unlink()
+    with pytest.raises(SystemExit):
+        run_stage(failing)
+    assert Path("metrics/measure.json").read_bytes() == picture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import available_cores
+from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.pipeline.params import Engine
 
 Job = TypeVar("Job")

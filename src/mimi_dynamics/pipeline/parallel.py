@@ -4,18 +4,31 @@ For small models this is faster than many threads for one job at a time. It also
 the same, bit for bit, on any number of cores.
 """
 
+import math
 import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.limits import (
+    CORES_SETTING,
+    GIBIBYTE,
+    available_cores,
+    available_memory,
+)
+from mimi_dynamics.pipeline.plain_bytes import PlainBytes
 
 # These modules are slow to import, so they are imported once for all workers. From the second pool
 # on, two workers start in 0.7 s instead of 6 s. For the first pool, the imports are made once
@@ -29,14 +42,29 @@ IMPORTED_ONCE = (
     "torch",
 )
 
+# What a worker may need, its share of data included: 0.7 GB on the default corpus.
+WORKER_MEMORY = GIBIBYTE
+
+# macOS allows 104 bytes for the path of a socket, Linux 108. The name of the socket has 33.
+LONGEST_FOLDER = 104 - 1 - len("/pymp-12345678/listener-12345678")
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
+# What libraries read when they are loaded, which may be after `use_one_thread`.
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
 Result = TypeVar("Result")
 
 
-def available_cores() -> int:
-    """Give the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def use_one_thread() -> None:
+    """Make this process, and all that it starts, compute on one thread.
+
+    With one thread, sums are added in the same order on any number of cores. And two processes of
+    two threads each on two cores are far slower than two of one thread (`benchmarks/threads.py`),
+    because threads that wait for each other keep a core busy.
+    """
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    threadpool_limits(1)
+    torch.set_num_threads(1)
 
 
 @contextmanager
@@ -63,28 +91,71 @@ def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list
 
     Returns:
         The results in the order of the jobs.
+
+    Raises:
+        InputError: a worker was killed, or there is no folder in which to start workers.
     """
     jobs = list(jobs)
-    workers = min(available_cores(), len(jobs))
-    if workers == 1:  # A separate process would gain nothing and take 4 s to start.
+    workers = min(_most_workers(), len(jobs))
+    if workers <= 1:  # A separate process would gain nothing and take 4 s to start.
         with one_thread_each(), torch.random.fork_rng(devices=[]):
             return [job() for job in tqdm(jobs, description, unit="job", disable=None)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name for name in IMPORTED_ONCE if name in sys.modules])
-    with ProcessPoolExecutor(
-        max_workers=workers,
-        mp_context=context,
-        initializer=_start_worker,
-    ) as pool:
-        futures = [pool.submit(job) for job in jobs]
-        with tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress:
-            for future in futures:
-                future.add_done_callback(lambda _: progress.update())
-            try:
-                return [future.result() for future in futures]
-            except BaseException:  # A job failed or the user pressed Ctrl-C: start no more jobs.
-                pool.shutdown(cancel_futures=True)
-                raise
+    with (
+        _short_temporary_folder(),
+        ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool,
+        tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress,
+    ):
+        futures = [pool.submit(_run, PlainBytes(job)) for job in jobs]
+        for future in futures:
+            future.add_done_callback(lambda _: progress.update())
+        try:
+            return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{description}: one of {workers} workers was killed, as happens where memory "
+                f"runs out; {CORES_SETTING}={max(1, workers // 2)} in front of the command starts "
+                "fewer"
+            ) from error
+        except BaseException:  # A job failed or the user pressed Ctrl-C: start no more jobs.
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _most_workers() -> int:
+    """Give the number of workers for which there are cores, and memory beside this process."""
+    memory = available_memory()
+    beside = available_cores() if memory == math.inf else int(memory / WORKER_MEMORY) - 1
+    return max(1, min(available_cores(), beside))
+
+
+def _run(job: Callable[[], Result]) -> "PlainBytes[Result]":
+    return PlainBytes(job())
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """Let workers start where TMPDIR is long, as in batch systems.
+
+    They are started through a socket in the temporary folder, whose path the kernel limits.
+
+    Raises:
+        InputError: there is no other folder for it.
+    """
+    before, folder = tempfile.tempdir, tempfile.gettempdir()
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        short = [path for path in SHORT_FOLDERS if os.access(path, os.W_OK | os.X_OK)]
+        if not short:
+            raise InputError(
+                f"TMPDIR = {folder!r}: has {len(os.fsencode(folder))} bytes, must have at most "
+                f"{LONGEST_FOLDER} where none of {', '.join(SHORT_FOLDERS)} can be written to"
+            )
+        tempfile.tempdir = short[0]
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _start_worker() -> None:
@@ -93,7 +164,7 @@ def _start_worker() -> None:
     It uses one thread. On Ctrl-C, which all processes receive, it ends without a message. It also
     ends when the process that started it ends.
     """
-    torch.set_num_threads(1)
+    use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -4,12 +4,12 @@ import argparse
 import errno
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,9 +18,20 @@ from ruamel.yaml import YAML
 
 from mimi_dynamics.pipeline.distributed import is_main_process, process_group, requested_world_size
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import atomic_path
+from mimi_dynamics.pipeline.limits import CORES_SETTING
+from mimi_dynamics.pipeline.parallel import use_one_thread
 from mimi_dynamics.pipeline.params import load_params
 
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+LIMIT_PROBLEMS = {
+    errno.EMFILE: "`ulimit -n` tells and changes the limit of this shell",
+    errno.ENFILE: "the machine's limit is reached",
+    errno.EAGAIN: f"`ulimit -u` tells how many processes may run; {CORES_SETTING}=1 starts fewest",
+    errno.ENOMEM: f"{CORES_SETTING}=1 in front of the command needs least memory",
+}
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+WAY_BACK = "`git restore --staged --worktree . && dvc checkout`"
 
 
 def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type) -> None:
@@ -48,19 +59,32 @@ def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type)
             lock = _alone("-".join([name, *(str(value) for value in arguments[1:])]))
             together = process_group(arguments[0].compute) if shared else nullcontext()
             with lock if is_main_process() else nullcontext(), together:
+                use_one_thread()
                 stage(*arguments)
-    except InputError as error:
-        sys.exit(f"{name}: error: {error}")
-    except OSError as error:
-        if error.errno not in DISK_PROBLEMS:
-            raise
-        where = error.filename or Path.cwd()
-        sys.exit(f"{name}: error: {where}: {error.strerror}; no file was left half-written")
     except KeyboardInterrupt:
         sys.exit(
             f"{name}: interrupted; `dvc repro` starts this stage again, "
-            "`git checkout . && dvc checkout` goes back to what is committed"
+            f"{WAY_BACK} goes back to what is committed"
         )
+    except Exception as error:
+        line = _in_one_line(error)
+        if line is None:
+            raise
+        sys.exit(f"{name}: error: {line}")
+
+
+def _in_one_line(error: Exception) -> str | None:
+    """Tell what the user or the machine has to do with an error; nothing for a mistake in code."""
+    if isinstance(error, InputError):
+        return str(error)
+    # torch has no class of its own for memory that a CPU cannot give.
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return f"out of memory; {LIMIT_PROBLEMS[errno.ENOMEM]}"
+    if isinstance(error, OSError) and error.errno in LIMIT_PROBLEMS:
+        return f"{error.strerror}; {LIMIT_PROBLEMS[error.errno]}"
+    if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
+        return f"{error.filename or Path.cwd()}: {error.strerror}; no file was left half-written"
+    return None
 
 
 @contextmanager
@@ -96,12 +120,37 @@ def _committed_kept() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        git = shutil.which("git")
-        for path in _committed_outputs():
-            if git and not path.exists():
-                command = [git, "checkout", "-q", "--", path]
-                subprocess.run(command, capture_output=True, check=False)
+        missing = [path for path in _committed_outputs() if not path.exists()]
+        try:
+            _put_back(missing)
+        except (OSError, subprocess.CalledProcessError) as error:
+            reason = getattr(error, "stderr", b"") or str(error).encode()
+            print(
+                f"{', '.join(map(str, missing))}: removed by DVC and not put back, since "
+                f"{reason.decode(errors='replace').splitlines()[0]}; `git checkout` brings it back",
+                file=sys.stderr,
+            )
         raise
+
+
+def _put_back(paths: list[Path]) -> None:
+    """Write files as they are in git's index; do nothing for those that are not in it.
+
+    Raises:
+        OSError: git is not installed, or the disk is full.
+        CalledProcessError: git refuses.
+    """
+    if not paths:
+        return
+    # Content is asked for, since `git checkout` locks the index, which another git may be using.
+    # Where git does not trust this checkout's owner, the stage that failed is of it all the same.
+    git = ["git", "-c", "safe.directory=*"]
+    run = partial(subprocess.run, capture_output=True, check=True)
+    tracked = run([*git, "ls-files", "-z", "--", *map(str, paths)]).stdout.decode().split("\0")
+    for name in filter(None, tracked):
+        content = run([*git, "show", f":./{name}"]).stdout
+        with atomic_path(Path(name)) as temporary:
+            temporary.write_bytes(content)
 
 
 def _committed_outputs() -> list[Path]:
@@ -138,6 +187,14 @@ def _alone(name: str) -> Iterator[None]:
             raise InputError(
                 f"{path}: another run of this stage is at work here; wait for it, or stop it"
             ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(
+                f"{path}: this file system has no locks ({error.strerror}), so nothing keeps a "
+                "second run of this stage from starting",
+                file=sys.stderr,
+            )
         yield
 
 

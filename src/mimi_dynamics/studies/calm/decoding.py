@@ -14,7 +14,6 @@ from mimi_dynamics.generation.continuations import Decoder
 from mimi_dynamics.generation.scores import Grid
 from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.pipeline.conventions import choose_evenly
-from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.studies.calm.comparison import Comparison
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs
 
@@ -41,11 +40,10 @@ class Continuations:
 
 def decode_contenders(comparison: Comparison, drawn: Drawn, decode: Decoder) -> pd.DataFrame:
     """Compute `decoded_scores` for the first training of every contender."""
-    with one_thread_each():  # sums over several threads are rounded differently
-        tables = [
-            decoded_scores(Continuations(name, paths, drawn.grid), decode)
-            for name, paths in first_runs(drawn.paths).items()
-        ]
+    tables = [
+        decoded_scores(Continuations(name, paths, drawn.grid), decode)
+        for name, paths in first_runs(drawn.paths).items()
+    ]
     return pd.concat(tables, ignore_index=True)
 
 

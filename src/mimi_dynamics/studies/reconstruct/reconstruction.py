@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 
 from mimi_dynamics.codec.base import FRAME_RATE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
@@ -121,9 +120,7 @@ def _measure(
         heard = transcribe(audio) if english else ""
         if english and not heard:
             continue  # without words there is nothing to get wrong
-        # One numpy thread gives the same sums on any number of cores.
-        with threadpool_limits(1):
-            decoded = reconstruct_clip(codec, spectral, audio)
+        decoded = reconstruct_clip(codec, spectral, audio)
         for way, result in decoded.items():
             measured = (
                 {"word_errors": word_errors(transcribe(result), heard), "words": len(heard.split())}

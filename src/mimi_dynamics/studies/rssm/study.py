@@ -8,7 +8,6 @@ from mimi_dynamics.generation.generator import Generator, make_grid
 from mimi_dynamics.generation.scores import score_forecasts
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.states import at_updates
-from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.rssm.metrics import decoded_distances
 from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
@@ -46,5 +45,4 @@ def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) ->
         "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
         "train_mean": sweep.data.select("train").frames.mean(0).expand_as(test.frames),
     }
-    with one_thread_each():  # gives the same sums on any number of cores
-        return decoded_distances(load_codec(params.codec), normalizer, test, readings)
+    return decoded_distances(load_codec(params.codec), normalizer, test, readings)

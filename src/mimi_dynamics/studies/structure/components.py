@@ -16,7 +16,8 @@ from mimi_dynamics.evidence.gains import Fits
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.conventions import choose_evenly
-from mimi_dynamics.pipeline.parallel import available_cores, run_parallel
+from mimi_dynamics.pipeline.limits import available_cores
+from mimi_dynamics.pipeline.parallel import run_parallel
 
 # Most frames of a clip to decode (8 s): whole clips of a minute took two minutes.
 LISTENED_FRAMES = 100
