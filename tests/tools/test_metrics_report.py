@@ -12,14 +12,13 @@ import yaml
 import metrics_report
 from metrics_report import (
     RULES,
-    Row,
     bets_table,
-    better,
+    markdown,
     metrics_table,
     params_table,
-    rows_of,
     rules_difference,
 )
+from mimi_dynamics.report.differences import Row, better, rows_of
 from tests.harness import ROOT
 
 BEFORE, AFTER = "768f41e", "d715e0f"  # commits of results: another estimator, new stages
@@ -123,7 +122,7 @@ def test_long_tables_end_before_a_comment_does() -> None:
 def test_numbers_have_the_digits_that_their_interval_allows(
     value: object, ends: tuple[float, float] | None, text: str
 ) -> None:
-    assert Row("f", "x", value, None, ends).markdown("gone") == f"| x | {text} | – | – | gone |"
+    assert markdown(Row("f", "x", value, None, ends), "gone") == f"| x | {text} | – | – | gone |"
 
 
 def test_bets_that_flip_are_marked() -> None:
