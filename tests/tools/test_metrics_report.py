@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-import metrics_report
-from metrics_report import (
-    RULES,
-    bets_table,
-    markdown,
-    metrics_table,
-    params_table,
-    rules_difference,
-)
+from metrics_report import RULES, rules_difference
+from metrics_tables import MOST_ROWS, bets_table, markdown, metrics_table, params_table
 from mimi_dynamics.report.differences import Row, better, rows_of
 from tests.harness import ROOT
 
@@ -101,7 +94,7 @@ def test_long_tables_end_before_a_comment_does() -> None:
             Row("f", name, -0.00087654321, -0.00087654322, ends, ends),
         ]
     table = metrics_table(rows, 1e-3)
-    assert table.count("| better |") == metrics_report.MOST_ROWS
+    assert table.count("| better |") == MOST_ROWS
     assert table.count("and 380 more") == 3
     assert len(table) < 60_000
 

@@ -110,6 +110,15 @@ def flattened(settings: object, key: str = "") -> dict[str, Any]:
     return {name: value for result in nested for name, value in result.items()}
 
 
+def settings_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give the settings, by dotted key, that were added, removed or changed, with both values."""
+    return {
+        key: {"old": old.get(key), "new": new.get(key)}
+        for key in {**old, **new}
+        if (key in old, old.get(key)) != (key in new, new.get(key))
+    }
+
+
 def rows_of(changes: Changes) -> list[Row]:
     """Give one row for each metric, with its interval, by file and key, k2 before k16."""
     rows = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mimi_dynamics.pipeline.metrics import HEADLINES, detail_path, headline_keys
-from mimi_dynamics.report.differences import Ends, Row, flips, verdict
+from mimi_dynamics.report.differences import Ends, Row, flips, settings_changes, verdict
 from mimi_dynamics.report.formatting import UNITS, bracketed, decimal, milliseconds, percent
 
 WIDTH = 100
@@ -190,9 +190,7 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         new: settings here.
     """
     said = {}
-    for key in sorted(old.keys() | new.keys()):
-        if (key in old, old.get(key)) == (key in new, new.get(key)):
-            continue
+    for key in sorted(settings_changes(old, new)):
         setting = re.sub(r"(\.\d+)+$", "", key)
         scalar = setting == key and key in old and key in new
         said[setting] = f"{setting} = {new[key]} (was {old[key]})" if scalar else setting
