@@ -84,7 +84,7 @@ def test_a_number_outside_its_interval_is_named(gain: float, reading: str) -> No
     assert line.count("[") == 2
     named = "Left their interval, of the headline: dynamic gain." in text
     assert named == (reading == "outside its interval")
-    assert f"{int(named)} left their interval; 1 have none and differ by more" in text
+    assert f"{int(named)} left their interval; 1 have no interval and differ by more" in text
 
 
 def test_numbers_are_counted_once_and_by_kind() -> None:
@@ -96,8 +96,8 @@ def test_numbers_are_counted_once_and_by_kind() -> None:
         for name, of in (("", now), (COMMIT, before))
     )
     text = screen(mine, theirs)
-    assert "Of 4 numbers that are in both, 1 are the same and 1 differ within" in text
-    assert "1 left their interval; 1 have none" in text
+    assert "Of 4 numbers in both, 1 are the same and 1 differ within" in text
+    assert "1 left their interval; 1 have no interval" in text
     assert f"1 are only here, 0 only in {COMMIT}." in text
     assert "2 more in the detail: `.venv/bin/python tools/metrics_report.py HEAD`." in text
     assert "of the headline" not in text

@@ -40,21 +40,21 @@ GAIN = "dynamic_gain_nats_per_dim"
 FIGURES = (
     Figure("ingest", "hours", "hours of speech"),
     Figure("reconstruct", "test.codec.log_mel", "log-mel distance after codec"),
-    Figure("controls", "worst_recovered", "least found of a known gain", "share"),
-    Figure("controls", "worst_null_nats_per_dim", "most found where there is 0"),
-    Figure("predict", "gain_nats_per_dim", "gain by the past"),
+    Figure("controls", "worst_recovered", "known gain found, at least", "share"),
+    Figure("controls", "worst_null_nats_per_dim", "found where none is, at most"),
+    Figure("predict", "gain_nats_per_dim", "gain from the past"),
     Figure("predict", GAIN, "dynamic gain"),
     Figure("predict", f"test_voice.{GAIN}", "dynamic gain, held-out voice"),
     Figure("horizons", f"k2.{GAIN}", f"dynamic gain, {milliseconds(2)} ahead"),
     Figure("horizons", f"k4.{GAIN}", f"dynamic gain, {milliseconds(4)} ahead"),
-    Figure("encoders", f"untrained.{GAIN}", "dynamic gain, untrained"),
-    Figure("rollout", "k1.skill.rollout", f"skill of rollouts, {milliseconds(1)}"),
+    Figure("encoders", f"untrained.{GAIN}", "dynamic, untrained encoder"),
+    Figure("rollout", "k1.skill.rollout", f"skill, {milliseconds(1)} ahead"),
     Figure("rssm", "ease_above_frontier", "ease of state over frontier"),
     Figure("rssm", "fidelity_r2", "fidelity of the state, R²"),
     Figure("engram", "z_dyn.help_over_shuffled_keys_nats_per_frame", "memory over shuffled keys"),
-    Figure("engram", "z_dyn.help_nats_per_frame", "memory over none, same size"),
+    Figure("engram", "z_dyn.help_nats_per_frame", "memory over a dense model"),
     Figure("calm", "ratio.energy_score", "energy score, ours / CALM's"),
-    Figure("calm", "ratio.train_flops_to_equal_energy_score", "training to equal it, ratio"),
+    Figure("calm", "ratio.train_flops_to_equal_energy_score", "training cost, ours / CALM's"),
 )
 
 
@@ -109,7 +109,9 @@ def headline_lines(rows: Mapping[tuple[str, str], Row], beside: bool) -> list[st
         rows: all numbers by stage and key, those of the commit before and those here now.
         beside: whether to write those of the commit, and how they differ, beside those here.
     """
-    lines = [_headline_line("Headline, gains in nats", "mine", "committed", "", beside)]
+    lines = [
+        _headline_line("Headline, gains in nats", "mine, 95 % interval", "committed", "", beside)
+    ]
     for figure in FIGURES:
         row = rows.get((figure.stage, figure.key))
         if row is None or row.new is None:
@@ -150,9 +152,10 @@ def counts_lines(rows: Sequence[Row], commit: str, expected: bool) -> list[str]:
     count = Counter(readings.values())
     only = Counter(row.reading() for row in rows if not row.paired)
     lines = paragraph(
-        f"Of {len(readings):,} numbers that are in both, {count[SAME]:,} are the same and "
+        f"Of {len(readings):,} numbers in both, {count[SAME]:,} are the same and "
         f"{count[NOISE]:,} differ within their 95 % interval or by less than a thousandth. "
-        f"{count[OUTSIDE]:,} left their interval; {count[DIFFERS]:,} have none and differ by more."
+        f"{count[OUTSIDE]:,} left their interval; "
+        f"{count[DIFFERS]:,} have no interval and differ by more."
     )
     if only["new"] or only["gone"]:
         lines += paragraph(f"{only['new']:,} are only here, {only['gone']:,} only in {commit}.")
@@ -163,7 +166,7 @@ def counts_lines(rows: Sequence[Row], commit: str, expected: bool) -> list[str]:
         return lines + paragraph(f"{LISTING} lists these {moved:,}.")
     for said, title in (
         (OUTSIDE, "Left their interval"),
-        (DIFFERS, "Have none and differ by more"),
+        (DIFFERS, "Without interval and differing by more"),
     ):
         names = [name for name, place in _headline() if readings.get(place) == said]
         moved -= len(names)
