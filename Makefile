@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 STUDIES := calm_study rssm_sweep rssm_slow engram_study
 
-.PHONY: install repro quick studies readme test lint lock audit
+.PHONY: install repro compare quick studies readme test lint lock audit
 
 install: .venv/installed
 
@@ -15,8 +15,14 @@ install: .venv/installed
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	touch $@
 
+# Ends with the closing screen, whether or not anything had to run; `bets` leaves it to that.
 repro: install
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	CLOSING_SCREEN=later PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	@$(BIN)/python tools/compare.py
+
+# The results here beside those of the last commit; fails only if the verdict on a bet flips.
+compare: install
+	@$(BIN)/python tools/compare.py
 
 # A first look, in a clone of the last commit: one language, the stages up to predict at their default
 # settings, and the controls, which DVC leaves out while their committed result is that of code and settings.
@@ -29,7 +35,6 @@ quick: install
 	cd runs/quick && git ls-files metrics plots | grep -Ev '/(codec|codec_training|controls)\.' | xargs rm
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' controls predict
 	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
-	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
 
 # Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.
 studies: install
