@@ -30,19 +30,7 @@ MODULES = sorted(
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
     for path in LIBRARY.rglob("*.py")
 )
-IMPORT_CORE = """
-import importlib, sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in refused:
-            raise ModuleNotFoundError(f"{name}: not a core dependency", name=name)
-
-names, refused = (set(names.split()) for names in sys.argv[1:])
-sys.meta_path.insert(0, Refuse())
-for name in sorted(names):
-    importlib.import_module(name)
-"""
+# In one process, as loading torch takes longest.
 IMPORT_ALL = """
 import sys, time
 
@@ -50,11 +38,21 @@ start = time.perf_counter()
 import mimi_dynamics as md
 seconds = time.perf_counter() - start
 assert "torch" not in sys.modules
-assert md.__file__.startswith(sys.argv[1]), md.__file__
 import importlib
 
-for name in sys.argv[2:]:
-    assert importlib.import_module(name).__file__.startswith(sys.argv[1])
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in refused:
+            raise ModuleNotFoundError(f"{name}: not a core dependency", name=name)
+
+folder, refused, core, everything = sys.argv[1], *(names.split() for names in sys.argv[2:])
+finder = Refuse()
+sys.meta_path.insert(0, finder)
+for name in core:
+    importlib.import_module(name)
+sys.meta_path.remove(finder)
+for name in everything:
+    assert importlib.import_module(name).__file__.startswith(folder), name
 print(md.__version__, seconds)
 """
 
@@ -173,21 +171,19 @@ def test_the_wheel_is_the_library_and_nothing_else(wheel: Path) -> None:
 
 
 def test_every_module_is_imported_from_another_folder(installed: Path, tmp_path: Path) -> None:
-    """And the package itself at once, because torch is loaded by what uses it."""
-    version, seconds = python(
-        "-c", IMPORT_ALL, str(installed), *MODULES, cwd=tmp_path, path=installed
-    ).split()
-    assert version == mimi_dynamics.__version__
-    assert float(seconds) < 0.3
+    """First the package, at once, because torch is loaded by what uses it.
 
-
-def test_rooms_for_measuring_need_the_core_alone(installed: Path, tmp_path: Path) -> None:
-    """They are imported where whatever only an extra brings is refused."""
-    names = [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in CORE_ROOMS]
+    Then the rooms for measuring, while whatever only an extra brings is refused; then all others.
+    """
+    core = [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in CORE_ROOMS]
     extra = declared(*PROJECT["optional-dependencies"]) - with_all_they_need(declared())
     refused = modules_of(extra)
     assert {"dvc", "moshi", "av", "pandas"} <= refused
-    python("-c", IMPORT_CORE, " ".join(names), " ".join(refused), cwd=tmp_path, path=installed)
+    lists = (" ".join(names) for names in (sorted(refused), core, MODULES))
+    told = python("-c", IMPORT_ALL, str(installed), *lists, cwd=tmp_path, path=installed)
+    version, seconds = told.split()
+    assert version == mimi_dynamics.__version__
+    assert float(seconds) < 0.3
 
 
 def test_imports_are_declared() -> None:
