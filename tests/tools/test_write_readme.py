@@ -39,3 +39,13 @@ def test_a_metric_that_is_gone_is_named(tmp_path: Path) -> None:
         render("{{ predict.gain_nats | n(2) }}", tmp_path)
     with pytest.raises(InputError, match="gain_ci_low"):
         render('{{ ci(predict, "gain", 2) }}', tmp_path)
+
+
+def test_words_that_no_recogniser_counted_are_not_told(tmp_path: Path) -> None:
+    for path in DETAIL_FOLDER.glob("*.json"):
+        metrics = json.loads(path.read_text())
+        metrics.pop("english", None)
+        (tmp_path / path.name).write_text(json.dumps(metrics))
+    told = render(TEMPLATE.read_text(), tmp_path)
+    assert "an English recogniser gets" in README.read_text()
+    assert "an English recogniser gets" not in told
