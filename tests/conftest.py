@@ -1,5 +1,7 @@
 """Shared test settings: slow tests run only with --slow, and every test on one thread."""
 
+import os
+
 import pytest
 import torch
 
@@ -20,5 +22,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Small models are slower, not faster, on shared threads."""
-    torch.set_num_threads(1)
+    """Small models are slower, not faster, on shared threads; `make nightly` also asks for two."""
+    torch.set_num_threads(int(os.environ.get("MIMI_TEST_THREADS", "1")))

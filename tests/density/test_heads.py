@@ -109,6 +109,7 @@ def test_mixture_heads_pay_the_logarithm_for_outliers(name: str) -> None:
     assert far < 2 * near
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", ["mdn", "flow"])
 def test_samples_hit_both_modes(name: str) -> None:
     """Trained on ±1, the head draws both signs, in proportion, and hardly anything between."""

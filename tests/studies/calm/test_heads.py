@@ -62,6 +62,7 @@ def modes_of(head: CalmHead, condition: float) -> tuple[float, float]:
     return near.float().mean().item(), (drawn[near] > 0).float().mean().item()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("kind", "steps", "least_near", "tolerance"),
     [
@@ -84,6 +85,7 @@ def test_both_modes_in_proportion(
         assert right == pytest.approx(share, abs=tolerance), (kind, condition)
 
 
+@pytest.mark.trains
 def test_the_velocity_alone_does_not_give_both_modes_in_one_step() -> None:
     """What one step of flow matching gives is the mean: the test above can fail."""
     head = trained("flow_matching", "two_modes", 400)
@@ -103,6 +105,7 @@ def known_f(noisy: Tensor, time: Tensor) -> Tensor:
     return MEAN + DEVIATION * (noisy - time.cos() * MEAN) / deviation
 
 
+@pytest.mark.trains
 def test_consistency_finds_the_known_map() -> None:
     """Of a Gaussian, at every time, by a head trained on samples alone."""
     head = trained("consistency", "gaussian", 500)
@@ -242,6 +245,7 @@ def test_temperature_is_the_variance_of_the_noise() -> None:
         assert drawn.var().item() == pytest.approx(temperature, rel=0.03)
 
 
+@pytest.mark.trains
 def test_adaptive_weight_settles_at_the_error_of_its_time() -> None:
     """e^w · error − w is least where e^−w is the error; without it the loss is the error."""
     torch.manual_seed(0)

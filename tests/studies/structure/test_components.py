@@ -19,6 +19,7 @@ from tests.density.test_fit import SMALL
 from tests.harness.simulation import simulate
 
 
+@pytest.mark.trains
 def test_gain_is_where_the_dynamics_are() -> None:
     """A coordinate without dynamics gains nothing; all of them sum to the gain of the frame."""
     data = simulate("linear", 40_000, 3)
