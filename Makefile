@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 STUDIES := calm_study rssm_sweep rssm_slow engram_study
 
-.PHONY: install repro quick studies readme test lint lock audit
+.PHONY: install repro quick studies readme test nightly lint lock audit
 
 install: .venv/installed
 
@@ -42,6 +42,10 @@ readme: install
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# All tests, slow ones too, and again those that train models, as other processors would run them.
+nightly: install
+	$(BIN)/python tools/nightly.py
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks tools
