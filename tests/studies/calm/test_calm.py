@@ -248,9 +248,12 @@ def test_a_process_is_learned() -> None:
     true_slope = (clips[:, 1:] * clips[:, :-1]).mean() / clips[:, :-1].square().mean()
     newest = clips[:, 29]
     slope = (drawn.mean(0) * newest).mean() / newest.square().mean()
-    assert slope.item() == pytest.approx(true_slope.item(), abs=0.1)
-    # 12,000 parameters trained for seconds draw 1.4 times too wide; random frames are 2.3 times
-    assert drawn.std(0).mean().item() == pytest.approx(math.sqrt(1 - 0.9**2), rel=0.5)
+    # 0.046 ± 0.016 below it over 8 seeds, and 0.8 below it if the past were not heard: four
+    # deviations from there.
+    assert slope.item() == pytest.approx(true_slope.item(), abs=0.12)
+    # 12,000 parameters trained for seconds draw too wide, 1.51 ± 0.05 times over these seeds: four
+    # deviations on. Random frames are 2.3 times as wide.
+    assert 1 < drawn.std(0).mean().item() / math.sqrt(1 - 0.9**2) < 1.75
 
 
 @pytest.mark.trains

@@ -260,7 +260,9 @@ def test_adaptive_weight_settles_at_the_error_of_its_time() -> None:
     time = torch.tensor([[0.1], [0.9]])
     with torch.no_grad():
         found = (-head.weight(torch.cat([time, time], -1))).exp()
-    torch.testing.assert_close(found, (1 + time[:, 0]).square(), rtol=0.3, atol=0)
+    # Over 8 seeds 0.01 ± 0.11 off at the first time and 0.05 ± 0.08 at the second: four deviations.
+    # A weight of all times alike would be 0.9 off at the first.
+    torch.testing.assert_close(found, (1 + time[:, 0]).square(), rtol=0.45, atol=0)
     plain = make_head("flow_matching", adaptive_weight=False)
     loss = plain.losses(*gaussian(16), 0.5)
     assert torch.equal(loss.weighted.detach(), loss.error)
