@@ -9,7 +9,7 @@ STUDIES := calm_study rssm_sweep rssm_slow engram_study
 SYNC = $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
-.PHONY: install install-dev repro compare quick studies readme test lint lock audit
+.PHONY: install install-dev repro compare quick studies readme test nightly lint lock audit
 
 install: .venv/installed
 
@@ -59,6 +59,10 @@ readme: install
 
 test: install-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# All tests, slow ones too, and again those that train models, as other processors would run them.
+nightly: install-dev
+	$(BIN)/python tools/nightly.py
 
 lint: install-dev
 	$(BIN)/ruff check src tests benchmarks tools
