@@ -8,6 +8,7 @@ import jinja2
 import pytest
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER
 from tests.harness import ROOT
 from tests.harness.committed import metrics_behind
 from write_readme import README, TEMPLATE, render
