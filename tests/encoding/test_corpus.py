@@ -18,8 +18,8 @@ from mimi_dynamics.encoding.corpus import (
     EncodedArrays,
     bucket_by_length,
     encode_corpus,
-    frame_levels,
 )
+from mimi_dynamics.encoding.frames import frame_levels
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
@@ -45,7 +45,9 @@ def manifest(tmp_path: Path) -> pd.DataFrame:
         path = tmp_path / f"{number}.flac"
         soundfile.write(path, noise(seconds, number), 24000)
         row = {"clip_id": f"c/{number}", "voice": "v", "split": split, "path": str(path)}
-        rows.append({**row, "seconds": soundfile.info(path).duration})
+        rows.append(
+            {**row, "seconds": soundfile.info(path).duration, "gated": np.array([], np.int64)}
+        )
     return pd.DataFrame(rows)
 
 

@@ -22,7 +22,8 @@ def labelled() -> Sequences:
     clip = np.repeat(np.arange(10), lengths)
     frames = torch.stack([torch.from_numpy(clip).float(), torch.arange(len(clip)).float()], 1)
     splits = np.array(["train"] * 6 + ["validation"] * 2 + ["test"] * 2)
-    return Sequences(frames, torch.arange(len(clip)) % 3 == 0, lengths, splits)
+    voiced, gated = torch.arange(len(clip)) % 3 == 0, torch.arange(len(clip)) % 5 == 2
+    return Sequences(frames, voiced, gated, lengths, splits)
 
 
 def test_shuffle_stays_within_clips() -> None:

@@ -41,6 +41,7 @@ def some_clips(*lengths: int) -> Sequences:
     return Sequences(
         frames=frames,
         voiced=torch.ones(len(frames), dtype=torch.bool),
+        gated=torch.zeros(len(frames), dtype=torch.bool),
         lengths=np.array(lengths),
         splits=np.full(len(lengths), "test"),
     )

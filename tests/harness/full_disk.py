@@ -52,7 +52,9 @@ def latents(kind: float) -> None:
     with LatentWriter(Path("data/latents"), INFO) as writer:
         for split in ("train", "validation", "test"):
             level, codes = noise((2_000,), kind), np.zeros((2_000, 2), np.int16)
-            clip = EncodedClip(split, "ann", split, noise((2_000, 5), kind), level, codes)
+            clip = EncodedClip(
+                split, "ann", split, noise((2_000, 5), kind), level, level > 0, codes
+            )
             writer.write([clip])
 
 
@@ -74,6 +76,7 @@ def manifest(kind: float) -> None:
     names = [f"{kind}/{number}" for number in np.random.default_rng(0).permutation(3_000)]
     texts = dict.fromkeys(("corpus", "voice", "language", "split", "path", "sha256", "text"), names)
     table = pd.DataFrame({"clip_id": names, **texts, "seconds": 1.0})
+    table["gated"] = [[0, 200]] * len(table)
     write_manifest(table, Path("data/manifest.parquet"))
 
 

@@ -19,7 +19,8 @@ def counted() -> Sequences:
     """Frames that know where they are: (clip, index)."""
     frames = torch.tensor([[c, i] for c, n in enumerate(LENGTHS) for i in range(n)]).float()
     splits = np.array(["train", "train", "test", "train", "test"])
-    return Sequences(frames, torch.ones(len(frames), dtype=torch.bool), LENGTHS, splits)
+    every = torch.ones(len(frames), dtype=torch.bool)
+    return Sequences(frames, every, ~every, LENGTHS, splits)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 8])

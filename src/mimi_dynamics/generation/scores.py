@@ -109,12 +109,14 @@ def references(grid: Grid, lead: int) -> dict[str, Tensor]:
     """Draw what knows no model: `climatology`, any frames of train; `persistence`, the newest."""
     starts = grid.starts[grid.steps >= lead]
     frame = torch.randint(len(grid.climate), (CLIMATOLOGY_SAMPLES, len(starts)))
-    newest = true_frames(grid.clips, starts, 0)
+    newest = true_frames(grid.clips.frames, grid.clips.lengths, starts, 0)
     return {"climatology": grid.climate[frame], "persistence": torch.stack([newest] * 2)}
 
 
 def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFrame:
     """Score samples by lead and row, each (samples, starts that reach the lead, dim).
+
+    Where the true frame is gated, nothing is scored.
 
     Returns:
         For every row, lead and start that reaches it: `row`, `lead`, `clip`, `past`,
@@ -126,7 +128,8 @@ def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFra
     tables = []
     for lead, by_row in samples.items():
         starts = grid.starts[grid.steps >= lead]
-        target = true_frames(grid.clips, starts, lead)
+        target = true_frames(grid.clips.frames, grid.clips.lengths, starts, lead)
+        heard = ~true_frames(grid.clips.gated, grid.clips.lengths, starts, lead).numpy()
         for row, drawn in by_row.items():
             energy = energy_score(drawn, target)
             error = (drawn - target).double().norm(dim=-1).mean(0)
@@ -141,7 +144,7 @@ def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFra
                 "survival": (drawn.norm(dim=-1) <= limit).double().mean(0).numpy(),
                 "true_survival": (target.norm(dim=-1) <= limit).double().numpy(),
             }
-            tables.append(pd.DataFrame(columns))
+            tables.append(pd.DataFrame(columns)[heard])
     return pd.concat(tables, ignore_index=True)
 
 

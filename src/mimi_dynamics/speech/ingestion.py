@@ -29,6 +29,7 @@ from mimi_dynamics.speech.audio import (
     write_flac,
 )
 from mimi_dynamics.speech.corpora import Recording, list_recordings
+from mimi_dynamics.speech.gates import gated_intervals
 from mimi_dynamics.speech.splits import assign_split
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
@@ -48,9 +49,10 @@ REASONS = (
 )
 # Windows does not allow files with these names.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+COLUMN_TYPES = {"seconds": pa.float64(), "gated": pa.list_(pa.int64())}  # All others are text.
 MANIFEST_SCHEMA = pa.schema(
     [
-        pa.field(name, pa.float64() if name == "seconds" else pa.string(), nullable=False)
+        pa.field(name, COLUMN_TYPES.get(name, pa.string()), nullable=False)
         for name in (
             "clip_id",
             "corpus",
@@ -60,6 +62,7 @@ MANIFEST_SCHEMA = pa.schema(
             "path",
             "sha256",
             "seconds",
+            "gated",
             "text",
         )
     ]
@@ -76,6 +79,7 @@ class Clip:
         sha256: hash of the source file.
         pcm_sha256: hash of the 16-bit samples.
         seconds: duration of the clip.
+        gated: first sample of each interval of digital silence, and first after it, in turns.
     """
 
     recording: Recording
@@ -83,6 +87,7 @@ class Clip:
     sha256: str = ""
     pcm_sha256: str = ""
     seconds: float = 0.0
+    gated: tuple[int, ...] = ()
 
 
 def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -178,7 +183,8 @@ def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
     pcm = to_pcm(mono)
     write_flac(folder / file_name(recording.clip_id), pcm)
     pcm_sha256 = sha256(pcm.tobytes()).hexdigest()
-    return Clip(recording, "", source_sha256, pcm_sha256, mono.size / SAMPLE_RATE)
+    gated = tuple(gated_intervals(pcm).ravel().tolist())
+    return Clip(recording, "", source_sha256, pcm_sha256, mono.size / SAMPLE_RATE, gated)
 
 
 def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
@@ -239,6 +245,7 @@ def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.Da
             "path": (audio_dir / file_name(clip.recording.clip_id)).as_posix(),
             "sha256": clip.sha256,
             "seconds": clip.seconds,
+            "gated": clip.gated,
             "text": clip.recording.text,
         }
         for clip in clips

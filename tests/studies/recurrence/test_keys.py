@@ -114,6 +114,7 @@ def driven(clips: int, frames: int, responses: int, seed: int) -> Sequences:
     return Sequences(
         frames=torch.cat([driver[:, 1:], response], 2).reshape(clips * frames, -1),
         voiced=torch.ones(clips * frames, dtype=torch.bool),
+        gated=torch.zeros(clips * frames, dtype=torch.bool),
         lengths=np.full(clips, frames),
         splits=np.array(["train", "validation", "test"])[shares],
     )

@@ -122,7 +122,7 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
     longest = grid.steps == grid.steps[0]
     last = slice(max(0, int(grid.steps[0]) - LAST_SECOND), int(grid.steps[0]))
     generated = first_runs(drawn.paths)[name][:, longest, last].norm(dim=-1).mean((0, 2))
-    recorded = recorded_paths(grid)[longest, last].norm(dim=-1).mean(1)
+    recorded = recorded_paths(grid)[0][longest, last].norm(dim=-1).mean(1)
     clips, index = np.unique(grid.starts.clip[longest], return_inverse=True)
     params = comparison.params
     bootstrap = ClipBootstrap(len(clips), params.predict.bootstrap_samples, params.seed)

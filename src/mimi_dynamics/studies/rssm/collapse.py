@@ -81,15 +81,14 @@ def diagnose(
         seed: seed of the draws of z_rec.
     """
     clips = data.select(split)
-    frames, states = clips.frames, held.select(split).frames
-    mean = data.select("train").frames.mean(0)
-    total = (frames - mean).square().sum()
+    frames, states, counts = clips.frames, held.select(split).frames, ~clips.gated
+    total = (frames - data.train_mean())[counts].square().sum()
     # A shift by half of all frames leads to another clip, unless one clip is half of the split.
     other = torch.arange(len(frames)).roll(len(frames) // 2)
 
     def r2(state: Tensor, innovation: Tensor) -> float:
         read = model.reconstruct(state, innovation).mean
-        return 1 - ((frames - read).square().sum() / total).item()
+        return 1 - ((frames - read)[counts].square().sum() / total).item()
 
     with seeded(seed):
         factors = model.factors(frames, states)
