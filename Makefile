@@ -4,19 +4,37 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 STUDIES := calm_study rssm_sweep rssm_slow engram_study
 
-.PHONY: install repro quick studies readme test lint lock audit
+# Two environments in one folder: what the pipeline needs, and what tests and lint need on top of it. The second
+# lock holds all of the first at the same versions, so that installing one never takes from the other.
+SYNC = $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
+
+.PHONY: install install-dev repro compare quick studies readme test nightly lint lock audit
 
 install: .venv/installed
 
+install-dev: .venv/installed-dev
+
+# Where development tools are installed, they stay and follow their own lock.
 .venv/installed: requirements.lock
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12)) or sys.exit("mimi-dynamics needs Python 3.11 or 3.12, this is %d.%d; try: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
+	$(SYNC) $(if $(wildcard .venv/installed-dev),requirements-dev.lock,$<)
 	touch $@
 
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	$(SYNC) $<
+	touch $@
+
+# Ends with the closing screen, whether or not anything had to run; `bets` leaves it to that.
 repro: install
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	CLOSING_SCREEN=later PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	@$(BIN)/python tools/compare.py
+
+# The results here beside those of the last commit; fails only if the verdict on a bet flips.
+compare: install
+	@$(BIN)/python tools/compare.py
 
 # A first look, in a clone of the last commit: one language, the stages up to predict at their default
 # settings, and the controls, which DVC leaves out while their committed result is that of code and settings.
@@ -29,7 +47,6 @@ quick: install
 	cd runs/quick && git ls-files metrics plots | grep -Ev '/(codec|codec_training|controls)\.' | xargs rm
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' controls predict
 	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
-	@echo "Look at $(CURDIR)/runs/quick/report/index.html"
 
 # Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.
 studies: install
@@ -40,19 +57,24 @@ studies: install
 readme: install
 	$(BIN)/python tools/write_readme.py
 
-test: install
+test: install-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-lint: install
+# All tests, slow ones too, and again those that train models, as other processors would run them.
+nightly: install-dev
+	$(BIN)/python tools/nightly.py
+
+lint: install-dev
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/ruff format --check src tests benchmarks tools
 
-# Writes exact versions with hashes and no download address.
+# Writes exact versions with hashes and no download address; the second command takes over those of the first.
 lock: install
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+	$(COMPILE) --extra pipeline --group dev --output-file requirements-dev.lock
+	$(COMPILE) --extra pipeline --constraint requirements-dev.lock --output-file requirements.lock
 
 # Needs a network. Without --strict what cannot be looked up counts as harmless.
 audit:
 	$(PYTHON) -m venv runs/audit
 	runs/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	runs/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+	runs/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-dev.lock

@@ -11,7 +11,7 @@ Rivals are no dependencies of the project, so the environment is its own. After 
 
     .venv/bin/uv venv --python .venv/bin/python benchmarks/.venv
     .venv/bin/uv pip install --python benchmarks/.venv/bin/python --constraint requirements.lock \
-        -r pyproject.toml -r benchmarks/requirements-density.txt
+        --extra pipeline -r pyproject.toml -r benchmarks/requirements-density.txt
     PYTHONPATH=src benchmarks/.venv/bin/python benchmarks/density.py
 
 Reads data/latents/, models/normalizer.safetensors and params.yaml. Prints a table, which --write

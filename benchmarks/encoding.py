@@ -11,7 +11,7 @@ weights, as his were not to be had where this was written; speed does not depend
 
     .venv/bin/uv venv --python .venv/bin/python benchmarks/.venv
     .venv/bin/uv pip install --python benchmarks/.venv/bin/python --constraint requirements.lock \
-        -r pyproject.toml -r benchmarks/requirements-encoding.txt
+        --extra pipeline -r pyproject.toml -r benchmarks/requirements-encoding.txt
     PYTHONPATH=src benchmarks/.venv/bin/python benchmarks/encoding.py
 
 Reads data/audio/ and data/manifest.parquet. Prints tables, which --write keeps in

@@ -3,9 +3,12 @@
     python src/bets.py           (or: dvc repro bets)
 
 Reads bets.yaml, metrics/detail/, plots/, data/calm/, data/reconstruct/ and data/rollout/.
-Writes metrics/bets.json, metrics/detail/bets.json and report/index.html.
+Writes metrics/bets.json, metrics/detail/bets.json and report/index.html. Prints the closing screen,
+which compares what was found with the last commit, unless CLOSING_SCREEN=later is in the
+environment: `make repro` prints it after everything else.
 """
 
+import os
 from pathlib import Path
 
 from mimi_dynamics.pipeline.files import write_text
@@ -13,6 +16,7 @@ from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, w
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge, weakest_link
+from mimi_dynamics.report.closing import closing, say
 from mimi_dynamics.report.page import build_page
 from mimi_dynamics.report.parts import render
 from mimi_dynamics.report.rules import load_bets
@@ -43,6 +47,8 @@ def bets(_: Params) -> None:
     not_run = [stage for stage in STAGES if stage not in metrics]
     page = build_page(judged, check, rules.controls, metrics, Path(), not_run)
     write_text(Path("report/index.html"), render(page))
+    if os.environ.get("CLOSING_SCREEN") != "later":
+        say(closing().text)
 
 
 def read_all() -> dict[str, Metrics]:

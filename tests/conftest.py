@@ -1,6 +1,9 @@
 """Shared test settings: slow tests run only with --slow, and every test on one thread."""
 
+import os
+
 import pytest
+import torch
 
 from mimi_dynamics.pipeline.parallel import use_one_thread
 
@@ -21,5 +24,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Small models are slower, not faster, on shared threads."""
+    """Small models are slower, not faster, on shared threads; `make nightly` also asks for two."""
     use_one_thread()
+    torch.set_num_threads(int(os.environ.get("MIMI_TEST_THREADS", "1")))

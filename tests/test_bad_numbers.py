@@ -148,6 +148,7 @@ def test_a_seed_that_diverges_ends_the_stage_and_is_not_averaged_in(
     assert not Path("plots").exists()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("contender", ["calm", "predictor"])
 def test_a_contender_of_calm_that_diverges_is_named_with_its_seed(contender: str) -> None:
     data = simulate("white_noise", 2_000, 4)

@@ -10,6 +10,8 @@ from mimi_dynamics.codec.loading import CODECS, untrained_codec
 from mimi_dynamics.pipeline.params import CodecName
 from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds
 
+pytestmark = pytest.mark.trains  # mimi-mini, for some steps
+
 # One of Mimi's own size takes 400 MB.
 ALL = [pytest.param(name, marks=pytest.mark.slow if name == "mimi" else ()) for name in CODECS]
 

@@ -38,6 +38,7 @@ def mimi_params(weights: str) -> CodecParams:
     return CodecParams(name="mimi", mimi=mimi, mini=TINY)
 
 
+@pytest.mark.trains
 def test_decode_of_a_lattice_point_is_decode_of_its_codes(
     codec: MimiCodec, audio: torch.Tensor
 ) -> None:
@@ -51,6 +52,7 @@ def test_decode_of_a_lattice_point_is_decode_of_its_codes(
     torch.testing.assert_close(codec.decode(latents), codec.decode_codes(codes), atol=1e-4, rtol=0)
 
 
+@pytest.mark.trains
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     """And the sum that the codec names."""
     model = trained_tiny().model

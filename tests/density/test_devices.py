@@ -49,6 +49,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return copy.deepcopy(model.state_dict())
 
 
+@pytest.mark.trains
 def test_by_default_the_loop_is_the_plain_one_to_the_bit() -> None:
     """Written out here with nothing of `compute` in it: same weights, same loss, dropout too."""
     epochs, lr = 2, 0.004
@@ -155,6 +156,7 @@ def nll(compute_params: ComputeParams, head: str) -> float:
     return float(fit_densities(job)["conditional"].nll["test"].mean()) / DATA.dim
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("head", ["gaussian", "flow"])
 def test_half_the_bits_in_training_find_the_same(head: str) -> None:
     """Within 0.01 nats per dimension; and it is not the same training by another name."""
@@ -164,6 +166,7 @@ def test_half_the_bits_in_training_find_the_same(head: str) -> None:
     assert found != plain
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["gaussian", "flow"])
 def test_compiled_training_finds_the_same(head: str) -> None:
@@ -188,6 +191,7 @@ def torchrun(*command: str, processes: int = 2, folder: Path = ROOT) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["gaussian", "mdn", "autoregressive", "flow"])
 def test_two_processes_have_the_loss_curve_of_one(head: str, tmp_path: Path) -> None:
@@ -206,6 +210,7 @@ def test_two_processes_have_the_loss_curve_of_one(head: str, tmp_path: Path) -> 
     assert first["best"] == pytest.approx(alone["best"], abs=1e-5)
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
     """The whole stage `predict`, once: gains within 0.005 nats per dimension."""

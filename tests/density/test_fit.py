@@ -15,6 +15,8 @@ from mimi_dynamics.studies.controls.processes import VAR_GAIN
 from tests.harness import ROOT
 from tests.harness.simulation import simulate
 
+pytestmark = pytest.mark.trains
+
 SETTINGS = load_params(ROOT / "params.yaml").predict
 SMALL = SETTINGS.model_copy(
     update={

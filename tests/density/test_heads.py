@@ -109,8 +109,11 @@ def test_mixture_heads_pay_the_logarithm_for_outliers(name: str) -> None:
     assert far < 2 * near
 
 
-@pytest.mark.parametrize("name", ["mdn", "flow"])
-def test_samples_hit_both_modes(name: str) -> None:
+@pytest.mark.trains
+# Over 8 seeds the share was 0.305 ± 0.026 of mdn, whose last steps move it, and 0.300 ± 0.008 of
+# flow: four times that. Counting 4,000 samples alone gives 0.007.
+@pytest.mark.parametrize(("name", "tolerance"), [("mdn", 0.11), ("flow", 0.035)])
+def test_samples_hit_both_modes(name: str, tolerance: float) -> None:
     """Trained on ±1, the head draws both signs, in proportion, and hardly anything between."""
     torch.manual_seed(0)
     head, context = make_head(name, 2, 1, width=32, components=4), torch.ones(512, 1)
@@ -122,7 +125,8 @@ def test_samples_hit_both_modes(name: str) -> None:
         loss.backward()
         optimizer.step()
     samples = head(context[:1]).sample((4000,))[:, 0]
-    assert (samples[:, 0] > 0).double().mean().item() == pytest.approx(0.3, abs=0.04)
+    assert (samples[:, 0] > 0).double().mean().item() == pytest.approx(0.3, abs=tolerance)
+    # 0.9994 ± 0.0004 over the same seeds.
     assert ((samples - samples.sign()).abs() < 0.5).double().mean() > 0.97
 
 

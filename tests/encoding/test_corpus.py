@@ -26,6 +26,8 @@ from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.params import EncodeParams
 from tests.harness.tiny_codec import load_tiny, noise
 
+pytestmark = pytest.mark.trains
+
 SECONDS = (1.0, 0.4, 2.11, 0.3, 0.72, 1.6)
 PARAMS = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
 SPLITS = ("test", "train", "validation", "train", "train", "test_voice")

@@ -10,6 +10,7 @@ from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
 from tests.harness.tiny_codec import load_tiny, noise
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("frames", [1, 2, 13])
 def test_as_moshi_has_it(tmp_path: Path, frames: int) -> None:
     encoder = load_tiny(tmp_path).model.encoder

@@ -18,6 +18,8 @@ from mimi_dynamics.latents.store import EncodedClip
 from mimi_dynamics.pipeline.params import EncodeParams
 from tests.harness.tiny_codec import load_tiny, noise
 
+pytestmark = pytest.mark.trains
+
 PARAMS = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
 CLIPS = 7  # 2 + 2 + 1 of train, 1 + 1 of test: five shards of two clips at most
 

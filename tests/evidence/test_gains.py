@@ -56,6 +56,7 @@ def test_each_fit_is_done_once_and_no_head_has_to_be_known() -> None:
     assert {head for _, _, head in ordered[6:8]} == {"gaussian"}
 
 
+@pytest.mark.trains
 def test_gains_are_the_known_ones(table: tuple[str, dict[str, dict]]) -> None:
     """On x: none, or the VAR's. On Δx: ½ ln 2, or ½ ln(2(1 − ρ)) more than on x."""
     process, metrics = table
@@ -77,6 +78,7 @@ def test_gains_are_the_known_ones(table: tuple[str, dict[str, dict]]) -> None:
     assert gains["r2_equiv"] == pytest.approx(1 - math.exp(-2 * true), abs=0.02)
 
 
+@pytest.mark.trains
 def test_surrogates_show_what_is_free(table: tuple[str, dict[str, dict]]) -> None:
     """Permuted frames gain nothing on x and half ln 2 on Δx; the linear twin what data do."""
     process, metrics = table
@@ -89,6 +91,7 @@ def test_surrogates_show_what_is_free(table: tuple[str, dict[str, dict]]) -> Non
     assert surrogates["linear"]["gain_nats_per_dim"] == pytest.approx(true, abs=0.03)
 
 
+@pytest.mark.trains
 def test_point_forecasts_mislead_as_known(table: tuple[str, dict[str, dict]]) -> None:
     """White noise has no R², yet a direction cosine of 0.707 (0.32 for ρ = 0.8)."""
     process, metrics = table
@@ -102,6 +105,7 @@ def test_point_forecasts_mislead_as_known(table: tuple[str, dict[str, dict]]) ->
         assert points["direction_cosine"] < 0.4
 
 
+@pytest.mark.trains
 def test_tail_of_the_nll_is_reported(table: tuple[str, dict[str, dict]]) -> None:
     """For every head and the floor, in order."""
     for head in table[1]["heads"].values():

@@ -191,6 +191,7 @@ def test_two_blocks_are_in_memory_at_most(corpus: Corpus, monkeypatch: pytest.Mo
     assert max(alive_when_read) <= BLOCKS
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("head", ["gaussian", "flow"])
 def test_training_from_disk_is_as_good(corpus: Corpus, head: str) -> None:
     """Blocks far smaller than train: NLL within 0.01 nats per dimension, in every density."""
@@ -203,6 +204,7 @@ def test_training_from_disk_is_as_good(corpus: Corpus, head: str) -> None:
         assert nll[0] == pytest.approx(nll[1], abs=0.01)
 
 
+@pytest.mark.trains
 def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
     """As in memory: nothing is gained but by the linear one, of which nothing is lost."""
     gains = []

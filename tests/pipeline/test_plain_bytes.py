@@ -21,6 +21,7 @@ def sent(value: Any) -> Any:  # noqa: ANN401
     [
         torch.arange(6.0).reshape(2, 3),
         torch.arange(6.0).reshape(2, 3).T,
+        torch.arange(24.0).reshape(2, 3, 4).permute(2, 0, 1),
         torch.tensor([1, 2], dtype=torch.bfloat16),
         torch.tensor([True, False]),
         torch.tensor(2.5, dtype=torch.float64),
@@ -32,9 +33,17 @@ def sent(value: Any) -> Any:  # noqa: ANN401
 def test_every_kind_of_tensor(tensor: torch.Tensor) -> None:
     arrived = sent(tensor)
     assert (arrived.shape, arrived.dtype) == (tensor.shape, tensor.dtype)
+    assert arrived.stride() == tensor.stride()  # sums depend on the order in memory
     assert arrived.contiguous().view(-1).equal(tensor.contiguous().view(-1)) or tensor.isnan().any()
     if tensor.numel():
         arrived.zero_()  # it can be written to
+
+
+def test_a_slice_is_sent_without_its_gaps() -> None:
+    slices = torch.arange(24.0).reshape(2, 3, 4).transpose(1, 2)[:, :, ::2]
+    arrived = sent(slices)
+    assert arrived.equal(slices)
+    assert arrived.stride() == (8, 1, 4)
 
 
 def test_a_view_is_as_large_as_what_it_shows() -> None:

@@ -38,12 +38,14 @@ def trained(threads: int, *, by_stage: bool) -> np.ndarray:
     return fits["conditional"].nll["test"]
 
 
+@pytest.mark.trains
 def test_trainings_of_a_stage_are_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
     one, two = (trained(threads, by_stage=True) for threads in (1, 2))
     assert np.array_equal(one, two)
 
 
+@pytest.mark.trains
 def test_shared_threads_change_last_digits_only() -> None:
     one, two = (trained(threads, by_stage=False) for threads in (1, 2))
     assert abs(one.mean() - two.mean()) < TOLERANCE_NATS_PER_FRAME

@@ -1,6 +1,7 @@
 """The page: its numbers are those of the metrics, it needs no network, and it holds its tongue."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -175,8 +176,14 @@ def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
         if path.stem not in ("controls", "predict"):
             path.unlink()
     command = [sys.executable, ROOT / "src/bets.py"]
-    for stage in ("figures", "bets"):
-        subprocess.run([sys.executable, ROOT / f"src/{stage}.py"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, ROOT / "src/figures.py"], cwd=tmp_path, check=True)
+    for later, said in (("", "not measured (65 %)"), ("later", "")):
+        told = os.environ | {"CLOSING_SCREEN": later}
+        stage = subprocess.run(
+            command, cwd=tmp_path, env=told, capture_output=True, encoding="utf-8", check=True
+        )
+        assert said in stage.stdout
+        assert bool(stage.stdout) == bool(said)
     metrics = json.loads((tmp_path / "metrics/bets.json").read_text(encoding="utf-8"))
     assert [metrics[f"bet{number}"]["measured"] for number in (1, 2, 3, 4)] == [1, 0, 0, 0]
     assert "informative_horizon_frames" not in metrics

@@ -24,7 +24,12 @@ def merged(metrics: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def text_of(name: str, changes: Mapping[str, Any]) -> str:
     """One section without pictures and sounds, of metrics in git with some of them changed."""
     section = next(section for section in CONTENTS if section.name == name)
-    metrics = merged(all_metrics()[section.stage], changes)
+    return rendered(name, merged(all_metrics()[section.stage], changes))
+
+
+def rendered(name: str, metrics: Mapping[str, Any]) -> str:
+    """One section without pictures and sounds, of these metrics."""
+    section = next(section for section in CONTENTS if section.name == name)
     controls = metrics if name == "controls" else {}
     page = Page([], check_controls(controls, RULES.controls), RULES.controls, {}, ())
     template = ENVIRONMENT.get_template(f"sections/{name}.html")
@@ -109,3 +114,19 @@ def test_a_split_that_was_not_measured_has_no_column() -> None:
     template = ENVIRONMENT.get_template("sections/codec.html")
     assert "test voice</th>" in template.render(codec=stage, section=section)
     assert "test voice</th>" not in template.render(codec=one, section=section)
+
+
+@pytest.mark.parametrize("english", [None, {"words": 0}], ids=["no recogniser", "no words"])
+def test_words_that_nobody_counted_are_not_told(english: Mapping[str, Any] | None) -> None:
+    told = text_of("reconstruct", {})
+    assert "An English recogniser" in told
+    assert "words wrong" in told
+    metrics = {
+        key: value for key, value in all_metrics()["reconstruct"].items() if key != "english"
+    }
+    if english:
+        metrics["english"] = english
+    told = rendered("reconstruct", metrics)
+    assert "intelligible (ESTOI" in " ".join(told.split())
+    assert "recogniser" not in told
+    assert "words wrong" not in told

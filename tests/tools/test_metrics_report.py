@@ -9,17 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import metrics_report
-from metrics_report import (
-    RULES,
-    Row,
-    bets_table,
-    better,
-    metrics_table,
-    params_table,
-    rows_of,
-    rules_difference,
-)
+from metrics_report import RULES, rules_difference
+from metrics_tables import MOST_ROWS, bets_table, markdown, metrics_table, params_table
+from mimi_dynamics.report.differences import Row, better, rows_of
 from tests.harness import ROOT
 
 BEFORE, AFTER = "768f41e", "d715e0f"  # commits of results: another estimator, new stages
@@ -102,7 +94,7 @@ def test_long_tables_end_before_a_comment_does() -> None:
             Row("f", name, -0.00087654321, -0.00087654322, ends, ends),
         ]
     table = metrics_table(rows, 1e-3)
-    assert table.count("| better |") == metrics_report.MOST_ROWS
+    assert table.count("| better |") == MOST_ROWS
     assert table.count("and 380 more") == 3
     assert len(table) < 60_000
 
@@ -123,7 +115,7 @@ def test_long_tables_end_before_a_comment_does() -> None:
 def test_numbers_have_the_digits_that_their_interval_allows(
     value: object, ends: tuple[float, float] | None, text: str
 ) -> None:
-    assert Row("f", "x", value, None, ends).markdown("gone") == f"| x | {text} | – | – | gone |"
+    assert markdown(Row("f", "x", value, None, ends), "gone") == f"| x | {text} | – | – | gone |"
 
 
 def test_bets_that_flip_are_marked() -> None:

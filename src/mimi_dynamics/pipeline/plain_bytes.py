@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 
 Value = TypeVar("Value")
@@ -43,12 +44,18 @@ class _Pickler(pickle.Pickler):
         plain = type(value) is torch.Tensor and value.layout == torch.strided
         if not plain or value.device.type != "cpu" or value.requires_grad:
             return NotImplemented
-        elements = value.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        return _tensor, (elements, value.dtype, value.shape)
+        order = sorted(range(value.ndim), key=value.stride, reverse=True)
+        dense = value.permute(order).contiguous()
+        elements = dense.flatten().view(torch.uint8).numpy().tobytes()
+        return _tensor, (elements, value.dtype, dense.shape, order)
 
 
-def _tensor(elements: bytes, dtype: torch.dtype, shape: torch.Size) -> torch.Tensor:
+def _tensor(
+    elements: bytes, dtype: torch.dtype, shape: torch.Size, order: list[int]
+) -> torch.Tensor:
+    """Build a tensor with its dimensions in the same order in memory: sums depend on that too."""
     if not elements:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype).permute(np.argsort(order).tolist())
     # The copy can be written to, and starts where torch's own tensors do: some sums depend on that.
-    return torch.frombuffer(bytearray(elements), dtype=dtype).clone().reshape(shape)
+    dense = torch.frombuffer(bytearray(elements), dtype=dtype).clone().reshape(shape)
+    return dense.permute(np.argsort(order).tolist())

@@ -1,1 +1,1 @@
-"""The report page and the verdicts on the bets, from metrics; nothing computes a result here."""
+"""Verdicts on the bets, the page and the closing screen, from metrics; it computes no result."""

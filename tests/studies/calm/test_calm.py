@@ -196,6 +196,7 @@ def train_small(seed: int = 0, **changes: object) -> Trained:
     return train_calm(job_of(data, small(**changes), 6000, seed))
 
 
+@pytest.mark.trains
 def test_same_seed_same_bits_and_checkpoints_lead_to_the_end() -> None:
     """The last checkpoint is the model; cost rises evenly; another seed is another model."""
     first, again, other = train_small(), train_small(), train_small(seed=1)
@@ -211,6 +212,7 @@ def test_same_seed_same_bits_and_checkpoints_lead_to_the_end() -> None:
     assert first.steps == len(first.course.error)
 
 
+@pytest.mark.trains
 def test_counting_and_checkpoints_do_not_change_training() -> None:
     """`fit` by itself ends at the same bits."""
     trained = train_small()
@@ -230,6 +232,7 @@ def test_counting_and_checkpoints_do_not_change_training() -> None:
         assert torch.equal(model.state_dict()[name], value), name
 
 
+@pytest.mark.trains
 def test_a_process_is_learned() -> None:
     """Samples of the next frame have the spread and the correlation of the process."""
     data = simulate("linear", 12_000, DIM)
@@ -245,11 +248,15 @@ def test_a_process_is_learned() -> None:
     true_slope = (clips[:, 1:] * clips[:, :-1]).mean() / clips[:, :-1].square().mean()
     newest = clips[:, 29]
     slope = (drawn.mean(0) * newest).mean() / newest.square().mean()
-    assert slope.item() == pytest.approx(true_slope.item(), abs=0.1)
-    # 12,000 parameters trained for seconds draw 1.4 times too wide; random frames are 2.3 times
-    assert drawn.std(0).mean().item() == pytest.approx(math.sqrt(1 - 0.9**2), rel=0.5)
+    # 0.046 ± 0.016 below it over 8 seeds, and 0.8 below it if the past were not heard: four
+    # deviations from there.
+    assert slope.item() == pytest.approx(true_slope.item(), abs=0.12)
+    # 12,000 parameters trained for seconds draw too wide, 1.51 ± 0.05 times over these seeds: four
+    # deviations on. Random frames are 2.3 times as wide.
+    assert 1 < drawn.std(0).mean().item() / math.sqrt(1 - 0.9**2) < 1.75
 
 
+@pytest.mark.trains
 def test_as_many_passes_on_little_data() -> None:
     """Epochs are multiplied by the same, for a density in two parts and for a CALM in one."""
     data = simulate("linear", 3000, DIM)

@@ -62,6 +62,7 @@ def modes_of(head: CalmHead, condition: float) -> tuple[float, float]:
     return near.float().mean().item(), (drawn[near] > 0).float().mean().item()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("kind", "steps", "least_near", "tolerance"),
     [
@@ -84,6 +85,7 @@ def test_both_modes_in_proportion(
         assert right == pytest.approx(share, abs=tolerance), (kind, condition)
 
 
+@pytest.mark.trains
 def test_the_velocity_alone_does_not_give_both_modes_in_one_step() -> None:
     """What one step of flow matching gives is the mean: the test above can fail."""
     head = trained("flow_matching", "two_modes", 400)
@@ -103,6 +105,7 @@ def known_f(noisy: Tensor, time: Tensor) -> Tensor:
     return MEAN + DEVIATION * (noisy - time.cos() * MEAN) / deviation
 
 
+@pytest.mark.trains
 def test_consistency_finds_the_known_map() -> None:
     """Of a Gaussian, at every time, by a head trained on samples alone."""
     head = trained("consistency", "gaussian", 500)
@@ -242,6 +245,7 @@ def test_temperature_is_the_variance_of_the_noise() -> None:
         assert drawn.var().item() == pytest.approx(temperature, rel=0.03)
 
 
+@pytest.mark.trains
 def test_adaptive_weight_settles_at_the_error_of_its_time() -> None:
     """e^w · error − w is least where e^−w is the error; without it the loss is the error."""
     torch.manual_seed(0)
@@ -256,7 +260,9 @@ def test_adaptive_weight_settles_at_the_error_of_its_time() -> None:
     time = torch.tensor([[0.1], [0.9]])
     with torch.no_grad():
         found = (-head.weight(torch.cat([time, time], -1))).exp()
-    torch.testing.assert_close(found, (1 + time[:, 0]).square(), rtol=0.3, atol=0)
+    # Over 8 seeds 0.01 ± 0.11 off at the first time and 0.05 ± 0.08 at the second: four deviations.
+    # A weight of all times alike would be 0.9 off at the first.
+    torch.testing.assert_close(found, (1 + time[:, 0]).square(), rtol=0.45, atol=0)
     plain = make_head("flow_matching", adaptive_weight=False)
     loss = plain.losses(*gaussian(16), 0.5)
     assert torch.equal(loss.weighted.detach(), loss.error)

@@ -106,6 +106,7 @@ def keys_of(metrics: dict, above: str = "") -> Iterator[str]:
         yield from keys_of(value, name) if isinstance(value, dict) else [name]
 
 
+@pytest.mark.trains
 @pytest.mark.usefixtures("workplace")
 def test_the_script_writes_what_is_committed() -> None:
     """The same numbers by name, from settings that it records, with as many trainings as asked."""

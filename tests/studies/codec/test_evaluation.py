@@ -40,6 +40,7 @@ def test_codebook_usage() -> None:
     assert usage["level1"] == pytest.approx({"used_share": 0.25, "perplexity": 1.0})
 
 
+@pytest.mark.trains
 def test_metrics_of_a_codec(tmp_path: Path) -> None:
     """Finite, with the mean spectrum nearer than silence."""
     rows = []

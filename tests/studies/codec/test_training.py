@@ -30,6 +30,7 @@ def weights(training: CodecTraining) -> dict[str, torch.Tensor]:
     return training.model.state_dict()
 
 
+@pytest.mark.trains
 def test_same_result_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between two checkpoints, it gives the weights and the log of a run in one go."""
     monkeypatch.setattr(mimi_dynamics.studies.codec.training, "CHECKPOINT_EVERY", 3)
@@ -52,6 +53,7 @@ def test_same_result_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(weights(resumed)[name], tensor, rtol=0, atol=0)
 
 
+@pytest.mark.trains
 def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     """Other settings or other speech start anew."""
     path = tmp_path / "checkpoint.safetensors"
@@ -63,6 +65,7 @@ def test_checkpoint_of_another_training_is_not_used(tmp_path: Path) -> None:
     assert not CodecTraining(TINY, AUDIO[::-1].copy()).restore(path)
 
 
+@pytest.mark.trains
 def test_codebooks_hold_no_graph() -> None:
     """Replacing unused codes writes samples that carry gradients; they must not pile up."""
     training = CodecTraining(TINY, AUDIO)
@@ -74,6 +77,7 @@ def test_codebooks_hold_no_graph() -> None:
             assert book.cluster_usage.grad_fn is None
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 def test_training_learns() -> None:
     """The spectrum comes nearer to that of the one voice there is."""

@@ -112,12 +112,14 @@ def keyed_context(clips: int, time: int) -> Tensor:
     return torch.cat([frames, keys.float()], -1)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("control", ["iso_parameter", "shuffled_keys"])
 def test_planted_motifs_are_found(control: str) -> None:
     low, _ = help_over(planted(motifs=True), control)
     assert low > 0.3
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("control", ["iso_parameter", "shuffled_keys"])
 def test_without_motifs_a_memory_does_not_help(control: str) -> None:
     low, _ = help_over(planted(motifs=False), control)
@@ -219,6 +221,7 @@ def test_weights_survive_a_round_trip(shape: Shape, tmp_path: Path) -> None:
     assert (again.eval().trunk(context) == model.trunk(context)).all()
 
 
+@pytest.mark.trains
 def test_same_seed_same_bits() -> None:
     subject = subject_of(planted(motifs=True))
     few = replace(shape_of(subject), settings=SETTINGS.model_copy(update={"epochs": 1}))

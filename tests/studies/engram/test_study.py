@@ -32,6 +32,7 @@ def small_params() -> Params:
     return PARAMS.model_copy(update=sections)
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 def test_the_script_writes_what_is_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,8 @@ from predict import predict
 from tests.harness import ROOT
 from tests.latents.test_store import INFO
 
+pytestmark = pytest.mark.trains
+
 DIM = 4
 FRAMES = 24_000
 CLIPS_PER_GROUP = 20

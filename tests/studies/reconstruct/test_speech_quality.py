@@ -8,7 +8,6 @@ from mimi_dynamics.studies.reconstruct.speech_quality import (
     extended_stoi,
     si_sdr,
     speech_quality,
-    word_errors,
 )
 from tests.harness.speechlike import speechlike
 
@@ -41,14 +40,6 @@ def test_more_noise_is_worse() -> None:
 
 def test_too_short_to_tell() -> None:
     assert np.isnan(extended_stoi(CLIP[:2000], CLIP[:2000]))
-
-
-@pytest.mark.parametrize(
-    ("found", "wanted", "errors"),
-    [("a b c", "a b c", 0), ("", "a b c", 3), ("a x c d", "a b c", 2), ("a b", "", 2), ("", "", 0)],
-)
-def test_word_errors(found: str, wanted: str, errors: int) -> None:
-    assert word_errors(found, wanted) == errors
 
 
 def test_opus_is_aligned_and_as_long() -> None:

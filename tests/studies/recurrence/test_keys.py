@@ -34,6 +34,7 @@ def key_data(sequences: Sequences, **changes: object) -> KeyData:
     return KeyData(sequences, **(defaults | changes))
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", KEYS)
 def test_keys_know_neither_the_future_nor_what_is_held_out(name: str) -> None:
     """Other frames from some point of each test clip on: no key before it, or of train, changes."""
@@ -87,6 +88,7 @@ def test_mahalanobis_forgets_any_linear_map() -> None:
     torch.testing.assert_close(*distances, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.trains
 def test_learned_key_is_the_same_again() -> None:
     """And leaves the default generator alone."""
     data = key_data(simulate("linear", 2000, 3))
@@ -120,6 +122,7 @@ def driven(clips: int, frames: int, responses: int, seed: int) -> Sequences:
     )
 
 
+@pytest.mark.trains
 def test_learned_key_finds_the_one_coordinate_that_matters() -> None:
     """It explains most of what can be explained; the frame itself less, a linear model nothing."""
     data = key_data(driven(400, 50, 8, seed=0), lr=4e-3, epochs=6)

@@ -85,6 +85,7 @@ def canonical_correlations(first: Tensor, second: Tensor) -> Tensor:
     return torch.linalg.svdvals(bases[0].T @ bases[1])
 
 
+@pytest.mark.trains
 def test_slow_state_is_found_and_noise_left_to_the_innovation() -> None:
     """All of the state, nearly nothing of the noise; and what z_rec knows is noise."""
     data, state, noise = slow_and_noise()
@@ -97,6 +98,7 @@ def test_slow_state_is_found_and_noise_left_to_the_innovation() -> None:
     assert canonical_correlations(innovation, noise)[0] > 0.95
 
 
+@pytest.mark.trains
 def test_budget_is_met() -> None:
     """By the end of training, and on clips not trained on."""
     data, _, _ = slow_and_noise()
@@ -126,6 +128,7 @@ def ease_of(data: Sequences, values: Tensor) -> float:
     return Measured(job, *measure(job)).ease("test", bootstrap).value
 
 
+@pytest.mark.trains
 def test_ease_of_noise_is_what_a_filter_puts_there() -> None:
     """None for white noise; for an average of two frames of it what theory says.
 
@@ -136,9 +139,11 @@ def test_ease_of_noise_is_what_a_filter_puts_there() -> None:
     assert ease_of(data, data.frames) == pytest.approx(0, abs=0.004)
     averaged = 0.8 * data.frames + 0.6 * data.frames.roll(1, 0)
     expected = 0.5 * np.log(1.01 / 0.6619) / MOST_GAIN
+    # 0.003 less on these frames, ± 0.0002 over five seeds of training.
     assert ease_of(data, averaged) == pytest.approx(expected, abs=0.006)
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 def test_white_noise_has_no_easy_state() -> None:
     """A state learned on noise is not easier beyond what its encoder does to any noise."""
@@ -187,6 +192,7 @@ def test_survives_a_round_trip(tmp_path: Path) -> None:
     assert torch.equal(first, again)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("head", ["gaussian", "mdn"])
 def test_same_seed_same_bits(head: str) -> None:
     """Two trainings agree exactly; another seed does not."""
@@ -200,6 +206,7 @@ def test_same_seed_same_bits(head: str) -> None:
     assert not torch.equal(first, other)
 
 
+@pytest.mark.trains
 def test_states_are_white_after_training() -> None:
     """On train: what the noise floor is relative to."""
     data, _, _ = slow_and_noise()

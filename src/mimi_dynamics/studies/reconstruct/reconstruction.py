@@ -16,8 +16,9 @@ from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import CodecParams
 from mimi_dynamics.speech.audio import decode_audio, to_pcm
+from mimi_dynamics.studies.reconstruct.recogniser import transcribe, word_errors
 from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
-from mimi_dynamics.studies.reconstruct.speech_quality import speech_quality, transcribe, word_errors
+from mimi_dynamics.studies.reconstruct.speech_quality import speech_quality
 
 OPUS_BITS_PER_S = 6000  # the lowest rate that libopus accepts
 CLIPS_PER_JOB = 4
