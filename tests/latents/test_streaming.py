@@ -221,7 +221,9 @@ def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
             }
         )
     resident, streamed = gains
-    for row, tolerance in (("shuffled", 0.01), ("permuted", 0.01), ("linear", 0.05)):
+    # Over six seeds of the surrogates they differed by 0.002 ± 0.009, 0.000 ± 0.000 and, as a block
+    # has few frames to fit, 0.04 ± 0.02: four deviations. Were nothing lost, it would be by 0.5.
+    for row, tolerance in (("shuffled", 0.04), ("permuted", 0.01), ("linear", 0.12)):
         assert streamed[row] == pytest.approx(resident[row], abs=tolerance)
     assert streamed["linear"] > 0.2
     assert streamed["permuted"] == pytest.approx(0, abs=0.01)

@@ -116,14 +116,14 @@ def keyed_context(clips: int, time: int) -> Tensor:
 @pytest.mark.parametrize("control", ["iso_parameter", "shuffled_keys"])
 def test_planted_motifs_are_found(control: str) -> None:
     low, _ = help_over(planted(motifs=True), control)
-    assert low > 0.3
+    assert low > 0.3  # 0.49 ± 0.03 and 0.95 ± 0.03 over three pairs of seeds
 
 
 @pytest.mark.trains
 @pytest.mark.parametrize("control", ["iso_parameter", "shuffled_keys"])
 def test_without_motifs_a_memory_does_not_help(control: str) -> None:
     low, _ = help_over(planted(motifs=False), control)
-    assert low <= 0
+    assert low < 0.01  # −0.006 to 0.000 over the same: an end of an interval may lie at 0
 
 
 def test_future_moves_nothing_before_it(shape: Shape) -> None:
