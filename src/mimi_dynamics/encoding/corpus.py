@@ -141,7 +141,7 @@ class ShardFacts:
         split: the split of all its clips.
         clips: number of clips.
         frames: number of frames.
-        gated: number of frames that overlap digital silence.
+        gated: number of frames in or beside digital silence.
         finite: how many of the numbers in its latents are finite.
         noise: largest relative difference between clips in their batches and the same clips alone.
     """

@@ -88,7 +88,7 @@ def fit_normalizer(latents: np.ndarray, dim: int) -> Normalizer:
 def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
     """Tell which frames are voiced, that is, within `range_db` dB of their clip's loudest frame.
 
-    Silence and breath are not voiced, nor is a frame that overlaps digital silence. The range is
+    Silence and breath are not voiced, nor is a frame in or beside digital silence. The range is
     relative to the clip because recordings differ in level.
 
     Returns:

@@ -18,7 +18,7 @@ class Sequences:
     Attributes:
         frames: (frames, dim) float32, whitened.
         voiced: (frames,) bool, whether a frame is speech rather than silence.
-        gated: (frames,) bool, whether a frame overlaps digital silence, and so is never a target.
+        gated: (frames,) bool, whether a frame is in or beside digital silence: never a target.
         lengths: (clips,) int64, number of frames of each clip. They sum to the number of frames.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
     """
@@ -186,9 +186,15 @@ def too_far(horizon: int, first: int, reach: np.ndarray) -> InputError:
         first: index within a clip of the first frame that may be a target.
         reach: (clips,) see `Sequences.reach`.
     """
+    longest = int(reach.max(initial=0))
+    if not longest:
+        return InputError(
+            "data/latents: every frame of a split is in or beside digital silence, so none is left "
+            "to predict; look at silent_share in metrics/detail/encode.json"
+        )
     return InputError(
-        f"horizon = {horizon} (first target at frame {first}): must be below the longest clip of "
-        f"every split, here {int(reach.max(initial=0))} frames without digital silence at the end"
+        f"horizon = {horizon} (first target at frame {first}): "
+        f"must be below the longest clip of every split, here {longest} frames"
     )
 
 
@@ -196,7 +202,7 @@ def reach_of(gated: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Give the number of frames of each clip up to the last that is not gated, as (clips,).
 
     Args:
-        gated: (frames,) bool, whether a frame overlaps digital silence.
+        gated: (frames,) bool, see `Sequences`.
         lengths: (clips,) number of frames of each clip.
     """
     starts = np.cumsum(lengths) - lengths

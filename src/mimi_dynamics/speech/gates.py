@@ -1,8 +1,8 @@
 """Find where a recording holds no sound at all: digital silence, and what a noise gate has shut.
 
 Whether such a gate is open is easy to predict and is no speech: white noise, shut for random half
-seconds, had a dynamic gain of 0.84 nats per dimension, twice that of speech. So frames that touch
-it are context for models, but never targets.
+seconds, had a dynamic gain of 0.84 nats per dimension, twice that of speech. So frames in it and
+beside it are context for models, but never targets (`encoding.frames`).
 """
 
 import numpy as np

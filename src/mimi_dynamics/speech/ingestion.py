@@ -49,7 +49,10 @@ REASONS = (
 )
 # Windows does not allow files with these names.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
-COLUMN_TYPES = {"seconds": pa.float64(), "gated": pa.list_(pa.int64())}  # All others are text.
+COLUMN_TYPES = {
+    "seconds": pa.float64(),
+    "gated": pa.list_(pa.field("element", pa.int64())),
+}  # All others are text.
 MANIFEST_SCHEMA = pa.schema(
     [
         pa.field(name, COLUMN_TYPES.get(name, pa.string()), nullable=False)
