@@ -22,20 +22,22 @@ def frame_levels(audio: np.ndarray) -> np.ndarray:
     return (10 * np.log10(np.maximum(power, floor))).astype(np.float32)
 
 
-def gated_frames(intervals: np.ndarray, frames: int) -> np.ndarray:
+def gated_frames(
+    intervals: np.ndarray, frames: int, before: int = FRAMES_BEFORE, after: int = FRAMES_AFTER
+) -> np.ndarray:
     """Tell which frames overlap an interval of digital silence, even in part, or are beside one.
-
-    Beside means `FRAMES_BEFORE` and `FRAMES_AFTER`.
 
     Args:
         intervals: (2 × intervals,) the first sample of each and the first after it, in turns.
         frames: number of frames of the clip.
+        before: number of frames before those that overlap which are beside them.
+        after: number of frames after them.
 
     Returns:
         (frames,) bool.
     """
     gated = np.zeros(frames, bool)
     for begin, end in intervals.reshape(-1, 2):
-        first, last = begin // FRAME_SIZE - FRAMES_BEFORE, (end - 1) // FRAME_SIZE + FRAMES_AFTER
+        first, last = begin // FRAME_SIZE - before, (end - 1) // FRAME_SIZE + after
         gated[max(first, 0) : last + 1] = True
     return gated
