@@ -80,7 +80,7 @@ def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
         ("predict.heads", ["mnd"], "predict.heads.0 = 'mnd': input should be 'gaussian', 'mdn'"),
         ("codec.name", "encodec", "codec.name = 'encodec': input should be 'mimi-mini'"),
         ("ingest.corpora", ["asterix"], "ingest.corpora.0 = 'asterix'"),
-        ("ingest.corpora", ["folder"], "folder.path = '': must name a directory"),
+        ("ingest.corpora", ["folder"], "folder.path = 'sources/none': must name a directory"),
         ("ingest.splits.train", 0.9, "train + validation + test = 1.1: must sum to 1"),
         ("ingest.splits.test", -0.1, "ingest.splits.test = -0.1"),
         ("ingest.engine", "dask", "ingest.engine = 'dask': input should be 'local' or 'ray'"),

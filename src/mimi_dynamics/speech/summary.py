@@ -84,10 +84,10 @@ def overview(
     """
     lines = [*_voice_lines(manifest), "", *_rejected_lines(rejected)]
     if grouped is not None and len(grouped):
-        groups = grouped["group"].nunique()
+        groups = _counted(grouped["group"].nunique(), "group")
         in_first = grouped["group"] == grouped["group"].iloc[0]
         names = grouped.loc[in_first, "clip_id"].iloc[:2]
-        lines += ["", f"{len(grouped):,} clips in {groups:,} groups that sound the same, such as"]
+        lines += ["", f"{_counted(len(grouped), 'clip')} in {groups} that sound the same, such as"]
         lines += [f"  {name}" for name in names]
     return "\n".join(_cut(line, COLUMNS) for line in lines)
 
@@ -112,8 +112,12 @@ def _voice_lines(manifest: pd.DataFrame) -> Iterator[str]:
     if len(rest):
         name = f"… and {len(rest):,} more"
         yield _voice_line(f"{hours[rest].sum():,.2f}", counts.loc[rest].sum().tolist(), name)
-    voices = f"{len(hours):,} voice" + "s" * (len(hours) != 1)
-    yield _voice_line(f"{hours.sum():,.2f}", counts.sum().tolist(), f"in all, {voices}")
+    voices = f"in all, {_counted(len(hours), 'voice')}"
+    yield _voice_line(f"{hours.sum():,.2f}", counts.sum().tolist(), voices)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + "s" * (number != 1)
 
 
 def _voice_line(hours: str, clips: list[Any], voice: str) -> str:
@@ -126,8 +130,7 @@ def _rejected_lines(rejected: pd.DataFrame) -> Iterator[str]:
     if rejected.empty:
         yield "no file was rejected"
         return
-    files = f"{len(rejected):,} file" + "s" * (len(rejected) != 1)
-    yield f"{files} rejected, all of which data/rejected.csv lists:"
+    yield f"{_counted(len(rejected), 'file')} rejected, all of which data/rejected.csv lists:"
     counts = rejected.groupby("reason").size().sort_values(ascending=False, kind="stable")
     for reason in counts.index[:SHOWN_REASONS]:
         first = rejected.loc[rejected["reason"] == reason, "name"].iloc[0]
