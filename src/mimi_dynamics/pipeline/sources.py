@@ -49,7 +49,8 @@ def _problems(name: str) -> Iterator[str]:
     for part in _parts_here(path):
         if part in _ignored_folders():
             yield f"DVC sees nothing in {part}/ of this repository ({IGNORED}): must be elsewhere"
-    yield from _unreadable(path)
+    if path.is_dir():
+        yield from _unreadable(path)
 
 
 def _parts_here(path: Path) -> tuple[str, ...]:
