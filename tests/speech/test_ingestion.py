@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +282,23 @@ def test_the_stage_reports_bad_input_in_one_line(
     monkeypatch.setattr(sys, "argv", ["ingest.py"])
     with pytest.raises(SystemExit, match=r"^ingest: error: ingest\.folder\.path = .*$"):
         run_stage(ingest)
+
+
+def test_both_forms_of_an_accent_are_one_voice(workplace: Path) -> None:
+    """Folders from a Mac have accents apart from their letters; people type them as one."""
+    root = workplace / "speech"
+    apart, together = (unicodedata.normalize(form, "josé") for form in ("NFD", "NFC"))
+    for number in range(20):
+        write_sound(root / "ann" / f"{number}.wav", tone(0.3, 200 + 20 * number))
+        write_sound(root / apart / f"{number}é.wav", tone(0.3, 1_000 + 20 * number))
+    for typed in (apart, together):
+        manifest, _ = ingest_folder(root, test_voices=[typed])
+        held_out = manifest["split"] == "test_voice"
+        assert set(manifest["voice"][held_out]) == {together}
+        assert all(unicodedata.is_normalized("NFC", clip) for clip in manifest["clip_id"])
+    write_sound(root / together / "0é.wav", tone(0.3, 3_000))
+    write_sound(root / together / "another.wav", tone(0.3, 4_000))
+    manifest, rejected = ingest_folder(root, test_voices=[together])
+    assert rejected.empty
+    assert manifest.groupby("voice").size().to_dict() == {"ann": 20, together: 22}
+    assert manifest["clip_id"].is_unique

@@ -4,6 +4,7 @@
 later stage. The comments in `params.yaml` explain each setting.
 """
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,8 +22,22 @@ Engine = Literal["local", "ray"]
 NO_SOURCE = "sources/none"
 Source = Annotated[str, AfterValidator(lambda path: "" if path == NO_SOURCE else path)]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
-# Voices of LibriSpeech are numbers, and `-S 'ingest.test_voices=[84]'` gives an int, not a string.
-Voice = Annotated[Name, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+
+def _voice(name: object) -> str:
+    """Give a voice's name as corpora have it, with its accents as part of their letters (NFC).
+
+    Voices of LibriSpeech are numbers, and `-S 'ingest.test_voices=[84]'` gives an int.
+    """
+    if not isinstance(name, str) and type(name) is not int:
+        raise ValueError(
+            f"{name!r:.60} is no text: must be in double quotes, as in "
+            '-S \'ingest.test_voices=["0011","no"]\''
+        )
+    return unicodedata.normalize("NFC", str(name))
+
+
+Voice = Annotated[Name, BeforeValidator(_voice)]
 
 
 def _no_truth_value(value: object) -> object:
@@ -107,9 +122,11 @@ class IngestParams(Section):
                 f"folder.path = {NO_SOURCE!r}: must name a directory when corpora has 'folder'"
             )
         if "://" in self.mirror:
-            raise ValueError(f"mirror = {self.mirror!r}: must be a folder; use mirror_url")
+            raise ValueError(f"mirror = {self.mirror!r:.200}: must be a folder; use mirror_url")
         if self.mirror_url and "://" not in self.mirror_url:
-            raise ValueError(f"mirror_url = {self.mirror_url!r}: must be an address; use mirror")
+            raise ValueError(
+                f"mirror_url = {self.mirror_url!r:.200}: must be an address; use mirror"
+            )
         if self.mirror and self.mirror_url:
             raise ValueError("mirror and mirror_url: must not both be set")
         return self
