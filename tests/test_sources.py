@@ -36,6 +36,7 @@ def clone(tmp_path: Path, audio: Path) -> Path:
     make_clone(folder)
     yaml = YAML()
     pipeline = yaml.load(folder / "dvc.yaml")
+    yaml.dump(pipeline, folder / "dvc.yaml.all")
     stages = {name: pipeline["stages"][name] for name in ("sources", "ingest")}
     yaml.dump({"stages": stages}, folder / "dvc.yaml")
     (folder / "dvc.lock").unlink()
@@ -130,3 +131,46 @@ def test_a_fresh_clone_without_the_folder_is_up_to_date(clone: Path, audio: Path
     fresh = clone.with_name("fresh")
     run(clone, "git", "clone", "-q", str(clone), str(fresh))
     assert UP_TO_DATE in run(fresh, "dvc", "repro", "--dry", "--allow-missing").stdout
+
+
+def copies_of_weights(clone: Path, weights: Path) -> None:
+    """Make `encode` a stage that copies its weights, as its dependencies are what matters."""
+    yaml = YAML()
+    stage = yaml.load(clone / "dvc.yaml.all")["stages"]["encode"]
+    stage["cmd"] = f"mkdir -p data/latents && cp '{weights}' data/latents"
+    stage["deps"] = [dep for dep in stage["deps"] if "weights" in dep]
+    stage["outs"] = ["data/latents"]
+    yaml.dump({"stages": {"encode": stage}}, clone / "dvc.yaml")
+    params = yaml.load(clone / "params.yaml")
+    params["codec"]["mimi"]["weights"] = str(weights)
+    yaml.dump(params, clone / "params.yaml")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_weights_replaced_in_place_are_noticed(clone: Path) -> None:
+    weights = clone.parent / "weights.safetensors"
+    weights.write_bytes(b"old")
+    copies_of_weights(clone, weights)
+    for content in (b"old", b"new", b"old", b"third"):
+        weights.write_bytes(content)
+        run(clone, "dvc", "repro")
+        assert (clone / "data/latents/weights.safetensors").read_bytes() == content
+    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_mirror_that_changed_is_noticed(clone: Path, audio: Path) -> None:
+    mirror = clone.parent / "mirror"
+    mirror.mkdir()
+    audio.rename(mirror / "kathleen")
+    set_params(clone, corpora=["kathleen"], mirror=str(mirror), folder={"path": "sources/none"})
+    run(clone, "dvc", "repro")
+    write_sound(mirror / "kathleen" / "new.wav", tone(0.3, 3_000))
+    replace_in_place(mirror / "kathleen" / TAKE, 4_000)
+    before = sums(clone)
+    run(clone, "dvc", "repro")
+    after = sums(clone)
+    assert len(after) == 41
+    assert {name for name in before if after[name] != before[name]} == {"kathleen/voice0/take00"}
