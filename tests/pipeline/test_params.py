@@ -1,7 +1,9 @@
 """Every wrong setting ends in one line that names the key, its value and what is allowed."""
 
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,16 @@ def test_a_path_in_double_quotes_arrives_as_typed(tmp_path: Path, path: str) -> 
     for form in (setting, *(one["params.yaml"][0] for one in queued)):
         assert load_params(set_by_dvc(tmp_path, form)).ingest.folder.path == path
     assert len(queued) == 1
+
+
+@pytest.mark.parametrize("path", ["/data/my audio", "/data/o'brien", "/data/$HOME", "C:\\audio #1"])
+def test_the_command_of_the_readme_passes_a_path_on(tmp_path: Path, path: str) -> None:
+    """As a shell reads it, with the path in a variable."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [argument] = re.findall(r'"ingest\.folder\.path=.+?\\""', readme)
+    command = ["bash", "-c", f"audio={shlex.quote(path)}; printf %s {argument}"]
+    setting = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert load_params(set_by_dvc(tmp_path, setting)).ingest.folder.path == path
 
 
 @pytest.mark.parametrize("voice", VOICES.split("|"))
