@@ -215,6 +215,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(workplace: Path) -> None:
     tiny = write_voices(workplace / "tiny", voices=1, clips=1)
     assert "'nobody'" in error_of(root, test_voices=["nobody"])
     assert "voice0" in error_of(root, test_voices=["nobody"])
+    assert 'double quotes, as in ["0011"]' in error_of(root, test_voices=[11])
     assert "1 silent" in error_of(silent)
     assert "corpus folder" in error_of(workplace / "nothing")
     assert "ingest.folder.path" in error_of(workplace / "missing")

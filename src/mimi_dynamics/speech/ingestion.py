@@ -31,6 +31,7 @@ from mimi_dynamics.speech.corpora import Recording, list_recordings
 from mimi_dynamics.speech.splits import assign_split
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
+QUOTED = '; zeros before a number are kept only in double quotes, as in ["0011"]'
 RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
 # Windows does not allow files with these names.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
@@ -238,7 +239,7 @@ def _check_voices(params: IngestParams, voices: set[str]) -> None:
             known = ", ".join(sorted(voices)[:20]) + (", …" if len(voices) > 20 else "")
             raise InputError(
                 f"ingest.test_voices: {voice!r} must be one of the voices with usable clips, "
-                f"which are {known or 'none'}"
+                f"which are {known or 'none'}{QUOTED if voice.isdigit() else ''}"
             )
 
 
