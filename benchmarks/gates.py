@@ -87,8 +87,8 @@ def report(codec: Codec, params: Params) -> Iterator[str]:
     yield "# Noise behind gates"
     yield ""
     yield f"By `{COMMAND}`: dynamic gain in nats per dimension of {CLIPS} clips of"
-    yield f"{SECONDS:g} s, with its 95 % interval, by the frames that are left out as targets. There"
-    yield "is none to be found, except what neighbouring frames share through the encoder's overlap."
+    yield f"{SECONDS:g} s, with its 95 % interval, by the frames that are left out as targets."
+    yield "There is none to be found, except what neighbours share through the encoder's overlap."
     yield ""
     heads = " | ".join(map(beside_in_words, BESIDE))
     yield f"| gate | nothing left out | {heads} | share left out |"

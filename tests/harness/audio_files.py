@@ -57,6 +57,7 @@ def ingest_params(**changes: Any) -> IngestParams:  # noqa: ANN401
     settings = {
         "corpora": ["folder"],
         "mirror": "",
+        "mirror_url": "",
         "min_seconds": 0.2,
         "max_seconds": 2.0,
         "test_voices": [],

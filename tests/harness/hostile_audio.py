@@ -26,7 +26,7 @@ from ingest import ingest
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.speech import audio, ingestion
 from mimi_dynamics.speech.corpora.recording import printable
-from mimi_dynamics.speech.ingestion import REASONS
+from mimi_dynamics.speech.summary import REASONS
 from tests.harness import ROOT
 from tests.harness.audio_files import ingest_params
 from tests.harness.hostile_ways import WAYS, Place

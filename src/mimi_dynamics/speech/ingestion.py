@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -33,20 +32,8 @@ from mimi_dynamics.speech.gates import gated_intervals
 from mimi_dynamics.speech.splits import assign_split
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
+QUOTED = '; zeros before a number are kept only in double quotes, as in ["0011"]'
 RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
-REASONS = (
-    "bad_rate",
-    "duplicate",
-    "empty",
-    "link",
-    "not_audio",
-    "not_finite",
-    "silent",
-    "too_long",
-    "too_short",
-    "too_slow",
-    "undecodable",
-)
 # Windows does not allow files with these names.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 COLUMN_TYPES = {
@@ -78,7 +65,7 @@ class Clip:
 
     Attributes:
         recording: the source.
-        reason: why it was rejected, one of `REASONS`; '' if it became a clip.
+        reason: why it was rejected, one of `summary.REASONS`; '' if it became a clip.
         sha256: hash of the source file.
         pcm_sha256: hash of the 16-bit samples.
         seconds: duration of the clip.
@@ -262,7 +249,7 @@ def _check_voices(params: IngestParams, voices: set[str]) -> None:
             known = ", ".join(sorted(voices)[:20]) + (", …" if len(voices) > 20 else "")
             raise InputError(
                 f"ingest.test_voices: {voice!r} must be one of the voices with usable clips, "
-                f"which are {known or 'none'}"
+                f"which are {known or 'none'}{QUOTED if voice.isdigit() else ''}"
             )
 
 
@@ -293,45 +280,3 @@ def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     table = pa.Table.from_pandas(manifest, MANIFEST_SCHEMA, preserve_index=False)
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata(None), temporary)
-
-
-def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
-    """Count the clips, hours and voices of a manifest, and the rejected files by reason.
-
-    Args:
-        manifest: what `ingest_corpora` gave.
-        rejected: what `ingest_corpora` gave.
-    """
-    return {
-        "clips": len(manifest),
-        "hours": _hours(manifest),
-        "voices": manifest["voice"].nunique(),
-        "corpora": {
-            str(corpus): {"hours": _hours(clips)} for corpus, clips in manifest.groupby("corpus")
-        },
-        "splits": {split: _size(manifest[manifest["split"] == split]) for split in SPLITS},
-        "rejected": {
-            "total": len(rejected),
-            **{reason: int((rejected["reason"] == reason).sum()) for reason in REASONS},
-        },
-    }
-
-
-def _size(clips: pd.DataFrame) -> dict[str, float]:
-    return {"clips": len(clips), "hours": _hours(clips)}
-
-
-def _hours(clips: pd.DataFrame) -> float:
-    return float(clips["seconds"].sum()) / 3600
-
-
-def voice_table(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count the clips and hours of each voice.
-
-    This is a table rather than part of the metrics, since a corpus may have thousands of voices.
-
-    Returns:
-        Columns `voice`, `clips` and `hours`.
-    """
-    rows = [{"voice": str(v), **_size(clips)} for v, clips in manifest.groupby("voice")]
-    return pd.DataFrame(rows, columns=["voice", "clips", "hours"])
