@@ -19,6 +19,7 @@ MOST_ALIKE = 32  # codes that a code is compared with
 MOST_BITS = 12  # of 48 may differ; of two codes by chance, 3 in 10,000 differ by no more
 LAG_WIDTH = 16  # frames over which offsets count as one, as speed makes them drift
 FEWEST_VOTES = 2
+LEAST_SPEECH = 15  # frames (0.3 s): a click is no performance
 MOST_CANDIDATES = 6  # for each recording
 KEY = np.uint64((1 << KEY_BITS) - 1)
 
@@ -160,6 +161,8 @@ class _Index:
 
 def _telling(print_: Fingerprint) -> np.ndarray:
     """Frames whose code tells something: someone speaks in a third of the patch."""
+    if print_.active.sum() < LEAST_SPEECH:
+        return np.zeros(0, np.int64)
     speech = np.convolve(print_.active, np.ones(PATCH), mode="same")[: len(print_.active)]
     return np.flatnonzero(print_.active & (speech >= PATCH / 3))
 

@@ -60,7 +60,8 @@ def fingerprint(samples: np.ndarray) -> Fingerprint:
     if samples.ndim != 1 or not np.isfinite(samples).all():
         raise ValueError(f"samples must be finite and have one axis, not {samples.shape}")
     scale = 2.0**-15 if samples.dtype == np.int16 else 1.0
-    energy = _band_energy(samples.astype(np.float32) * np.float32(scale))
+    mono = samples.astype(np.float32) * np.float32(scale)
+    energy = _band_energy(mono - mono.mean() if mono.size else mono)
     loud = np.percentile(energy, 95, axis=0)
     # What lies 50 dB under the loudest band (a codec's upper limit) is no speech, nor is 1e-9.
     loud = np.maximum(loud, 1e-5 * loud.max()) + 1e-6
