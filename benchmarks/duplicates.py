@@ -5,9 +5,9 @@ copy is found by way of another. For two microphones, the recording itself is ch
 
     PYTHONPATH=src .venv/bin/python benchmarks/duplicates.py FOLDER NAME [--half 2] [--rounds 2]
 
-`--half` keeps the prompts of one half (by a hash of the file name up to its last underscore, behind
-which a take is told), as the thresholds were chosen on half 1. NAME is the title of the section that
---write keeps in docs/duplicates.md. A minute or two a round and hour, on one core.
+`--half` keeps the prompts of one half (by a hash of the file name up to its last underscore, which
+a number of the take may follow), as the thresholds were chosen on half 1. NAME is the title of the
+section that --write keeps in docs/duplicates.md. A minute or two a round and hour, on one core.
 """
 
 import argparse
@@ -54,8 +54,9 @@ def main() -> None:
     end = time.process_time()
     performances, lines = _true_groups(groups, names, sounds)
     text = [
-        f"{len(names):,} recordings, {hours:.2f} hours. On one core, {(middle - start) / hours:.1f} s"
-        f" an hour for fingerprints and {(end - middle) / hours:.1f} s an hour for groups.",
+        f"{len(names):,} recordings, {hours:.2f} hours. An hour took one core "
+        f"{(middle - start) / hours:.1f} s for fingerprints and {(end - middle) / hours:.1f} s for "
+        "groups.",
         "",
         *lines,
         "",
@@ -102,17 +103,13 @@ def _true_groups(
             old, new = performances[index], performances[members[best]]
             performances[performances == old] = new
     tqdm.write("\n".join(["true:", *true, "doubtful:", *doubtful]))
-    share = _share(sum(map(_alone, [doubtful])), len(groups))
+    share = _share(2 * len(doubtful), len(groups))  # both of a pair
     return performances, [
         f"Without planted copies, {len(true)} recordings were grouped with one that their samples "
         f"show to be the same (residual ≤ {TRUE_DB:.0f} dB), and {len(doubtful)} with one of which "
         f"they do not: {share} false at most.",
         *([f"The latter: {'; '.join(doubtful)}."] if doubtful else []),
     ]
-
-
-def _alone(doubtful: list[str]) -> int:
-    return 2 * len(doubtful)  # both of a pair
 
 
 def residual(one: np.ndarray, other: np.ndarray) -> float:
