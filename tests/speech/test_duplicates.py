@@ -1,0 +1,38 @@
+"""Copies of a recording are found by their sound, and other performances are not."""
+
+import numpy as np
+import pytest
+
+from mimi_dynamics.speech.duplicates import candidates, group_performances
+from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
+from tests.harness.speechlike import RATE, speechlike
+
+CLIPS = 12
+
+
+@pytest.fixture(scope="module")
+def prints() -> list[Fingerprint]:
+    return [fingerprint(speechlike(3.0, seed, 100.0 + 15 * (seed % 8))) for seed in range(CLIPS)]
+
+
+def test_different_performances_stay_apart(prints: list[Fingerprint]) -> None:
+    assert group_performances(prints).tolist() == list(range(CLIPS))
+
+
+def test_group_is_named_by_its_smallest_index(prints: list[Fingerprint]) -> None:
+    groups = group_performances([*prints, prints[3], prints[5], prints[3]])
+    assert groups.tolist() == [*range(CLIPS), 3, 5, 3]
+
+
+@pytest.mark.parametrize("sound", [np.zeros(0), np.zeros(1), np.zeros(RATE), np.full(RATE, 0.3)])
+def test_what_is_no_speech_is_alone(prints: list[Fingerprint], sound: np.ndarray) -> None:
+    groups = group_performances([*prints[:3], fingerprint(sound), fingerprint(sound)])
+    assert groups.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_no_recordings() -> None:
+    assert group_performances([]).tolist() == []
+
+
+def test_candidates_are_bounded(prints: list[Fingerprint]) -> None:
+    assert len(candidates(prints * 3)) <= 6 * 3 * CLIPS
