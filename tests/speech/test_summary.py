@@ -7,13 +7,19 @@ import unicodedata
 import pandas as pd
 import pytest
 
-from mimi_dynamics.speech.summary import overview, tell
+from mimi_dynamics.speech.summary import near_duplicates, overview, tell
 
 
 def manifest_of(voices: dict[str, int]) -> pd.DataFrame:
     """Clips of 36 s, every fourth of them held out for validation."""
     rows = [
-        {"voice": voice, "seconds": 36.0, "split": "train" if clip % 4 else "validation"}
+        {
+            "clip_id": f"{voice}/{clip}",
+            "voice": voice,
+            "performance": f"{voice}/{clip}",
+            "seconds": 36.0,
+            "split": "train" if clip % 4 else "validation",
+        }
         for voice, clips in voices.items()
         for clip in range(clips)
     ]
@@ -54,23 +60,25 @@ def test_reasons_are_counted_with_a_first_example() -> None:
     ]
 
 
-def test_clips_that_sound_the_same_are_counted_with_an_example() -> None:
-    grouped = pd.DataFrame(
-        {"clip_id": ["folder/a/1", "folder/a/2", "folder/b/1", "folder/b/2"], "group": [7, 7, 9, 9]}
+def test_clips_of_one_performance_are_counted_with_an_example() -> None:
+    manifest = manifest_of({"ann": 4})
+    assert "performance" not in overview(manifest, rejected_of())
+    manifest["performance"] = ["folder/a/0", "folder/a/1", "folder/a/0", "folder/a/3"]
+    manifest["clip_id"] = [f"folder/a/{number}" for number in range(4)]
+    assert overview(manifest, rejected_of()).endswith(
+        "2 clips of 1 performance, each of which is in one split only, such as\n"
+        "  folder/a/0\n  folder/a/2"
     )
-    text = overview(manifest_of({"ann": 4}), rejected_of(), grouped)
-    assert text.endswith(
-        "4 clips in 2 groups that sound the same, such as\n  folder/a/1\n  folder/a/2"
-    )
-    nothing = overview(manifest_of({"ann": 4}), rejected_of(), grouped.iloc[:0])
-    assert nothing == overview(manifest_of({"ann": 4}), rejected_of())
+    counts = near_duplicates(manifest, rejected_of(near_duplicate=3))
+    assert counts == {"clips": 2, "performances": 1, "rejected": 3}
 
 
 def test_thousands_of_voices_and_long_names_fit_a_screen() -> None:
     voices = {f"{'声' * 40}{number}": 1 + number % 3 for number in range(1_249)}
     rejected = rejected_of(**{f"reason{number}": 1 + number for number in range(30)})
-    grouped = pd.DataFrame({"clip_id": ["é" * 200, "голос" * 50], "group": [1, 1]})
-    lines = overview(manifest_of(voices), rejected, grouped).splitlines()
+    manifest = manifest_of(voices)
+    manifest.loc[:1, "performance"] = manifest.loc[0, "clip_id"] = "é" * 200
+    lines = overview(manifest, rejected).splitlines()
     assert len(lines) <= 40
     assert max(columns(line) for line in lines) <= 100
     assert any("… and 1,231 more" in line for line in lines)

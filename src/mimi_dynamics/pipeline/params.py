@@ -107,6 +107,7 @@ class IngestParams(Section):
     min_seconds: Positive
     max_seconds: Positive
     test_voices: list[Voice]
+    keep_copies: bool
     splits: SplitParams
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams

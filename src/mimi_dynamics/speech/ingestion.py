@@ -1,12 +1,9 @@
 """Turn the chosen corpora into 24 kHz clips, a manifest of them, and a list of rejected files."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from hashlib import file_digest, sha256
 from pathlib import Path
 
 import pandas as pd
@@ -19,23 +16,14 @@ from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path, remove
 from mimi_dynamics.pipeline.params import IngestParams
-from mimi_dynamics.speech.audio import (
-    SAMPLE_RATE,
-    SILENCE_PEAK,
-    AudioError,
-    read_audio,
-    to_pcm,
-    write_flac,
-)
+from mimi_dynamics.speech.conversion import Clip, Converter, file_name
 from mimi_dynamics.speech.corpora import Recording, list_recordings
-from mimi_dynamics.speech.gates import gated_intervals
-from mimi_dynamics.speech.splits import assign_split
+from mimi_dynamics.speech.duplicates import group_performances
+from mimi_dynamics.speech.splits import DROPPED, assign_splits
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
 QUOTED = '; zeros before a number are kept only in double quotes, as in ["0011"]'
 RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
-# Windows does not allow files with these names.
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 COLUMN_TYPES = {
     "seconds": pa.float64(),
     "gated": pa.list_(pa.field("element", pa.int64())),
@@ -50,6 +38,7 @@ MANIFEST_SCHEMA = pa.schema(
             "language",
             "split",
             "path",
+            "performance",
             "sha256",
             "seconds",
             "gated",
@@ -57,27 +46,6 @@ MANIFEST_SCHEMA = pa.schema(
         )
     ]
 )
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What became of one recording.
-
-    Attributes:
-        recording: the source.
-        reason: why it was rejected, one of `summary.REASONS`; '' if it became a clip.
-        sha256: hash of the source file.
-        pcm_sha256: hash of the 16-bit samples.
-        seconds: duration of the clip.
-        gated: first sample of each interval of digital silence, and first after it, in turns.
-    """
-
-    recording: Recording
-    reason: str
-    sha256: str = ""
-    pcm_sha256: str = ""
-    seconds: float = 0.0
-    gated: tuple[int, ...] = ()
 
 
 def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -101,8 +69,9 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         recordings = _list_all(params, workspace)
         _check_voices(params, {recording.voice for recording in recordings})
         clips = list(_unique(_convert_all(recordings, params, building)))
+        clips = split_performances(clips, params)
         _check_corpora(params, clips)
-        manifest = _manifest([clip for clip in clips if not clip.reason], params, audio_dir)
+        manifest = _manifest([clip for clip in clips if not clip.reason], audio_dir)
         _check_voices(params, set(manifest["voice"]))
         _check_splits(params, manifest)
         remove(workspace)
@@ -133,50 +102,6 @@ def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path
     yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
 
 
-@dataclass(frozen=True)
-class Converter:
-    """Converts recordings to clips. It can be sent to any process.
-
-    Attributes:
-        params: what to reject.
-        folder: receives a file for each clip.
-        cores: how many recordings are converted at the same time. They are converted by threads,
-            since FFmpeg and FLAC do not hold Python's lock while they work.
-    """
-
-    params: IngestParams
-    folder: Path
-    cores: int
-
-    def __call__(self, recordings: Sequence[Recording]) -> Iterator[Clip]:
-        """Convert recordings, and yield what became of each, in their order."""
-        convert = partial(_convert, params=self.params, folder=self.folder)
-        with ThreadPoolExecutor(self.cores) as pool:
-            yield from pool.map(convert, recordings)
-
-
-def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
-    if recording.refused:
-        return Clip(recording, recording.refused)
-    try:
-        mono = read_audio(recording.path, params.max_seconds, recording.container)
-        if mono.size and abs(mono).max() < SILENCE_PEAK:
-            raise AudioError("silent")
-        if mono.size < params.min_seconds * SAMPLE_RATE:
-            raise AudioError("too_short")
-        with recording.path.open("rb") as file:
-            source_sha256 = file_digest(file, "sha256").hexdigest()
-    except AudioError as error:
-        return Clip(recording, str(error))
-    except OSError:
-        return Clip(recording, "undecodable")  # The file is not readable or no longer there.
-    pcm = to_pcm(mono)
-    write_flac(folder / file_name(recording.clip_id), pcm)
-    pcm_sha256 = sha256(pcm.tobytes()).hexdigest()
-    gated = tuple(gated_intervals(pcm).ravel().tolist())
-    return Clip(recording, "", source_sha256, pcm_sha256, mono.size / SAMPLE_RATE, gated)
-
-
 def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
     """Reject clips whose samples are the same as those of an earlier clip."""
     seen: set[str] = set()
@@ -186,6 +111,29 @@ def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
             yield clip
         else:
             yield Clip(clip.recording, "duplicate")
+
+
+def split_performances(clips: list[Clip], params: IngestParams) -> list[Clip]:
+    """Find the clips of one performance by their sound, and give every clip its split.
+
+    Rejected are clips whose performance is also one of a test voice, and all but the first clip of
+    a performance if `ingest.keep_copies` is false.
+    """
+    usable = [index for index, clip in enumerate(clips) if not clip.reason]
+    groups = group_performances([clips[index].fingerprint for index in usable])
+    recordings = [clips[index].recording for index in usable]
+    readings = [(recording.voice, recording.prompt) for recording in recordings]
+    splits = assign_splits(readings, groups, params.splits, params.test_voices)
+    result, first = list(clips), set[int]()
+    for index, group, split in zip(usable, groups.tolist(), splits, strict=True):
+        copy = split == DROPPED or (group in first and not params.keep_copies)
+        result[index] = (
+            Clip(clips[index].recording, "near_duplicate")
+            if copy
+            else replace(clips[index], performance=recordings[group].clip_id, split=split)
+        )
+        first.add(group)
+    return result
 
 
 def _keep_only(folder: Path, names: set[str]) -> None:
@@ -200,39 +148,16 @@ def _keep_only(folder: Path, names: set[str]) -> None:
             path.unlink()
 
 
-def file_name(clip_id: str) -> str:
-    """Give the relative path of a clip's file, which no other clip has and all file systems accept.
-
-    The path is the clip's id if that is harmless, or else a cleaned and shortened id with a hash of
-    the id. Capitals count as harmful, since some file systems treat `A` and `a` as the same name.
-    Dots in folders count as harmful too, since a folder could get the name of another clip's file.
-    The path never leads out of the folder of clips.
-    """
-    parts = clip_id.split("/")
-    folders = [_cleaned(part, "") for part in parts[:-1]]
-    name = _cleaned(parts[-1], ".")
-    if [*folders, name] == parts and len(parts) <= 6:
-        return f"{clip_id}.flac"
-    digest = sha256(clip_id.encode()).hexdigest()[:12]
-    return "/".join([*folders[:2], f"{name}-{digest}.flac"])
-
-
-def _cleaned(part: str, also: str) -> str:
-    part = re.sub(rf"[^a-z0-9_{also}-]", "_", part.lower())[:60].strip(".")
-    return f"{part}_" if not part or RESERVED.match(part) else part
-
-
-def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.DataFrame:
+def _manifest(clips: list[Clip], audio_dir: Path) -> pd.DataFrame:
     rows = [
         {
             "clip_id": clip.recording.clip_id,
             "corpus": clip.recording.corpus,
             "voice": clip.recording.voice,
             "language": clip.recording.language,
-            "split": assign_split(
-                clip.recording.voice, clip.recording.prompt, params.splits, params.test_voices
-            ),
+            "split": clip.split,
             "path": (audio_dir / file_name(clip.recording.clip_id)).as_posix(),
+            "performance": clip.performance,
             "sha256": clip.sha256,
             "seconds": clip.seconds,
             "gated": clip.gated,

@@ -14,6 +14,7 @@ REASONS = (
     "duplicate",
     "empty",
     "link",
+    "near_duplicate",
     "not_audio",
     "not_finite",
     "silent",
@@ -41,12 +42,28 @@ def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
         "corpora": {
             str(corpus): {"hours": _hours(clips)} for corpus, clips in manifest.groupby("corpus")
         },
+        "near_duplicates": near_duplicates(manifest, rejected),
         "splits": {split: _size(manifest[manifest["split"] == split]) for split in SPLITS},
         "rejected": {
             "total": len(rejected),
             **{reason: int((rejected["reason"] == reason).sum()) for reason in REASONS},
         },
     }
+
+
+def near_duplicates(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, int]:
+    """Count the clips that share their performance with another clip, and those left out for it."""
+    shared = repeated(manifest)
+    return {
+        "clips": len(shared),
+        "performances": shared["performance"].nunique(),
+        "rejected": int((rejected["reason"] == "near_duplicate").sum()),
+    }
+
+
+def repeated(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of a manifest whose performance is that of another row too."""
+    return manifest[manifest.duplicated("performance", keep=False)]
 
 
 def _size(clips: pd.DataFrame) -> dict[str, float]:
@@ -69,9 +86,7 @@ def voice_table(manifest: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["voice", "clips", "hours"])
 
 
-def overview(
-    manifest: pd.DataFrame, rejected: pd.DataFrame, grouped: pd.DataFrame | None = None
-) -> str:
+def overview(manifest: pd.DataFrame, rejected: pd.DataFrame) -> str:
     """Tell a person what was found, in at most 40 lines of at most 100 columns.
 
     Names stand at the end of each line, so that the numbers before them stay in their columns
@@ -80,15 +95,15 @@ def overview(
     Args:
         manifest: what `ingest_corpora` gave.
         rejected: what `ingest_corpora` gave.
-        grouped: columns `clip_id` and `group` of the clips that sound the same as another one.
     """
     lines = [*_voice_lines(manifest), "", *_rejected_lines(rejected)]
-    if grouped is not None and len(grouped):
-        groups = _counted(grouped["group"].nunique(), "group")
-        in_first = grouped["group"] == grouped["group"].iloc[0]
-        names = grouped.loc[in_first, "clip_id"].iloc[:2]
-        lines += ["", f"{_counted(len(grouped), 'clip')} in {groups} that sound the same, such as"]
-        lines += [f"  {name}" for name in names]
+    shared = repeated(manifest)
+    if len(shared):
+        count = _counted(shared["performance"].nunique(), "performance")
+        in_first = shared["performance"] == shared["performance"].iloc[0]
+        clips = _counted(len(shared), "clip")
+        lines += ["", f"{clips} of {count}, each of which is in one split only, such as"]
+        lines += [f"  {name}" for name in shared.loc[in_first, "clip_id"].iloc[:2]]
     return "\n".join(_cut(line, COLUMNS) for line in lines)
 
 
