@@ -16,7 +16,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from scipy.linalg import lstsq
 from scipy.signal import correlate
 from scipy.stats import binomtest
 from tqdm import tqdm
@@ -113,21 +112,24 @@ def _true_groups(
 
 
 def residual(one: np.ndarray, other: np.ndarray) -> float:
-    """What a filter of 64 taps leaves of the loudest second of one recording, in dB.
+    """What a filter of 64 taps leaves of the second of one that is most like the other, in dB.
 
-    The filter is fitted on another one, at the offset of best correlation.
+    The filter is fitted on the other recording, at the offset of best correlation.
     """
     one, other = one.astype(np.float64), other.astype(np.float64)
     second = min(SAMPLE_RATE, len(one), len(other) - TAPS)
-    power = np.cumsum(np.pad(one**2, (1, 0)))
-    start = int(np.argmax(power[second:] - power[:-second]))
-    wanted = one[start : start + second]
-    match = correlate(other, wanted, "valid", method="fft")
+    seconds = [one[start : start + second] for start in range(0, len(one) - second + 1, 12_000)]
+    loudest = max(float(np.mean(part**2)) for part in seconds)
     padded = np.pad(other, TAPS)
-    place = int(np.abs(match).argmax()) + TAPS // 2
-    shifted = np.stack([padded[place + tap : place + tap + second] for tap in range(TAPS)], axis=1)
-    left = wanted - shifted @ lstsq(shifted, wanted)[0]
-    return float(10 * np.log10(np.mean(left**2) / np.mean(wanted**2)))
+    best = 0.0
+    for wanted in (part for part in seconds if np.mean(part**2) > loudest / 10):
+        place = int(np.abs(correlate(other, wanted, "valid", method="fft")).argmax()) + TAPS // 2
+        shifted = np.stack([padded[place + tap :][:second] for tap in range(TAPS)], axis=1)
+        left = wanted - shifted @ np.linalg.solve(
+            shifted.T @ shifted + 1e-9 * np.eye(TAPS), shifted.T @ wanted
+        )
+        best = min(best, float(10 * np.log10(np.mean(left**2) / np.mean(wanted**2))))
+    return best
 
 
 def _table(
@@ -153,6 +155,7 @@ def _table(
         whose = np.concatenate([performances, performances])
         for index, kind in enumerate(["not planted"] * len(sounds) + kinds):
             mistaken[kind].append(bool((whose[groups == groups[index]] != whose[index]).any()))
+        _tell(kinds, groups, whose, [len(sound) / SAMPLE_RATE for sound in sounds])
         for index, kind in enumerate(kinds):
             found[kind].append(bool(groups[index] == groups[len(sounds) + index]))
     lines = ["| copy | found | with another performance |", "|---|---|---|"]
@@ -161,6 +164,17 @@ def _table(
         lines.append(f"| {kind} | {hits} | {_share(sum(false), len(false))} |")
     every = [flag for flags in mistaken.values() for flag in flags]
     return [*lines, f"| all | | {_share(sum(every), len(every))} |"]
+
+
+def _tell(kinds: list[str], groups: np.ndarray, whose: np.ndarray, seconds: list[float]) -> None:
+    """Say which copies were missed and which recordings were mistaken, as they are numbered."""
+    for index, kind in enumerate(kinds):
+        if groups[index] != groups[len(kinds) + index]:
+            tqdm.write(f"missed: {kind}, recording {index} of {seconds[index]:.1f} s")
+    for index, group in enumerate(groups):
+        if whose[group] != whose[index]:
+            of = [number % len(kinds) for number in (index, group)]
+            tqdm.write(f"mistaken: {of}, {[kinds[number] for number in of]}, {index, int(group)}")
 
 
 def _share(count: int, of: int) -> str:
