@@ -1,6 +1,5 @@
 """Turn the chosen corpora into 24 kHz clips, a manifest of them, and a list of rejected files."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,13 +27,12 @@ from mimi_dynamics.speech.audio import (
     write_flac,
 )
 from mimi_dynamics.speech.corpora import Recording, list_recordings
+from mimi_dynamics.speech.file_names import file_name
 from mimi_dynamics.speech.splits import assign_split
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
 QUOTED = '; zeros before a number are kept only in double quotes, as in ["0011"]'
 RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
-# Windows does not allow files with these names.
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 MANIFEST_SCHEMA = pa.schema(
     [
         pa.field(name, pa.float64() if name == "seconds" else pa.string(), nullable=False)
@@ -189,28 +187,6 @@ def _keep_only(folder: Path, names: set[str]) -> None:
     for path in list(folder.rglob("*")):
         if path.is_file() and path.relative_to(folder).as_posix() not in names:
             path.unlink()
-
-
-def file_name(clip_id: str) -> str:
-    """Give the relative path of a clip's file, which no other clip has and all file systems accept.
-
-    The path is the clip's id if that is harmless, or else a cleaned and shortened id with a hash of
-    the id. Capitals count as harmful, since some file systems treat `A` and `a` as the same name.
-    Dots in folders count as harmful too, since a folder could get the name of another clip's file.
-    The path never leads out of the folder of clips.
-    """
-    parts = clip_id.split("/")
-    folders = [_cleaned(part, "") for part in parts[:-1]]
-    name = _cleaned(parts[-1], ".")
-    if [*folders, name] == parts and len(parts) <= 6:
-        return f"{clip_id}.flac"
-    digest = sha256(clip_id.encode()).hexdigest()[:12]
-    return "/".join([*folders[:2], f"{name}-{digest}.flac"])
-
-
-def _cleaned(part: str, also: str) -> str:
-    part = re.sub(rf"[^a-z0-9_{also}-]", "_", part.lower())[:60].strip(".")
-    return f"{part}_" if not part or RESERVED.match(part) else part
 
 
 def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.DataFrame:
