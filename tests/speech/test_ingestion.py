@@ -23,7 +23,7 @@ from ingest import ingest
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.speech.conversion import file_name
+from mimi_dynamics.speech.file_names import file_name
 from mimi_dynamics.speech.ingestion import MANIFEST_SCHEMA, ingest_corpora
 from mimi_dynamics.speech.summary import summarise
 from tests.harness import ROOT

@@ -16,9 +16,10 @@ from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path, remove
 from mimi_dynamics.pipeline.params import IngestParams
-from mimi_dynamics.speech.conversion import Clip, Converter, file_name
+from mimi_dynamics.speech.conversion import Clip, Converter
 from mimi_dynamics.speech.corpora import Recording, list_recordings
 from mimi_dynamics.speech.duplicates import group_performances
+from mimi_dynamics.speech.file_names import file_name
 from mimi_dynamics.speech.splits import DROPPED, assign_splits
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
