@@ -61,8 +61,8 @@ def main() -> None:
         "",
         *_table(sounds, prints, performances, args.rounds),
     ]
-    command = f"benchmarks/duplicates.py FOLDER '{args.name}' --half {args.half}"
-    text = ["```sh", f"{command} --rounds {args.rounds}", "```", "", *text]
+    command = f'benchmarks/duplicates.py FOLDER "{args.name}" --half {args.half}'
+    text = ["```sh", f"{command} --rounds {args.rounds} --limit {args.limit}", "```", "", *text]
     print("\n".join(text))
     if args.write:
         machine.PAGE = Path("docs/duplicates.md")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from copies import KINDS
 from mimi_dynamics.speech.duplicates import candidates, group_performances
 from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
 from tests.harness.speechlike import RATE, speechlike
@@ -36,3 +37,32 @@ def test_no_recordings() -> None:
 
 def test_candidates_are_bounded(prints: list[Fingerprint]) -> None:
     assert len(candidates(prints * 3)) <= 6 * 3 * CLIPS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_are_found(prints: list[Fingerprint], kind: str) -> None:
+    sounds = [speechlike(3.0, seed, 100.0 + 15 * (seed % 8)) for seed in range(3)]
+    copies = [KINDS[kind](sound, np.random.default_rng(9)) for sound in sounds]
+    groups = group_performances([*prints, *map(fingerprint, copies)])
+    assert groups.tolist() == [*range(CLIPS), 0, 1, 2]
+
+
+def test_groups_do_not_depend_on_the_order(prints: list[Fingerprint]) -> None:
+    corpus = [*prints, prints[3], fingerprint(0.5 * speechlike(3.0, 5, 175.0))]
+    order = np.random.default_rng(0).permutation(len(corpus))
+    plain = group_performances(corpus)
+    mixed = group_performances([corpus[index] for index in order])
+    together = plain[order][:, None] == plain[order]
+    assert ((mixed[:, None] == mixed) == together).all()
+    assert (group_performances(corpus) == plain).all()
+
+
+def test_samples_of_two_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="one axis"):
+        fingerprint(np.zeros((2, RATE), np.float32))
+
+
+def test_sixteen_bits_and_floats_are_the_same() -> None:
+    sound = speechlike(2.0, 1)
+    pcm = np.rint(sound * 2**15).astype(np.int16)
+    assert fingerprint(pcm).digest == fingerprint(pcm / np.float32(2**15)).digest
