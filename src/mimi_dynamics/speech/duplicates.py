@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
 
 from mimi_dynamics.speech.alignment import same_performance
 from mimi_dynamics.speech.fingerprints import KEY_BITS, PATCH, WEAK, Fingerprint
@@ -64,7 +65,8 @@ def same_pairs(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
         return index
 
     pairs = []
-    for a, b, at_a, at_b in candidates(prints):
+    found = candidates(prints)
+    for a, b, at_a, at_b in tqdm(found, "find copies", unit="pair", disable=None):
         if root(a) == root(b):
             continue
         if len(prints[a].active) > len(prints[b].active):
