@@ -12,6 +12,8 @@ MODULES = sorted(
     path for folder in ("src", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py")
 )
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
+# Here pickles travel between processes that this program has started, and are never in a file.
+MAY_PICKLE = {ROOT / "src/mimi_dynamics/pipeline/plain_bytes.py"}
 FORBIDDEN_CALLS = {
     "eval",
     "exec",
@@ -60,7 +62,8 @@ def problems(code: str) -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_runs_or_unpickles_data(module: Path) -> None:
-    assert not problems(module.read_text(encoding="utf-8"))
+    allowed = {"pickle"} if module in MAY_PICKLE else set()
+    assert set(problems(module.read_text(encoding="utf-8"))) == allowed
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -44,7 +44,7 @@ class Clip:
     pcm_sha256: str = ""
     seconds: float = 0.0
     gated: tuple[int, ...] = ()
-    fingerprint: Fingerprint | None = None
+    fingerprint: Fingerprint | None = field(default=None, compare=False)
     performance: str = ""
     split: str = ""
 
