@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from copies import KINDS
-from mimi_dynamics.speech.duplicates import candidates, group_performances
+from mimi_dynamics.speech.duplicates import MOST_COPIES, candidates, group_performances
 from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
+from tests.harness.audio_files import tone
 from tests.harness.speechlike import RATE, speechlike
 
 CLIPS = 12
@@ -66,3 +67,21 @@ def test_sixteen_bits_and_floats_are_the_same() -> None:
     sound = speechlike(2.0, 1)
     pcm = np.rint(sound * 2**15).astype(np.int16)
     assert fingerprint(pcm).digest == fingerprint(pcm / np.float32(2**15)).digest
+
+
+def test_tones_are_alike_without_being_copies() -> None:
+    tones = [tone(1.0, 200 + 20 * step) for step in range(20)]
+    assert group_performances([fingerprint(sound) for sound in tones]).tolist() == list(range(20))
+
+
+@pytest.mark.parametrize(("copies", "together"), [(8, True), (MOST_COPIES + 1, False)])
+def test_what_many_recordings_hold_is_a_kind_of_sound(copies: int, together: bool) -> None:
+    """Such as a jingle: it does not take all that hold it into one split."""
+    generator = np.random.default_rng(0)
+    once = speechlike(2.5, seed=5)
+    prints = [
+        fingerprint(once + generator.normal(0, 1e-4, len(once)).astype(np.float32))
+        for _ in range(copies)
+    ]
+    groups = group_performances(prints)
+    assert groups.tolist() == ([0] * copies if together else list(range(copies)))
