@@ -161,7 +161,8 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     for name, tensor in codec.model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
-    for module in (__name__, type(codec).__module__, MatrixEncoder.__module__):
+    parts = (type(codec), MatrixEncoder, gated_frames)
+    for module in (__name__, *(part.__module__ for part in parts)):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})
     return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))

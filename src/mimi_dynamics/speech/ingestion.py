@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,7 +70,7 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         workspace.mkdir(parents=True)
         recordings = _list_all(params, workspace)
         _check_voices(params, {recording.voice for recording in recordings})
-        clips = list(_unique(_convert_all(recordings, params, building)))
+        clips = list(_unique(_convert_all(recordings, params, building), params.test_voices))
         clips = split_performances(clips, params)
         _check_corpora(params, clips)
         manifest = _manifest([clip for clip in clips if not clip.reason], audio_dir)
@@ -103,12 +104,16 @@ def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path
     yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
 
 
-def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
-    """Reject clips whose samples are the same as those of an earlier clip."""
-    seen: set[str] = set()
+def _unique(clips: Iterator[Clip], test_voices: list[str]) -> Iterator[Clip]:
+    """Reject clips whose samples are the same as those of an earlier clip.
+
+    A clip of a test voice stays beside one of another voice, which `split_performances` rejects.
+    """
+    seen: set[tuple[str, bool]] = set()
     for clip in clips:
-        if clip.reason or clip.pcm_sha256 not in seen:
-            seen.add(clip.pcm_sha256)
+        samples = clip.pcm_sha256, clip.recording.voice in test_voices
+        if clip.reason or samples not in seen:
+            seen.add(samples)
             yield clip
         else:
             yield Clip(clip.recording, "duplicate")
@@ -120,21 +125,23 @@ def split_performances(clips: list[Clip], params: IngestParams) -> list[Clip]:
     Rejected are clips whose performance is also one of a test voice, and all but the first clip of
     a performance if `ingest.keep_copies` is false.
     """
-    usable = [index for index, clip in enumerate(clips) if not clip.reason]
-    groups = group_performances([clips[index].fingerprint for index in usable])
-    recordings = [clips[index].recording for index in usable]
-    readings = [(recording.voice, recording.prompt) for recording in recordings]
+    usable = [clip for clip in clips if not clip.reason]
+    groups = group_performances([clip.fingerprint for clip in usable])
+    # Sounds too plain to be compared, such as tones, can still be the same to the sample.
+    same = {clip.pcm_sha256: group for clip, group in zip(usable, groups, strict=True)}
+    groups = np.array([same[clip.pcm_sha256] for clip in usable], np.int64)
+    readings = [(clip.recording.voice, clip.recording.prompt) for clip in usable]
     splits = assign_splits(readings, groups, params.splits, params.test_voices)
-    result, first = list(clips), set[int]()
-    for index, group, split in zip(usable, groups.tolist(), splits, strict=True):
-        copy = split == DROPPED or (group in first and not params.keep_copies)
-        result[index] = (
-            Clip(clips[index].recording, "near_duplicate")
-            if copy
-            else replace(clips[index], performance=recordings[group].clip_id, split=split)
-        )
-        first.add(group)
-    return result
+    first: dict[int, str] = {}
+    assigned = {}
+    for clip, group, split in zip(usable, groups.tolist(), splits, strict=True):
+        name = clip.recording.clip_id
+        if split == DROPPED or (group in first and not params.keep_copies):
+            assigned[name] = Clip(clip.recording, "near_duplicate")
+        else:
+            performance = first.setdefault(group, name)
+            assigned[name] = replace(clip, performance=performance, split=split)
+    return [clip if clip.reason else assigned[clip.recording.clip_id] for clip in clips]
 
 
 def _keep_only(folder: Path, names: set[str]) -> None:

@@ -2,12 +2,13 @@
 
 By itself, a recording has a split that depends only on its voice and its prompt: not on a seed, on
 other recordings or on the order of files. So two readings of the same sentence by one voice fall
-into the same split, and a codec that was once trained on the training split has not seen a clip of
-any later test split.
+into the same split.
 
 Recordings of one performance, such as one prompt recorded once and used twice, are never in two
 splits. They go to train if any of them belongs there, else to validation, else to test. So what is
-in test has never been in train, by whichever rule, and the codec still has not seen it.
+in test would be there by itself, too: a codec that was trained on what belongs to train by itself,
+as the committed one was, has not heard it. A codec that is trained anew may hear a clip that a copy
+has pulled into train, and that is in test in a corpus without that copy.
 """
 
 from collections.abc import Sequence

@@ -12,6 +12,7 @@ from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.calm.comparison import CURVE_SAMPLES, CURVE_STARTS, Comparison
 from mimi_dynamics.studies.calm.windows import WINDOW, Windows, WindowSpace, cut, distances
 
@@ -66,6 +67,8 @@ def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str
     }
     windows, start = windows[heard], start[heard.numpy()]
     everything = train_windows(comparison.data.select("train"), length)
+    if not len(windows) or len(everything) < 2:
+        raise InputError(f"calm: no window of {length} frames without digital silence")
     generator = torch.Generator().manual_seed(seed)
     other = torch.randint(len(everything), (len(windows),), generator=generator)
     values["recorded"] = everything[other]

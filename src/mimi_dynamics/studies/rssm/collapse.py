@@ -103,16 +103,21 @@ def diagnose(
     silenced = [
         r2(states.index_fill(1, torch.tensor([d]), 0), posterior) for d in range(states.shape[1])
     ]
-    kl = kl_divergence(factors.posterior, factors.prior).numpy()
+    kl = kl_divergence(factors.posterior, factors.prior)[counts].numpy()
     return Diagnosis(
         readings=model.reconstruct(states, posterior).mean,
-        kl=bootstrap.mean(kl, clips.clip_of_frame),
+        kl=bootstrap.mean(kl, clips.clip_of_frame[counts.numpy()]),
         r2=r2_from,
-        active_rec=int((kl_per_coordinate(factors) > ACTIVE_NATS).sum()),
+        active_rec=int((kl_per_coordinate(factors, counts) > ACTIVE_NATS).sum()),
         active_state=sum(r2_from["posterior"] - left > ACTIVE_SHARE for left in silenced),
     )
 
 
-def kl_per_coordinate(factors: Factors) -> Tensor:
-    """Give the (rec_dim,) information in each coordinate of z_rec, in nats per frame."""
-    return kl_divergence(factors.posterior.base_dist, factors.prior.base_dist).mean(0)
+def kl_per_coordinate(factors: Factors, counts: Tensor) -> Tensor:
+    """Give the (rec_dim,) information in each coordinate of z_rec, in nats per frame.
+
+    Args:
+        factors: of all frames.
+        counts: (frames,) bool, which frames count.
+    """
+    return kl_divergence(factors.posterior.base_dist, factors.prior.base_dist)[counts].mean(0)

@@ -93,11 +93,15 @@ def train_rssm(job: RssmJob) -> Trained:
 
 @torch.no_grad()
 def settle(model: Rssm, data: Sequences) -> None:
-    """Set the whitening to that of all updates of train, and put the model in evaluation mode."""
+    """Set the whitening to that of all updates of train, and put the model in evaluation mode.
+
+    As in training, gated frames do not count.
+    """
     train = data.select("train")
     encoded = each_clip(model.encoder, train)
     updates, _ = update_index(train.lengths, model.shape.state_stride)
-    model.whitening.settle(encoded[torch.from_numpy(updates)])
+    heard = updates[~train.gated.numpy()[updates]]
+    model.whitening.settle(encoded[torch.from_numpy(heard)])
     model.eval()
 
 
