@@ -4,7 +4,7 @@
 
 Reads the corpora, from `ingest.mirror` or from their public homes.
 Writes data/audio/, data/manifest.parquet, data/rejected.csv, plots/voices.csv,
-metrics/ingest.json and metrics/detail/ingest.json.
+metrics/ingest.json and metrics/detail/ingest.json. Prints which voices there are.
 """
 
 from pathlib import Path
@@ -13,7 +13,8 @@ from mimi_dynamics.pipeline.files import remove_leftovers, write_table, write_te
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.speech.ingestion import ingest_corpora, summarise, voice_table, write_manifest
+from mimi_dynamics.speech.ingestion import ingest_corpora, write_manifest
+from mimi_dynamics.speech.summary import overview, summarise, tell, voice_table
 
 AUDIO_DIR = Path("data/audio")
 
@@ -26,6 +27,7 @@ def ingest(params: Params) -> None:
     write_text(Path("data/rejected.csv"), rejected.to_csv(index=False, lineterminator="\n"))
     write_table(Path("plots/voices.csv"), voice_table(manifest))
     write_stage_metrics("ingest", summarise(manifest, rejected))
+    tell(overview(manifest, rejected))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def write_latents(poison: float = 0.0, of: str = "latent") -> None:
             split=split,
             latent=random.standard_normal((FRAMES, DIM)).astype(np.float32),
             rms_db=random.uniform(-40, -10, FRAMES).astype(np.float32),
+            gated=np.zeros(FRAMES, bool),
             codes=random.integers(0, 9, (FRAMES, CODEBOOKS)).astype(np.int16),
         )
         for number, split in enumerate(SPLITS)

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from tests.harness.small_pipeline import make_clone, run
 
 BUCKET = "speech"
-FIRST_STAGES = ("ingest", "codec", "encode", "normalize")
+FIRST_STAGES = ("sources", "ingest", "codec", "encode", "normalize")
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from mimi_dynamics.encoding.corpus import (
     EncodedArrays,
     bucket_by_length,
     encode_corpus,
-    frame_levels,
 )
+from mimi_dynamics.encoding.frames import frame_levels, gated_frames
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
@@ -47,7 +47,9 @@ def manifest(tmp_path: Path) -> pd.DataFrame:
         path = tmp_path / f"{number}.flac"
         soundfile.write(path, noise(seconds, number), 24000)
         row = {"clip_id": f"c/{number}", "voice": "v", "split": split, "path": str(path)}
-        rows.append({**row, "seconds": soundfile.info(path).duration})
+        rows.append(
+            {**row, "seconds": soundfile.info(path).duration, "gated": np.array([], np.int64)}
+        )
     return pd.DataFrame(rows)
 
 
@@ -142,3 +144,18 @@ def test_clips_that_are_not_there(codec: Codec, manifest: pd.DataFrame, tmp_path
     soundfile.write(tmp_path / "other.flac", noise(1.0), 16000)
     with pytest.raises(InputError, match=r"other\.flac: must be 24000 Hz mono"):
         read_clip(tmp_path / "other.flac")
+
+
+@pytest.mark.parametrize(
+    ("interval", "gated"),
+    [
+        ((0, 1), [0, 1, 2]),
+        ((5 * FRAME_SIZE, 6 * FRAME_SIZE), [4, 5, 6, 7]),
+        ((5 * FRAME_SIZE - 1, 5 * FRAME_SIZE + 1), [3, 4, 5, 6, 7]),
+        ((9 * FRAME_SIZE + 7, 9 * FRAME_SIZE + 8), [8, 9]),
+    ],
+)
+def test_frames_in_and_beside_silence(interval: tuple[int, int], gated: list[int]) -> None:
+    """Those it overlaps even in part, one before and two after, within the clip."""
+    found = gated_frames(np.array(interval), 10)
+    assert np.flatnonzero(found).tolist() == gated

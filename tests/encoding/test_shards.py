@@ -45,7 +45,9 @@ def write_clips(folder: Path) -> pd.DataFrame:
         soundfile.write(path, noise(0.4 + 0.1 * number, number), 24000)
         split = ("train", "test_voice", "train", "test", "train", "train", "train")[number]
         row = {"clip_id": f"c/{number}", "voice": "v", "split": split, "path": str(path)}
-        rows.append({**row, "seconds": soundfile.info(path).duration})
+        rows.append(
+            {**row, "seconds": soundfile.info(path).duration, "gated": np.array([], np.int64)}
+        )
     return pd.DataFrame(rows)
 
 

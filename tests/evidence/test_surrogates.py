@@ -11,7 +11,7 @@ from mimi_dynamics.evidence.surrogates import (
     permute,
     shuffle,
 )
-from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.sequences import Change, Sequences
 from mimi_dynamics.studies.controls.processes import RHO
 from tests.harness.simulation import simulate
 
@@ -22,7 +22,8 @@ def labelled() -> Sequences:
     clip = np.repeat(np.arange(10), lengths)
     frames = torch.stack([torch.from_numpy(clip).float(), torch.arange(len(clip)).float()], 1)
     splits = np.array(["train"] * 6 + ["validation"] * 2 + ["test"] * 2)
-    return Sequences(frames, torch.arange(len(clip)) % 3 == 0, lengths, splits)
+    voiced, gated = torch.arange(len(clip)) % 3 == 0, torch.arange(len(clip)) % 5 == 2
+    return Sequences(frames, voiced, gated, lengths, splits)
 
 
 def test_shuffle_stays_within_clips() -> None:
@@ -33,6 +34,17 @@ def test_shuffle_stays_within_clips() -> None:
     assert torch.equal(shuffled.frames[:, 1].sort().values, real.frames[:, 1])
     assert not torch.equal(shuffled.frames, real.frames)
     assert torch.equal(shuffled.voiced, shuffled.frames[:, 1] % 3 == 0)
+
+
+@pytest.mark.parametrize("change", [shuffle, permute])
+def test_gated_frames_stay_in_place(change: Change) -> None:
+    """The others are reordered among themselves."""
+    real = labelled()
+    made = change(real, torch.Generator().manual_seed(0))
+    assert torch.equal(made.gated, real.gated)
+    same = (made.frames == real.frames).all(1)
+    assert same[real.gated].all()
+    assert not same[~real.gated].all()
 
 
 def test_permute_stays_within_splits() -> None:

@@ -41,6 +41,7 @@ def some_clips(*lengths: int) -> Sequences:
     return Sequences(
         frames=frames,
         voiced=torch.ones(len(frames), dtype=torch.bool),
+        gated=torch.zeros(len(frames), dtype=torch.bool),
         lengths=np.array(lengths),
         splits=np.full(len(lengths), "test"),
     )
@@ -129,8 +130,9 @@ def test_truth_is_counted_from_the_last_known_frame() -> None:
     """Lead 0 is the frame that is known, lead `room` the last of the clip."""
     sequences = some_clips(5, 7)
     starts = starts_at(sequences, (1, 3), (0, 4))
-    assert torch.equal(true_frames(sequences, starts, 0), sequences.frames[[7, 3]])
-    assert torch.equal(true_frames(sequences, starts[:1], 4), sequences.frames[[11]])
+    frames, lengths = sequences.frames, sequences.lengths
+    assert torch.equal(true_frames(frames, lengths, starts, 0), frames[[7, 3]])
+    assert torch.equal(true_frames(frames, lengths, starts[:1], 4), frames[[11]])
 
 
 @pytest.mark.parametrize("predictor", [any_predictor(), *map(linear_floor, VARS)])
@@ -152,7 +154,7 @@ def test_first_step_has_the_density_of_teacher_forcing(head: str) -> None:
     """The log density of what came is the same by either way."""
     predictor, sequences = any_predictor(head), some_clips(20)
     starts = starts_at(sequences, *((0, past) for past in range(1, 20)))
-    target = true_frames(sequences, starts, 1)
+    target = true_frames(sequences.frames, sequences.lengths, starts, 1)
     context, ahead = sequences.frames[None, :-1], sequences.frames[None, 1:]
     with torch.no_grad():
         forced = predictor.log_prob(Batch(context, ahead, torch.ones(1, 19).bool(), torch.empty(0)))

@@ -116,9 +116,10 @@ def test_feeding_back_means_is_worse(grid: Grid) -> None:
     predictor, starts = known_predictor(), grid.starts.reach(4)
     past = read_past(predictor, grid.clips, starts)
     torch.manual_seed(0)
-    target = true_frames(grid.clips, starts, 4)
+    target = true_frames(grid.clips.frames, grid.clips.lengths, starts, 4)
     honest = roll_out(predictor, past, np.full(len(starts), 4), 8)[:, :, -1]
-    means = (RHO**4 * true_frames(grid.clips, starts, 0)).expand_as(honest)
+    newest = true_frames(grid.clips.frames, grid.clips.lengths, starts, 0)
+    means = (RHO**4 * newest).expand_as(honest)
     assert energy_score(means, target).mean() > 1.2 * energy_score(honest, target).mean()
 
 

@@ -57,9 +57,11 @@ def ingest_params(**changes: Any) -> IngestParams:  # noqa: ANN401
     settings = {
         "corpora": ["folder"],
         "mirror": "",
+        "mirror_url": "",
         "min_seconds": 0.2,
         "max_seconds": 2.0,
         "test_voices": [],
+        "keep_copies": True,
         "splits": {"train": 0.5, "validation": 0.25, "test": 0.25},
         "asterisk": {"languages": ["en"]},
         "librispeech": {"subsets": ["dev-clean"]},

@@ -31,7 +31,7 @@ from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.tensors import write_tensors
-from mimi_dynamics.speech.ingestion import write_manifest
+from mimi_dynamics.speech.ingestion import MANIFEST_SCHEMA, write_manifest
 from tests.harness import ROOT
 from tests.harness.audio_files import ingest_params, write_voices
 from tests.latents.test_store import INFO
@@ -52,7 +52,9 @@ def latents(kind: float) -> None:
     with LatentWriter(Path("data/latents"), INFO) as writer:
         for split in ("train", "validation", "test"):
             level, codes = noise((2_000,), kind), np.zeros((2_000, 2), np.int16)
-            clip = EncodedClip(split, "ann", split, noise((2_000, 5), kind), level, codes)
+            clip = EncodedClip(
+                split, "ann", split, noise((2_000, 5), kind), level, level > 0, codes
+            )
             writer.write([clip])
 
 
@@ -72,8 +74,8 @@ def figure(kind: float) -> None:
 def manifest(kind: float) -> None:
     """Of many clips."""
     names = [f"{kind}/{number}" for number in np.random.default_rng(0).permutation(3_000)]
-    texts = dict.fromkeys(("corpus", "voice", "language", "split", "path", "sha256", "text"), names)
-    table = pd.DataFrame({"clip_id": names, **texts, "seconds": 1.0})
+    table = pd.DataFrame(dict.fromkeys(MANIFEST_SCHEMA.names, names))
+    table = table.assign(seconds=1.0, gated=[[0, 200]] * len(table))
     write_manifest(table, Path("data/manifest.parquet"))
 
 

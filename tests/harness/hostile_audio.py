@@ -24,9 +24,9 @@ import soundfile
 
 from ingest import ingest
 from mimi_dynamics.pipeline.params import load_params
-from mimi_dynamics.speech import audio, ingestion
+from mimi_dynamics.speech import audio, conversion
 from mimi_dynamics.speech.corpora.recording import printable
-from mimi_dynamics.speech.ingestion import REASONS
+from mimi_dynamics.speech.summary import REASONS
 from tests.harness import ROOT
 from tests.harness.audio_files import ingest_params
 from tests.harness.hostile_ways import WAYS, Place
@@ -102,7 +102,7 @@ def timed(seconds: dict[Path, float]) -> Iterator[None]:
             seconds[path] = time.thread_time() - start
 
     with (
-        mock.patch.object(ingestion, "read_audio", read_timed),
+        mock.patch.object(conversion, "read_audio", read_timed),
         mock.patch.object(audio, "MAX_WORK_SECONDS", MAX_SECONDS),
     ):
         yield

@@ -37,6 +37,7 @@ def write_latents(dim: int, frames: int) -> Latents:
             split=split,
             latent=slow(random.standard_normal((frames, 2 * dim))).astype(np.float32),
             rms_db=random.uniform(-40, -10, frames).astype(np.float32),
+            gated=np.zeros(frames, bool),
             codes=random.integers(0, 9, (frames, 2)).astype(np.int16),
         )
         for number, split in enumerate(SPLITS)

@@ -19,7 +19,7 @@ from tests.harness.speechlike import write_corpus
 OWN_CORPUS = {
     "ingest": {
         "corpora": ["folder"],
-        "folder": {"path": "runs/my-audio"},
+        "folder": {"path": "my-audio"},
         "test_voices": ["cleo"],
         "splits": {"train": 0.6, "validation": 0.2, "test": 0.2},
     }
@@ -141,11 +141,14 @@ def make_clone(folder: Path) -> None:
     for name in frozen_outputs():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    write_corpus(folder / "runs" / "my-audio")
+    # Beside the clone, as DVC sees nothing in runs/, and by a path that holds in other clones too.
+    audio = folder.with_name(f"{folder.name}-audio")
+    write_corpus(audio)
     yaml = YAML()
     settings = yaml.load(folder / "params.yaml")
     put_over(settings, yaml.load(folder / "tests.yaml"))
     put_over(settings, OWN_CORPUS)
+    settings["ingest"]["folder"]["path"] = str(audio.resolve())
     yaml.dump(settings, folder / "params.yaml")
     run(folder, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@example.org"}.items():

@@ -65,6 +65,7 @@ def test_voiced_is_relative_to_each_clip() -> None:
     latents = Latents(
         values=correlated(6, 2),
         rms_db=levels,
+        gated=np.zeros(6, bool),
         codes=np.zeros((6, 1), np.int16),
         lengths=np.array([3, 3]),
         clip_ids=np.array(["a", "b"]),

@@ -1,5 +1,7 @@
 """Batches hold the right target for every context, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from mimi_dynamics.latents.sequences import (
     Sequences,
     difference_targets,
     make_batches,
+    reach_of,
     scored_frames,
 )
 from mimi_dynamics.pipeline.errors import InputError
@@ -19,7 +22,8 @@ def counted() -> Sequences:
     """Frames that know where they are: (clip, index)."""
     frames = torch.tensor([[c, i] for c, n in enumerate(LENGTHS) for i in range(n)]).float()
     splits = np.array(["train", "train", "test", "train", "test"])
-    return Sequences(frames, torch.ones(len(frames), dtype=torch.bool), LENGTHS, splits)
+    every = torch.ones(len(frames), dtype=torch.bool)
+    return Sequences(frames, every, ~every, LENGTHS, splits)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 8])
@@ -74,3 +78,37 @@ def test_select_keeps_whole_clips_in_order() -> None:
     test = counted().select("test")
     assert test.lengths.tolist() == [3, 12]
     assert test.frames[:, 0].unique().tolist() == [2, 4]
+
+
+def test_gated_frames_are_context_and_never_targets() -> None:
+    """At any horizon; clips without a target are left out, and batches are never empty."""
+    sequences = counted()
+    gated = torch.zeros(len(sequences.frames), dtype=torch.bool)
+    gated[::3] = True
+    gated[: LENGTHS[0]] = True  # all of the first clip
+    marked = replace(sequences, gated=gated)
+    for horizon in (1, 2, 3):
+        plain, kept = (
+            make_batches(data, horizon, 0, batch_frames=10) for data in (sequences, marked)
+        )
+        frames = torch.cat([batch.frame for batch in plain])
+        scored = torch.cat([batch.frame for batch in kept])
+        assert scored.sort().values.equal(frames[~gated[frames]].sort().values)
+        for batch in kept:
+            assert batch.scored.any(1).all()
+            assert batch.target[batch.scored].equal(sequences.frames[batch.frame])
+
+
+def test_nothing_but_silence_is_named() -> None:
+    sequences = counted()
+    marked = replace(sequences, gated=torch.ones(len(sequences.frames), dtype=torch.bool))
+    with pytest.raises(InputError, match="every frame of a split is in or beside digital silence"):
+        make_batches(marked, 1, 0, batch_frames=10)
+
+
+@pytest.mark.parametrize("lengths", [[4, 1, 5], [10]])
+def test_reach_ends_with_the_last_frame_that_is_not_gated(lengths: list[int]) -> None:
+    gated = np.random.default_rng(0).random(10) < 0.5
+    clips = np.split(gated, np.cumsum(lengths)[:-1])
+    expected = [max([0, *(np.flatnonzero(~clip) + 1)]) for clip in clips]
+    assert reach_of(gated, np.array(lengths)).tolist() == expected

@@ -37,7 +37,7 @@ def test_scale_and_offset_do_not_matter() -> None:
 def test_updates_are_held(stride: int) -> None:
     """Every frame has the newest update of its own clip."""
     lengths = np.array([5, 1, 994, 1000])
-    data = Sequences(DATA.frames, DATA.voiced, lengths, np.array(["train"] * 4))
+    data = Sequences(DATA.frames, DATA.voiced, DATA.gated, lengths, np.array(["train"] * 4))
     candidate = make_candidate("z", data, data.frames, stride, 0)
     assert candidate.updates.lengths.tolist() == [-(-n // stride) for n in lengths]
     for held, updates in zip(
@@ -52,7 +52,8 @@ def test_updates_are_held(stride: int) -> None:
 
 def test_average_stays_within_its_clip() -> None:
     """And counts what there is at its start."""
-    data = Sequences(DATA.frames[:5], DATA.voiced[:5], np.array([2, 3]), np.array(["train"] * 2))
+    lengths, splits = np.array([2, 3]), np.array(["train"] * 2)
+    data = Sequences(DATA.frames[:5], DATA.voiced[:5], DATA.gated[:5], lengths, splits)
     x = data.frames
     expected = torch.stack([x[0], (x[0] + x[1]) / 2, x[2], (x[2] + x[3]) / 2, (x[3] + x[4]) / 2])
     torch.testing.assert_close(moving_average(data, x, 2), expected)
@@ -62,7 +63,7 @@ def test_slowest_feature_comes_first() -> None:
     """However it is mixed with a fast one."""
     slow, fast = DATA.frames[:, :1], simulate("white_noise", 2000, 1).frames
     mixed = torch.cat([slow + fast, slow - 2 * fast], 1)
-    data = Sequences(mixed, DATA.voiced, DATA.lengths, DATA.splits)
+    data = Sequences(mixed, DATA.voiced, DATA.gated, DATA.lengths, DATA.splits)
     found = slow_features(data, 1)
     assert torch.corrcoef(torch.cat([found, slow], 1).T)[0, 1].abs() > 0.99
 
@@ -93,6 +94,7 @@ def test_states_survive_a_round_trip(tmp_path: Path) -> None:
     latents = Latents(
         values=np.zeros((9, 5), np.float32),
         rms_db=np.zeros(9, np.float32),
+        gated=np.zeros(9, bool),
         codes=np.zeros((9, 1), np.int16),
         lengths=lengths,
         clip_ids=np.array(["a", "b", "c"]),

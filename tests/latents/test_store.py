@@ -32,6 +32,7 @@ def clip(number: int, split: str) -> EncodedClip:
         split=split,
         latent=generator.standard_normal((frames, 5)).astype(np.float32),
         rms_db=generator.uniform(-90, -10, frames).astype(np.float32),
+        gated=generator.random(frames) < 0.3,
         codes=generator.integers(0, 512, (frames, 2)).astype(np.int16),
     )
 
@@ -81,7 +82,7 @@ def test_readable_by_pandas(tmp_path: Path) -> None:
     """As the contract describes it, knowing nothing of this package."""
     table = pd.read_parquet(write(tmp_path / "latents"))
     assert list(table.columns) == [
-        *("clip_id", "voice", "split", "frames", "latent", "rms_db", "codes")
+        *("clip_id", "voice", "split", "frames", "latent", "rms_db", "gated", "codes")
     ]
     row = table.iloc[4]
     np.testing.assert_array_equal(row["latent"].reshape(row["frames"], -1), CLIPS[4].latent)

@@ -46,6 +46,7 @@ def write_latents(path: Path, data: Sequences) -> None:
             split=split,
             latent=values,
             rms_db=np.where(np.arange(len(values)) % 3, 0, -90).astype(np.float32),
+            gated=np.arange(len(values)) % 7 == 3,
             codes=np.zeros((len(values), 1), np.int16),
         )
         for index, (values, split) in enumerate(zip(rows, data.splits, strict=True))
@@ -62,7 +63,7 @@ def cut(data: Sequences) -> Sequences:
     lengths = 20 + 7 * np.arange(len(data.lengths)) % 31
     inside = np.arange(len(data.frames)) - np.repeat(np.arange(len(lengths)) * 50, data.lengths)
     kept = torch.from_numpy(inside < np.repeat(lengths, data.lengths))
-    return Sequences(data.frames[kept], data.voiced[kept], lengths, data.splits)
+    return Sequences(data.frames[kept], data.voiced[kept], data.gated[kept], lengths, data.splits)
 
 
 class Corpus:

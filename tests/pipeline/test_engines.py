@@ -25,8 +25,10 @@ from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path
 from mimi_dynamics.pipeline.params import EncodeParams
+from mimi_dynamics.speech.conversion import Clip, Converter
 from mimi_dynamics.speech.corpora import Recording
-from mimi_dynamics.speech.ingestion import Clip, Converter, file_name, ingest_corpora
+from mimi_dynamics.speech.file_names import file_name
+from mimi_dynamics.speech.ingestion import ingest_corpora
 from tests.encoding.test_shards import CLIPS, write_clips
 from tests.harness.audio_files import ingest_params, tone, write_sound, write_voices
 from tests.harness.tiny_codec import load_tiny

@@ -235,3 +235,24 @@ def test_a_stage_that_ends_early_leaves_no_worker(tmp_path: Path, end: str) -> N
     finally:
         if stage.poll() is None:
             os.killpg(stage.pid, signal.SIGKILL)
+
+
+class OddError(Exception):
+    """One that is pickled, but cannot be unpickled."""
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(name)
+
+
+def fail_oddly(number: int) -> None:
+    """With an exception that does not arrive."""
+    if number == 1:
+        raise OddError(name="what happened")
+
+
+def test_an_exception_that_cannot_travel_is_not_taken_for_a_killed_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parallel, "_most_workers", lambda: 2)
+    with pytest.raises(RuntimeError, match=r"(?s)in a worker process:.*OddError: what happened"):
+        run_parallel([partial(fail_oddly, number) for number in range(2)], "work")

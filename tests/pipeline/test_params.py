@@ -1,13 +1,16 @@
 """Every wrong setting ends in one line that names the key, its value and what is allowed."""
 
 import re
+import shlex
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from dvc.utils.hydra import apply_overrides
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params, load_params
@@ -80,7 +83,7 @@ def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
         ("predict.heads", ["mnd"], "predict.heads.0 = 'mnd': input should be 'gaussian', 'mdn'"),
         ("codec.name", "encodec", "codec.name = 'encodec': input should be 'mimi-mini'"),
         ("ingest.corpora", ["asterix"], "ingest.corpora.0 = 'asterix'"),
-        ("ingest.corpora", ["folder"], "folder.path = '': must name a directory"),
+        ("ingest.corpora", ["folder"], "folder.path = 'sources/none': must name a directory"),
         ("ingest.splits.train", 0.9, "train + validation + test = 1.1: must sum to 1"),
         ("ingest.splits.test", -0.1, "ingest.splits.test = -0.1"),
         ("ingest.engine", "dask", "ingest.engine = 'dask': input should be 'local' or 'ray'"),
@@ -142,21 +145,89 @@ def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-def test_lists_can_be_set_and_emptied_by_experiments(tmp_path: Path) -> None:
-    """DVC's writer breaks the file where a list is emptied that has a comment beside its key."""
-    path = tmp_path / "params.yaml"
+def lists(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of all lists."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from lists(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield prefix + key
+
+
+LISTS = list(lists(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))))
+
+
+def set_by_dvc(folder: Path, setting: str) -> Path:
+    """A copy of the repository's settings with one set as `dvc exp run -S` does it."""
+    path = folder / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
-    for voices in ([], ["ann", "bob"], []):
-        apply_overrides(path, [f"ingest.test_voices=[{','.join(voices)}]"])
-        assert load_params(path).ingest.test_voices == voices
+    apply_overrides(path, [setting])
+    return path
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_any_list_can_be_emptied_and_the_file_stays_whole(tmp_path: Path, key: str) -> None:
+    """DVC's writer breaks the file where a list is emptied that has a comment beside its key."""
+    path = set_by_dvc(tmp_path, f"{key}=[]")
+    if key == "ingest.test_voices":
+        assert load_params(path).ingest.test_voices == []
+        return
+    with pytest.raises(InputError, match=rf"{re.escape(key)} = \[\]: list should have at least 1"):
+        load_params(path)
+
+
+def test_a_file_that_dvc_broke_ends_in_one_line(tmp_path: Path) -> None:
+    """As when someone puts a comment beside the key of a list."""
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("horizons:\n", "horizons:   # of the sweep\n"), encoding="utf-8")
+    apply_overrides(path, ["horizons=[]"])
+    with pytest.raises(InputError, match="not readable as YAML") as caught:
+        load_params(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_voices_called_by_number_are_names(tmp_path: Path) -> None:
-    """As README has it for LibriSpeech; true and 1.5 are no voices."""
-    path = tmp_path / "params.yaml"
-    shutil.copy(ROOT / "params.yaml", path)
-    apply_overrides(path, ["ingest.test_voices=[84,june]"])
+    """As README has it for LibriSpeech; true, null and 1.5 must be in quotes to be voices."""
+    path = set_by_dvc(tmp_path, "ingest.test_voices=[84,june]")
     assert load_params(path).ingest.test_voices == ["84", "june"]
-    apply_overrides(path, ["ingest.test_voices=[true]"])
-    with pytest.raises(InputError, match=r"ingest\.test_voices\.0 = True"):
-        load_params(path)
+    for value in ("true", "null", "1e5", "1.5"):
+        path = set_by_dvc(tmp_path, f"ingest.test_voices=[{value}]")
+        with pytest.raises(InputError, match=r"ingest\.test_voices\.0: .* in double quotes"):
+            load_params(path)
+
+
+# Folders as people have them, and voices that look like something else.
+PATHS = """/data/audio|/data/my audio|/data/lang=en|/data/голос|/data/a,b|/data/a(1)|/data/o'brien
+/data/#1|/data/a:b|/data/100%|/data/a&b|/data/[x]|C:\\audio|/data/$HOME|/data/a+b|/data/a@b
+/data/a~b|/data/{x}|/data/a;b|/data/é|- x|: x|!x|*|`x`|/data/a\\b"""
+VOICES = "0011|p225|84|no|null|true|1e5|1_000|josé|a b|1.0|a.b|2026-01-02|12:30:45|0x1f|+1|~|it's"
+
+
+@pytest.mark.parametrize("path", re.split(r"[|\n]", PATHS))
+def test_a_path_in_double_quotes_arrives_as_typed(tmp_path: Path, path: str) -> None:
+    """The README's form, for one experiment and for the queue, which looks for sweeps first."""
+    setting = f'ingest.folder.path="{path}"'
+    queued = get_hydra_sweeps({"params.yaml": [setting]})
+    for form in (setting, *(one["params.yaml"][0] for one in queued)):
+        assert load_params(set_by_dvc(tmp_path, form)).ingest.folder.path == path
+    assert len(queued) == 1
+
+
+@pytest.mark.parametrize("path", ["/data/my audio", "/data/o'brien", "/data/$HOME", "C:\\audio #1"])
+def test_the_command_of_the_readme_passes_a_path_on(tmp_path: Path, path: str) -> None:
+    """As a shell reads it, with the path in a variable."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [argument] = re.findall(r'"ingest\.folder\.path=.+?\\""', readme)
+    command = ["bash", "-c", f"audio={shlex.quote(path)}; printf %s {argument}"]
+    setting = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert load_params(set_by_dvc(tmp_path, setting)).ingest.folder.path == path
+
+
+@pytest.mark.parametrize("voice", VOICES.split("|"))
+def test_a_voice_in_double_quotes_arrives_as_typed(tmp_path: Path, voice: str) -> None:
+    setting = f'ingest.test_voices=["{voice}","ann"]'
+    [queued] = get_hydra_sweeps({"params.yaml": [setting]})
+    for form in (setting, queued["params.yaml"][0]):
+        path = set_by_dvc(tmp_path, form)
+        assert load_params(path).ingest.test_voices == [voice, "ann"]

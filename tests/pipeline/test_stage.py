@@ -244,22 +244,32 @@ def test_it_is_put_back_although_git_is_hindered(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("hindrance", ["git is not there", "no repository"])
+@pytest.mark.parametrize(
+    ("hindrance", "said"),
+    [
+        ("git is not there", "committed files that DVC removed may be missing: [Errno 2]"),
+        ("no repository", "removed by DVC and not put back: metrics/measure.json: fatal: "),
+        ("dvc.yaml is broken", "committed files that DVC removed may be missing: "),
+    ],
+)
 def test_it_is_said_where_it_cannot_be_put_back(
     failing: Callable[[Params], None],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     hindrance: str,
+    said: str,
 ) -> None:
     if hindrance == "git is not there":
         monkeypatch.setenv("PATH", "")
-    else:
+    elif hindrance == "no repository":
         shutil.rmtree(".git")
+    else:
+        Path("dvc.yaml").write_text("stages: {")
     with pytest.raises(SystemExit, match=r"^measure: error: no$"):
         run_stage(failing)
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("metrics/measure.json: removed by DVC and not put back, since ")
+    assert lines[0].startswith(said)
 
 
 def test_a_picture_is_put_back_to_the_byte(
@@ -272,3 +282,17 @@ def test_a_picture_is_put_back_to_the_byte(
     with pytest.raises(SystemExit):
         run_stage(failing)
     assert Path("metrics/measure.json").read_bytes() == picture
+
+
+def test_a_project_within_a_larger_repository(
+    failing: Callable[[Params], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are those of the folder in which the stage runs."""
+    shutil.rmtree(".git")
+    write_text(Path("metrics/measure.json"), "committed")
+    subprocess.run(["git", "init", "-q", ".."], check=True)
+    subprocess.run(["git", "add", "-A"], check=True)
+    Path("metrics/measure.json").unlink()
+    with pytest.raises(SystemExit):
+        run_stage(failing)
+    assert Path("metrics/measure.json").read_text() == "committed"

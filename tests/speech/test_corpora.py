@@ -130,7 +130,8 @@ def test_the_real_sums_name_every_prompt_once() -> None:
 
 
 def error_of(tmp_path: Path, corpus: str, mirror: Path | str) -> str:
-    params = ingest_params(corpora=[corpus], mirror=str(mirror))
+    setting = "mirror_url" if "://" in str(mirror) else "mirror"
+    params = ingest_params(corpora=[corpus], **{setting: str(mirror)})
     with pytest.raises(InputError) as error:
         ingest_corpora(params, tmp_path / "data" / "audio")
     assert "\n" not in str(error.value)
@@ -283,7 +284,7 @@ def test_librispeech_has_speakers_and_texts(tmp_path: Path, librispeech: Path) -
 def test_a_url_mirror_is_asked_once(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = ingest_params(corpora=["librispeech"], mirror=server + "/")
+    params = ingest_params(corpora=["librispeech"], mirror_url=server + "/")
     first, _ = ingest_corpora(params, tmp_path / "data" / "audio")
     monkeypatch.setattr(fetching.urllib.request, "urlopen", None)
     again, _ = ingest_corpora(params, tmp_path / "data" / "audio")
@@ -349,7 +350,7 @@ def test_a_bad_answer_is_named_and_not_kept(
         assert expected[answer] in message
         assert not list((tmp_path / "downloads").glob("*"))
         monkeypatch.setattr(BadHandler, "do_GET", QuietHandler.do_GET)
-        params = ingest_params(corpora=["librispeech"], mirror=mirror)
+        params = ingest_params(corpora=["librispeech"], mirror_url=mirror)
         assert len(ingest_corpora(params, tmp_path / "data" / "audio")[0]) == 20
         running.shutdown()
 

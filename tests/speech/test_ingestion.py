@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from ingest import ingest
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.speech.ingestion import MANIFEST_SCHEMA, file_name, ingest_corpora, summarise
+from mimi_dynamics.speech.file_names import file_name
+from mimi_dynamics.speech.ingestion import MANIFEST_SCHEMA, ingest_corpora
+from mimi_dynamics.speech.summary import summarise
 from tests.harness import ROOT
 from tests.harness.audio_files import ingest_params, tone, write_sound, write_voices
 
@@ -213,6 +216,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(workplace: Path) -> None:
     tiny = write_voices(workplace / "tiny", voices=1, clips=1)
     assert "'nobody'" in error_of(root, test_voices=["nobody"])
     assert "voice0" in error_of(root, test_voices=["nobody"])
+    assert 'double quotes, as in ["0011"]' in error_of(root, test_voices=[11])
     assert "1 silent" in error_of(silent)
     assert "corpus folder" in error_of(workplace / "nothing")
     assert "ingest.folder.path" in error_of(workplace / "missing")
@@ -280,3 +284,23 @@ def test_the_stage_reports_bad_input_in_one_line(
     monkeypatch.setattr(sys, "argv", ["ingest.py"])
     with pytest.raises(SystemExit, match=r"^ingest: error: ingest\.folder\.path = .*$"):
         run_stage(ingest)
+
+
+def test_both_forms_of_an_accent_are_one_voice(workplace: Path) -> None:
+    """Folders from a Mac have accents apart from their letters; people type them as one."""
+    root = workplace / "speech"
+    apart, together = (unicodedata.normalize(form, "josé") for form in ("NFD", "NFC"))
+    for number in range(20):
+        write_sound(root / "ann" / f"{number}.wav", tone(0.3, 200 + 20 * number))
+        write_sound(root / apart / f"{number}é.wav", tone(0.3, 1_000 + 20 * number))
+    for typed in (apart, together):
+        manifest, _ = ingest_folder(root, test_voices=[typed])
+        held_out = manifest["split"] == "test_voice"
+        assert set(manifest["voice"][held_out]) == {together}
+        assert all(unicodedata.is_normalized("NFC", clip) for clip in manifest["clip_id"])
+    write_sound(root / together / "0é.wav", tone(0.3, 3_000))
+    write_sound(root / together / "another.wav", tone(0.3, 4_000))
+    manifest, rejected = ingest_folder(root, test_voices=[together])
+    assert rejected.empty
+    assert manifest.groupby("voice").size().to_dict() == {"ann": 20, together: 22}
+    assert manifest["clip_id"].is_unique

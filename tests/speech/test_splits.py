@@ -2,11 +2,12 @@
 
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mimi_dynamics.pipeline.params import SplitParams
-from mimi_dynamics.speech.splits import assign_split
+from mimi_dynamics.speech.splits import DROPPED, assign_split, assign_splits
 
 SHARES = SplitParams(train=0.8, validation=0.1, test=0.1)
 
@@ -48,3 +49,44 @@ def test_a_larger_test_share_only_adds_to_the_test_split(voice: str, prompt: str
     larger = SplitParams(train=0.6, validation=0.1, test=0.3)
     if assign_split(voice, prompt, SHARES, []) == "test":
         assert assign_split(voice, prompt, larger, []) == "test"
+
+
+READINGS = st.lists(
+    st.tuples(
+        st.sampled_from(["anna", "bert", "june"]),
+        st.integers(0, 40).map("prompt {}".format),
+        st.integers(0, 12),
+    ),
+    max_size=60,
+)
+
+
+@given(drawn=READINGS)
+def test_no_performance_and_no_reading_is_in_two_splits(drawn: list[tuple[str, str, int]]) -> None:
+    """And what is in test is there by itself: a codec trained on train has not heard it."""
+    readings, groups = [(v, p) for v, p, _ in drawn], np.array([g for *_, g in drawn], int)
+    splits = assign_splits(readings, groups, SHARES, ["june"])
+    own = [assign_split(*reading, SHARES, ["june"]) for reading in readings]
+    for names in (groups.tolist(), readings):
+        found: dict[object, set[str]] = {}
+        for name, split in zip(names, splits, strict=True):
+            found.setdefault(name, set()).add(split)
+        assert all(len(of - {DROPPED}) <= 1 for of in found.values())
+    for split, before, group in zip(splits, own, groups, strict=True):
+        if split == "test":
+            assert before == "test"
+        if split == "validation":
+            assert before in ("test", "validation")
+        if split == DROPPED:
+            assert group in groups[[other == "test_voice" for other in own]]
+        assert (split == "test_voice") == (before == "test_voice")
+
+
+def test_recordings_that_share_nothing_keep_their_own_split() -> None:
+    readings = [("anna", f"prompt {number}") for number in range(300)]
+    splits = assign_splits(readings, np.arange(300), SHARES, [])
+    assert splits == [assign_split(*reading, SHARES, []) for reading in readings]
+
+
+def test_nothing_to_split() -> None:
+    assert assign_splits([], np.zeros(0, int), SHARES, []) == []

@@ -27,7 +27,8 @@ def load(params: CodecParams) -> Codec:
     Raises:
         InputError: there are no weights, or they do not fit the model.
     """
-    path = Path(params.mimi.weights) if params.mimi.weights else _download_mimi()
+    named = params.mimi.weights
+    path = Path(named).expanduser() if named else _download_mimi()
     return load_weights("mimi", path, None, params.mimi.codebooks)
 
 

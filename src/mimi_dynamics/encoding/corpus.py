@@ -29,6 +29,7 @@ from tqdm import tqdm
 from mimi_dynamics.codec.base import FRAME_SIZE, Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
+from mimi_dynamics.encoding.frames import frame_levels, gated_frames
 from mimi_dynamics.encoding.shards import Shard, gather_shards, plan_shards, remove_others
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.conventions import choose_evenly
@@ -38,7 +39,6 @@ from mimi_dynamics.pipeline.files import remove, remove_leftovers
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import EncodeParams
 
-SILENCE_DB = -100.0  # Frames are never given a lower level than this.
 ALONE_CLIPS = 8  # This many clips are also encoded alone, to measure what batching changes.
 # Encoders of Mimi's size or larger use `MatrixEncoder`, which is faster but rounds differently.
 # mimi-mini does not, so that its results stay, bit for bit, those that are in git.
@@ -46,7 +46,7 @@ MATRIX_FILTERS = 64
 
 
 class EncodedArrays(NamedTuple):
-    """The arrays of one clip, in the order in which `EncodedClip` takes them.
+    """The arrays of one clip; see `EncodedClip`.
 
     Attributes:
         latent: (frames, dim) float32.
@@ -68,8 +68,8 @@ def encode_corpus(
 
     Args:
         codec: the codec. It is changed for fast encoding, and cannot stream afterwards.
-        manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`. Clips are
-            written split by split, each in the manifest's order.
+        manifest: one row per clip: `clip_id`, `voice`, `split`, `path`, `seconds`, `gated`. Clips
+            are written split by split, each in the manifest's order.
         path: folder of latents (see `latents.store`), which is replaced as a whole. No other run
             may be writing it.
         params: how to encode, and where.
@@ -141,6 +141,7 @@ class ShardFacts:
         split: the split of all its clips.
         clips: number of clips.
         frames: number of frames.
+        gated: number of frames in or beside digital silence.
         finite: how many of the numbers in its latents are finite.
         noise: largest relative difference between clips in their batches and the same clips alone.
     """
@@ -148,6 +149,7 @@ class ShardFacts:
     split: str
     clips: int
     frames: int
+    gated: int
     finite: int
     noise: float
 
@@ -159,7 +161,8 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     for name, tensor in codec.model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
-    for module in (__name__, type(codec).__module__, MatrixEncoder.__module__):
+    parts = (type(codec), MatrixEncoder, gated_frames)
+    for module in (__name__, *(part.__module__ for part in parts)):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})
     return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))
@@ -184,6 +187,7 @@ def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFa
         split=table["split"][0].as_py(),
         clips=len(table),
         frames=len(numbers) // codec.dim,
+        gated=int(np.count_nonzero(table["gated"].combine_chunks().flatten())),
         finite=int(np.isfinite(numbers).sum()),
         noise=noise,
     )
@@ -197,6 +201,7 @@ def _metrics(codec: Codec, shards: Sequence[ShardFacts]) -> dict[str, Any]:
         "clips": sum(shard.clips for shard in shards),
         "frames": frames.total(),
         "frames_by_split": dict(frames),
+        "silent_share": sum(shard.gated for shard in shards) / frames.total(),
         "dim": codec.dim,
         "codebooks": codec.codebooks,
         "finite_share": sum(shard.finite for shard in shards) / (frames.total() * codec.dim),
@@ -239,7 +244,15 @@ def encode_group(
         for position, row, arrays in zip(batch, rows.itertuples(), encoded, strict=True):
             if not np.isfinite(arrays.latent).all():
                 raise InputError(f"clip {row.clip_id}: latents are not finite")
-            clips[position] = EncodedClip(row.clip_id, row.voice, row.split, *arrays)
+            clips[position] = EncodedClip(
+                row.clip_id,
+                row.voice,
+                row.split,
+                latent=arrays.latent,
+                rms_db=arrays.rms_db,
+                gated=gated_frames(row.gated, len(arrays.latent)),
+                codes=arrays.codes,
+            )
     return [clips[position] for position in range(len(group))]
 
 
@@ -289,14 +302,6 @@ def prepare(codec: Codec, dtype: torch.dtype) -> None:
     if isinstance(encoder, SEANetEncoder) and encoder.n_filters >= MATRIX_FILTERS:
         codec.model.encoder = MatrixEncoder(encoder)
     codec.encode_in(dtype)
-
-
-def frame_levels(audio: np.ndarray) -> np.ndarray:
-    """Measure the level (clips, frames) in dBFS of each frame of `audio` (clips, frames * 1920)."""
-    frames = audio.reshape(len(audio), -1, FRAME_SIZE).astype(np.float64)
-    power = np.square(frames).mean(-1)
-    floor = 10 ** (SILENCE_DB / 10)
-    return (10 * np.log10(np.maximum(power, floor))).astype(np.float32)
 
 
 def relative_difference(first: np.ndarray, second: np.ndarray) -> float:

@@ -89,8 +89,8 @@ def _shares(manifest: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def _name(clips: pd.DataFrame, recipe: str) -> str:
     digest = hashlib.sha256(recipe.encode())
     for clip in clips.itertuples():
-        row = clip.clip_id, clip.voice, clip.split, clip.seconds, clip.path, _state(Path(clip.path))
-        digest.update(repr(row).encode())
+        row = clip.clip_id, clip.voice, clip.split, clip.seconds, clip.gated.tolist(), clip.path
+        digest.update(repr((*row, _state(Path(clip.path)))).encode())
     return digest.hexdigest()[:32]
 
 

@@ -22,9 +22,7 @@ LINEAR_BURN_IN = 64
 
 def shuffle(sequences: Sequences, generator: torch.Generator) -> Sequences:
     """Permute frames within each clip: keeps speaker, channel and loudness, loses time order."""
-    noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64)
-    clip = torch.from_numpy(sequences.clip_of_frame)
-    return _reorder(sequences, torch.argsort(clip + noise))
+    return _permute_within(sequences, sequences.clip_of_frame, generator)
 
 
 def permute(sequences: Sequences, generator: torch.Generator) -> Sequences:
@@ -52,16 +50,15 @@ def keep_loudness(
 def _permute_within(
     sequences: Sequences, group: np.ndarray, generator: torch.Generator
 ) -> Sequences:
-    """Permute the frames of each split that are in the same group."""
+    """Permute the frames of each split that are in the same group; gated frames stay in place."""
     noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64).numpy()
     split = np.unique(sequences.splits, return_inverse=True)[1][sequences.clip_of_frame]
+    gated = sequences.gated.numpy()
+    own = np.where(gated, np.arange(len(noise)), -1)  # Each gated frame is a group of its own.
     order = np.empty(len(noise), dtype=np.int64)
-    order[np.lexsort((group, split))] = np.lexsort((noise, group, split))
-    return _reorder(sequences, torch.from_numpy(order))
-
-
-def _reorder(sequences: Sequences, order: Tensor) -> Sequences:
-    return replace(sequences, frames=sequences.frames[order], voiced=sequences.voiced[order])
+    order[np.lexsort((own, group, split))] = np.lexsort((noise, own, group, split))
+    taken = torch.from_numpy(order)
+    return replace(sequences, frames=sequences.frames[taken], voiced=sequences.voiced[taken])
 
 
 def linear_process(sequences: Sequences, order: int) -> Var:
@@ -95,7 +92,7 @@ def simulate_linear(
     if not at_once:
         return replace(sequences, frames=_simulate(process, sequences.lengths, generator))
     frames, clip = torch.empty_like(sequences.frames), sequences.clip_of_frame
-    for clips in bucket_by_length(sequences.lengths, 0, at_once):
+    for clips in bucket_by_length(sequences.lengths, sequences.lengths > 0, at_once):
         clips.sort()  # simulated frames must come in the same order as the frames of the data
         frames[np.isin(clip, clips)] = _simulate(process, sequences.lengths[clips], generator)
     return replace(sequences, frames=frames)

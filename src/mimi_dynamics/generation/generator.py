@@ -113,8 +113,9 @@ class Grid:
 
     @cached_property
     def climate(self) -> Tensor:
-        """The frames of train, (frames, dim), of which climatology draws."""
-        return self.data.select("train").frames
+        """The possible targets of train, (frames, dim), of which climatology draws."""
+        train = self.data.select("train")
+        return train.frames[~train.gated]
 
     @cached_property
     def clips(self) -> Sequences:

@@ -95,10 +95,20 @@ def listening_starts(sequences: Sequences, clips: int, prompt_frames: int, steps
     return Starts(clip, past, length - past)
 
 
-def true_frames(sequences: Sequences, starts: Starts, lead: int) -> Tensor:
-    """Give the frames, (starts, dim), `lead` after the last known one; lead 0 is that one."""
-    ends = np.cumsum(sequences.lengths)[starts.clip]
-    return sequences.frames[ends - starts.room - 1 + lead]
+def true_frames(values: Tensor, lengths: np.ndarray, starts: Starts, lead: int) -> Tensor:
+    """Give what belongs to the frame `lead` after the last known one; lead 0 is that one.
+
+    Args:
+        values: (frames, …) what belongs to each frame, such as the frames themselves.
+        lengths: (clips,) number of frames of each clip.
+        starts: the starts.
+        lead: distance in frames.
+
+    Returns:
+        (starts, …) values.
+    """
+    ends = np.cumsum(lengths)[starts.clip]
+    return values[ends - starts.room - 1 + lead]
 
 
 class Past(NamedTuple):

@@ -18,6 +18,7 @@ from mimi_dynamics.evidence.bootstrap import COVERAGE, ClipBootstrap, Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
 from mimi_dynamics.generation.generator import Generator, Grid, load_generator
 from mimi_dynamics.generation.rollouts import seeded, true_frames
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.parallel import run_parallel
 
 CLIMATOLOGY_SAMPLES = 64  # a fair score has the same mean for any number, and less noise for more
@@ -109,12 +110,17 @@ def references(grid: Grid, lead: int) -> dict[str, Tensor]:
     """Draw what knows no model: `climatology`, any frames of train; `persistence`, the newest."""
     starts = grid.starts[grid.steps >= lead]
     frame = torch.randint(len(grid.climate), (CLIMATOLOGY_SAMPLES, len(starts)))
-    newest = true_frames(grid.clips, starts, 0)
+    newest = true_frames(grid.clips.frames, grid.clips.lengths, starts, 0)
     return {"climatology": grid.climate[frame], "persistence": torch.stack([newest] * 2)}
 
 
 def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFrame:
     """Score samples by lead and row, each (samples, starts that reach the lead, dim).
+
+    Where the true frame is gated, nothing is scored.
+
+    Raises:
+        InputError: all true frames at a lead are gated.
 
     Returns:
         For every row, lead and start that reaches it: `row`, `lead`, `clip`, `past`,
@@ -126,7 +132,12 @@ def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFra
     tables = []
     for lead, by_row in samples.items():
         starts = grid.starts[grid.steps >= lead]
-        target = true_frames(grid.clips, starts, lead)
+        target = true_frames(grid.clips.frames, grid.clips.lengths, starts, lead)
+        heard = ~true_frames(grid.clips.gated, grid.clips.lengths, starts, lead).numpy()
+        if len(heard) and not heard.any():
+            raise InputError(
+                f"horizons: {lead} frames ahead, all that could be scored is digital silence"
+            )
         for row, drawn in by_row.items():
             energy = energy_score(drawn, target)
             error = (drawn - target).double().norm(dim=-1).mean(0)
@@ -141,7 +152,7 @@ def score(samples: Mapping[int, Mapping[str, Tensor]], grid: Grid) -> pd.DataFra
                 "survival": (drawn.norm(dim=-1) <= limit).double().mean(0).numpy(),
                 "true_survival": (target.norm(dim=-1) <= limit).double().numpy(),
             }
-            tables.append(pd.DataFrame(columns))
+            tables.append(pd.DataFrame(columns)[heard])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -163,10 +174,11 @@ class LeadScores:
         self.table = table.assign(row=names[0], training=names[2], index=index)
         self.leads = sorted(table["lead"].unique())
         self.bootstrap = ClipBootstrap(len(clips), samples, seed)
-        longest = np.zeros(len(clips))
-        longest[self.table.loc[self.table["lead"] == self.leads[-1], "index"]] = 1
+        scored = np.zeros((len(clips), len(self.leads)))
+        scored[index, np.searchsorted(self.leads, table["lead"])] = 1
         weights = self.bootstrap.weights
-        self.bootstrap.weights = weights[weights @ longest > 0]  # a draw must not come out empty
+        # No draw must come out empty at a lead, for few clips may reach it.
+        self.bootstrap.weights = weights[(weights @ scored > 0).all(1)]
         self.seed = seed
 
     def at(self, row: str, lead: int, column: str = "energy_score") -> Estimate:

@@ -14,7 +14,7 @@ import torch
 
 from mimi_dynamics.latents.normalizer import Normalizer, load_normalizer, normalized_sequences
 from mimi_dynamics.latents.row_groups import RowGroup, read_groups, row_groups
-from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.sequences import Sequences, reach_of
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.latents.streaming import StreamedSequences, TrainStream
 from mimi_dynamics.pipeline.distributed import is_main_process
@@ -134,13 +134,21 @@ def stream_data(
             f"train is read from disk in {len(blocks)} blocks",
             file=sys.stderr,
         )
-    lengths = tuple(
-        np.concatenate([group.read(["frames"])["frames"].to_numpy() for group in block])
-        for block in blocks
-    )
-    stream = TrainStream(blocks, lengths, normalizer, voiced_range_db)
+    lengths, reaches = zip(*(_lengths(block) for block in blocks), strict=True)
+    stream = TrainStream(blocks, lengths, reaches, normalizer, voiced_range_db)
     held_out = read_groups(others, normalizer, voiced_range_db)
     return StreamedSequences(**vars(held_out), train=stream, block_frames=block_frames)
+
+
+def _lengths(block: tuple[RowGroup, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Read the number of frames of every clip of a block, and that up to its last target."""
+    tables = [group.read(["frames", "gated"]) for group in block]
+    lengths = [table["frames"].to_numpy().astype(np.int64) for table in tables]
+    reaches = [
+        reach_of(table["gated"].combine_chunks().flatten().to_numpy(zero_copy_only=False), of)
+        for table, of in zip(tables, lengths, strict=True)
+    ]
+    return np.concatenate(lengths), np.concatenate(reaches)
 
 
 def _blocks(

@@ -88,15 +88,16 @@ def fit_normalizer(latents: np.ndarray, dim: int) -> Normalizer:
 def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
     """Tell which frames are voiced, that is, within `range_db` dB of their clip's loudest frame.
 
-    Silence and breath are not voiced. The range is relative to the clip because recordings differ
-    in level.
+    Silence and breath are not voiced, nor is a frame in or beside digital silence. The range is
+    relative to the clip because recordings differ in level.
 
     Returns:
         (frames,) bool.
     """
     starts = np.concatenate([[0], np.cumsum(latents.lengths)[:-1]])
     loudest = np.maximum.reduceat(latents.rms_db, starts)
-    return latents.rms_db >= np.repeat(loudest, latents.lengths) - range_db
+    loud = latents.rms_db >= np.repeat(loudest, latents.lengths) - range_db
+    return loud & ~latents.gated
 
 
 def frames_in_split(latents: Latents, split: str) -> np.ndarray:
@@ -117,6 +118,7 @@ def normalized_sequences(
     return Sequences(
         frames=torch.from_numpy(normalizer.normalize(latents.values)),
         voiced=torch.from_numpy(voiced_frames(latents, voiced_range_db)),
+        gated=torch.from_numpy(latents.gated),
         lengths=latents.lengths,
         splits=latents.splits,
     )

@@ -92,17 +92,18 @@ def read_groups(
     return Sequences(
         frames=torch.cat([piece.frames for piece in pieces]),
         voiced=torch.cat([piece.voiced for piece in pieces]),
+        gated=torch.cat([piece.gated for piece in pieces]),
         lengths=np.concatenate([piece.lengths for piece in pieces]),
         splits=np.concatenate([piece.splits for piece in pieces]),
     )
 
 
 def _read_group(group: RowGroup, normalizer: Normalizer, voiced_range_db: float) -> Sequences:
-    table = group.read(["clip_id", "frames", "latent", "rms_db"]).combine_chunks()
+    table = group.read(["clip_id", "frames", "latent", "rms_db", "gated"]).combine_chunks()
     lengths = table["frames"].to_numpy().astype(np.int64)
-    values, rms_db = (
+    values, rms_db, gated = (
         table[name].chunk(0).flatten().to_numpy(zero_copy_only=False)
-        for name in ("latent", "rms_db")
+        for name in ("latent", "rms_db", "gated")
     )
     values = values.reshape(-1, group.dim)
     clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
@@ -111,6 +112,7 @@ def _read_group(group: RowGroup, normalizer: Normalizer, voiced_range_db: float)
     latents = Latents(
         values=values,
         rms_db=rms_db,
+        gated=gated,
         codes=np.zeros((0, 0), np.int16),
         lengths=lengths,
         clip_ids=clip_ids,

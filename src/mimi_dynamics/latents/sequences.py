@@ -18,12 +18,14 @@ class Sequences:
     Attributes:
         frames: (frames, dim) float32, whitened.
         voiced: (frames,) bool, whether a frame is speech rather than silence.
+        gated: (frames,) bool, whether a frame is in or beside digital silence: never a target.
         lengths: (clips,) int64, number of frames of each clip. They sum to the number of frames.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
     """
 
     frames: Tensor
     voiced: Tensor
+    gated: Tensor
     lengths: np.ndarray
     splits: np.ndarray
 
@@ -42,6 +44,11 @@ class Sequences:
         """Give the index of the clip that each frame belongs to, as (frames,) int64."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
+    @property
+    def reach(self) -> np.ndarray:
+        """Give the number of frames of each clip up to the last that may be a target, (clips,)."""
+        return reach_of(self.gated.numpy(), self.lengths)
+
     def select(self, split: str) -> "Sequences":
         """Select the clips of one split, in their order."""
         clips = self.splits == split
@@ -50,13 +57,15 @@ class Sequences:
             self,
             frames=self.frames[kept],
             voiced=self.voiced[kept],
+            gated=self.gated[kept],
             lengths=self.lengths[clips],
             splits=self.splits[clips],
         )
 
     def train_mean(self) -> Tensor:
-        """Give the mean of the frames of train, as (dim,)."""
-        return self.select("train").frames.mean(0)
+        """Give the mean of the frames of train that may be targets, as (dim,)."""
+        train = self.select("train")
+        return train.frames[~train.gated].mean(0)
 
     def check_finite(self, split: str, name: str) -> None:
         """Check that all frames of a split are finite, since others must never become a metric.
@@ -147,8 +156,8 @@ def make_batches(
 ) -> list[Batch]:
     """Pad clips into batches of at most `batch_frames` padded frames, with at least one clip each.
 
-    A target is scored if its index within the clip is at least `max(horizon, warmup_frames)`. So
-    all horizons up to `warmup_frames` score exactly the same frames.
+    A target is scored if its index within the clip is at least `max(horizon, warmup_frames)` and
+    it is not gated. So all horizons up to `warmup_frames` score exactly the same frames.
 
     Args:
         sequences: the clips.
@@ -161,43 +170,63 @@ def make_batches(
         InputError: no clip is long enough to have a single target.
     """
     first = max(horizon, warmup_frames)
-    groups = bucket_by_length(sequences.lengths, first, batch_frames)
+    groups = bucket_by_length(sequences.lengths, sequences.reach > first, batch_frames)
     if not groups:
-        raise too_far(horizon, first, sequences.lengths)
+        raise too_far(horizon, first, sequences.reach)
     starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])
     targets = sequences.frames if targets is None else targets
     return [_pad(sequences, targets, starts, group, horizon, first) for group in groups]
 
 
-def too_far(horizon: int, first: int, lengths: np.ndarray) -> InputError:
+def too_far(horizon: int, first: int, reach: np.ndarray) -> InputError:
     """Make the error to raise if no clip of a split is long enough to have a target.
 
     Args:
         horizon: how many frames ahead the target lies.
         first: index within a clip of the first frame that may be a target.
-        lengths: (clips,) number of frames of each clip.
+        reach: (clips,) see `Sequences.reach`.
     """
+    longest = int(reach.max(initial=0))
+    if not longest:
+        return InputError(
+            "data/latents: every frame of a split is in or beside digital silence, so none is left "
+            "to predict; look at silent_share in metrics/detail/encode.json"
+        )
     return InputError(
         f"horizon = {horizon} (first target at frame {first}): "
-        f"must be below the longest clip of every split, here {int(lengths.max(initial=0))} frames"
+        f"must be below the longest clip of every split, here {longest} frames"
     )
 
 
-def bucket_by_length(lengths: np.ndarray, first: int, batch_frames: int) -> list[np.ndarray]:
-    """Group clips that have a target into batches of similar length.
+def reach_of(gated: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Give the number of frames of each clip up to the last that is not gated, as (clips,).
+
+    Args:
+        gated: (frames,) bool, see `Sequences`.
+        lengths: (clips,) number of frames of each clip.
+    """
+    starts = np.cumsum(lengths) - lengths
+    within = np.arange(len(gated)) - np.repeat(starts, lengths)
+    return np.maximum.reduceat(np.where(gated, 0, within + 1), starts)
+
+
+def bucket_by_length(
+    lengths: np.ndarray, usable: np.ndarray, batch_frames: int
+) -> list[np.ndarray]:
+    """Group clips into batches of similar length.
 
     Args:
         lengths: (clips,) number of frames of each clip.
-        first: index of the first frame that may be a target. Clips without it are left out.
+        usable: (clips,) bool, which clips to take, such as those that have a target.
         batch_frames: most padded frames in a batch, unless a single clip has more.
 
     Returns:
         The indices of the clips in each batch, with the shortest clips first. There may be no
         batch at all.
     """
-    usable = np.flatnonzero(lengths > first)
+    chosen = np.flatnonzero(usable)
     groups: list[list[int]] = []
-    for clip in usable[np.argsort(lengths[usable], kind="stable")]:
+    for clip in chosen[np.argsort(lengths[chosen], kind="stable")]:
         if groups and (len(groups[-1]) + 1) * lengths[clip] <= batch_frames:
             groups[-1].append(clip)
         else:
@@ -217,8 +246,8 @@ def _pad(
     inside = steps[None] < sequences.lengths[clips][:, None] - horizon
     index = torch.from_numpy(np.where(inside, starts[clips][:, None] + steps[None], 0))
     inside = torch.from_numpy(inside)
-    scored = inside & torch.from_numpy(steps[None] + horizon >= first)
     ahead = torch.where(inside, index + horizon, 0)
+    scored = inside & torch.from_numpy(steps[None] + horizon >= first) & ~sequences.gated[ahead]
     return Batch(
         context=sequences.frames[index] * inside[..., None],
         target=targets[ahead] * inside[..., None],

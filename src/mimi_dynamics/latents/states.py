@@ -80,6 +80,7 @@ def at_updates(data: Sequences, stride: int) -> Sequences:
         data,
         frames=data.frames[kept],
         voiced=data.voiced[kept],
+        gated=data.gated[kept],
         lengths=-(-data.lengths // stride),
     )
 
@@ -115,7 +116,8 @@ def whiten(data: Sequences) -> Tensor:
     Returns:
         (frames, dim) float32.
     """
-    mean, covariance = moments(data.select("train").frames.double())
+    train = data.select("train")
+    mean, covariance = moments(train.frames[~train.gated].double())
     variances, directions = torch.linalg.eigh(covariance)
     root = directions / variances.sqrt() @ directions.T
     return ((data.frames.double() - mean) @ root).float()

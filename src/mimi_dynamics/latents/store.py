@@ -1,9 +1,9 @@
 """How latents are stored on disk: a folder of Parquet files with one row per clip.
 
 The columns are `clip_id`, `voice`, `split`, `frames` (int32), `latent` (list of float32,
-frames x dim, row by row), `rms_db` (list of float32, one per frame) and `codes` (list of int16,
-frames x codebooks). The key-value metadata of every file describe the latents by the keys of
-`INFO_TYPES`. All clips of a row group belong to the same split.
+frames x dim, row by row), `rms_db` (list of float32, one per frame), `gated` (list of bool, one per
+frame) and `codes` (list of int16, frames x codebooks). The key-value metadata of every file
+describe the latents by the keys of `INFO_TYPES`. All clips of a row group belong to the same split.
 """
 
 from collections.abc import Sequence
@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         pa.field("frames", pa.int32(), nullable=False),
         pa.field("latent", pa.list_(pa.float32()), nullable=False),
         pa.field("rms_db", pa.list_(pa.float32()), nullable=False),
+        pa.field("gated", pa.list_(pa.bool_()), nullable=False),
         pa.field("codes", pa.list_(pa.int16()), nullable=False),
     ]
 )
@@ -55,6 +56,7 @@ class EncodedClip:
         split: `train`, `validation`, `test` or `test_voice`.
         latent: (frames, dim) float32.
         rms_db: (frames,) float32, level in dB relative to full scale.
+        gated: (frames,) bool, whether a frame is in or beside digital silence (`encoding.frames`).
         codes: (frames, codebooks) int16.
     """
 
@@ -63,6 +65,7 @@ class EncodedClip:
     split: str
     latent: np.ndarray
     rms_db: np.ndarray
+    gated: np.ndarray
     codes: np.ndarray
 
 
@@ -73,6 +76,7 @@ class Latents:
     Attributes:
         values: (frames, dim) float32, the latents.
         rms_db: (frames,) float32, level in dB relative to full scale.
+        gated: (frames,) bool, whether a frame is in or beside digital silence (`encoding.frames`).
         codes: (frames, codebooks) int16.
         lengths: (clips,) int64, number of frames of each clip.
         clip_ids: (clips,) str, names in the manifest.
@@ -84,6 +88,7 @@ class Latents:
 
     values: np.ndarray
     rms_db: np.ndarray
+    gated: np.ndarray
     codes: np.ndarray
     lengths: np.ndarray
     clip_ids: np.ndarray
@@ -123,6 +128,7 @@ class LatentWriter:
             pa.array(lengths, pa.int32()),
             _list_array([clip.latent for clip in clips], pa.float32()),
             _list_array([clip.rms_db for clip in clips], pa.float32()),
+            _list_array([clip.gated for clip in clips], pa.bool_()),
             _list_array([clip.codes for clip in clips], pa.int16()),
         ]
         if self._groups and self._groups % GROUPS_PER_PART == 0:
@@ -190,6 +196,7 @@ def read_latents(path: Path) -> Latents:
     return Latents(
         values=values,
         rms_db=rms_db,
+        gated=_flat(table["gated"]),
         codes=_flat(table["codes"]).reshape(lengths.sum(), info["codebooks"]),
         lengths=lengths,
         clip_ids=clip_ids,
@@ -231,7 +238,8 @@ def _list_array(arrays: Sequence[np.ndarray], kind: pa.DataType) -> pa.ListArray
 
 
 def _flat(column: pa.ChunkedArray) -> np.ndarray:
-    return np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+    chunks = (chunk.flatten() for chunk in column.chunks)
+    return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
 
 
 def _one_line(error: Exception) -> str:

@@ -36,6 +36,7 @@ class TrainStream:
     Attributes:
         blocks: the row groups of each block. They are read together.
         lengths: for each block, (clips,) number of frames of every clip.
+        reaches: for each block, (clips,) number of frames of every clip up to its last target.
         normalizer: what whitens the latents.
         voiced_range_db: see `voiced_frames`.
         change: what turns a block into a surrogate; None for the real data.
@@ -44,6 +45,7 @@ class TrainStream:
 
     blocks: tuple[tuple[RowGroup, ...], ...]
     lengths: tuple[np.ndarray, ...]
+    reaches: tuple[np.ndarray, ...]
     normalizer: Normalizer
     voiced_range_db: float
     change: Change | None = None
@@ -82,10 +84,13 @@ class BatchStream:
         Raises:
             InputError: no clip is long enough to have a single target.
         """
-        first, lengths = max(self.horizon, self.warmup_frames), self.stream.lengths
-        counts = [len(bucket_by_length(of, first, self.batch_frames)) for of in lengths]
+        first, reaches = max(self.horizon, self.warmup_frames), self.stream.reaches
+        counts = [
+            len(bucket_by_length(lengths, reach > first, self.batch_frames))
+            for lengths, reach in zip(self.stream.lengths, reaches, strict=True)
+        ]
         if not any(counts):
-            raise too_far(self.horizon, first, np.concatenate(lengths))
+            raise too_far(self.horizon, first, np.concatenate(reaches))
         return counts
 
     def __len__(self) -> int:
@@ -149,10 +154,13 @@ class StreamedSequences(Sequences):
         return super().select(split)
 
     def train_mean(self) -> Tensor:
-        """Read all of train once, and give the mean of its frames as (dim,)."""
-        blocks = range(len(self.train.blocks))
-        total = sum(self.train.read(block).frames.double().sum(0) for block in blocks)
-        return (total / sum(lengths.sum() for lengths in self.train.lengths)).float()
+        """Read all of train once, and give the mean of its possible targets as (dim,)."""
+        total, count = torch.zeros(self.dim, dtype=torch.float64), 0
+        for block in range(len(self.train.blocks)):
+            sequences = self.train.read(block)
+            targets = sequences.frames[~sequences.gated]
+            total, count = total + targets.double().sum(0), count + len(targets)
+        return (total / count).float()
 
     def check_finite(self, split: str, name: str) -> None:
         """Check that all frames of a split are finite; those of train are checked when read."""

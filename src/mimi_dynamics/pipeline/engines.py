@@ -66,7 +66,12 @@ def _run_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        ray.init(runtime_env={"env_vars": paths}, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            num_cpus=None if "RAY_ADDRESS" in os.environ else available_cores(),
+            runtime_env={"env_vars": paths},
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
     except ConnectionError as error:
         address = os.environ.get("RAY_ADDRESS", "")
         raise InputError(f"RAY_ADDRESS = {address!r}: no Ray cluster answers there") from error

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -131,7 +132,21 @@ def _most_workers() -> int:
 
 
 def _run(job: Callable[[], Result]) -> "PlainBytes[Result]":
-    return PlainBytes(job())
+    try:
+        return PlainBytes(job())
+    except Exception as error:
+        if _can_travel(error):
+            raise
+        told = "".join(traceback.format_exception(error))
+        raise RuntimeError(f"in a worker process:\n{told}") from None
+
+
+def _can_travel(error: Exception) -> bool:
+    """Tell whether an exception arrives; one that does not would look like a killed worker."""
+    try:
+        return isinstance(PlainBytes.round_trip(error), type(error))
+    except Exception:  # whatever its own code does
+        return False
 
 
 @contextmanager

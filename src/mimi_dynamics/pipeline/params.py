@@ -4,10 +4,11 @@
 later stage. The comments in `params.yaml` explain each setting.
 """
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Share, load_settings
 
@@ -16,9 +17,27 @@ PARAMS_FILE = Path("params.yaml")
 CodecName = Literal["mimi-mini", "mimi"]
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 Engine = Literal["local", "ray"]
+# A folder or file that is a dependency of stages. DVC needs one that exists, so the default is a
+# file in git. To the code, no path is ''.
+NO_SOURCE = "sources/none"
+Source = Annotated[str, AfterValidator(lambda path: "" if path == NO_SOURCE else path)]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
-# Voices of LibriSpeech are numbers, and `-S 'ingest.test_voices=[84]'` gives an int, not a string.
-Voice = Annotated[Name, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+
+def _voice(name: object) -> str:
+    """Give a voice's name as corpora have it, with its accents as part of their letters (NFC).
+
+    Voices of LibriSpeech are numbers, and `-S 'ingest.test_voices=[84]'` gives an int.
+    """
+    if not isinstance(name, str) and type(name) is not int:
+        raise ValueError(
+            f"{name!r:.60} is no text: must be in double quotes, as in "
+            '-S \'ingest.test_voices=["0011","no"]\''
+        )
+    return unicodedata.normalize("NFC", str(name))
+
+
+Voice = Annotated[Name, BeforeValidator(_voice)]
 
 
 def _no_truth_value(value: object) -> object:
@@ -76,17 +95,19 @@ class LibriSpeechParams(Section):
 class FolderParams(Section):
     """A directory of the user's own audio."""
 
-    path: str
+    path: Source
 
 
 class IngestParams(Section):
     """Which speech to use, how to split it, and on which machines to convert it."""
 
     corpora: Annotated[list[CorpusName], Field(min_length=1)]
-    mirror: str
+    mirror: Source
+    mirror_url: str
     min_seconds: Positive
     max_seconds: Positive
     test_voices: list[Voice]
+    keep_copies: bool
     splits: SplitParams
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
@@ -98,14 +119,29 @@ class IngestParams(Section):
         if self.min_seconds >= self.max_seconds:
             raise ValueError(f"min_seconds = {self.min_seconds:g}: must be below max_seconds")
         if "folder" in self.corpora and not self.folder.path:
-            raise ValueError("folder.path = '': must name a directory when corpora has 'folder'")
+            raise ValueError(
+                f"folder.path = {NO_SOURCE!r}: must name a directory when corpora has 'folder'"
+            )
+        if "://" in self.mirror:
+            raise ValueError(f"mirror = {self.mirror!r:.200}: must be a folder; use mirror_url")
+        if self.mirror_url and "://" not in self.mirror_url:
+            raise ValueError(
+                f"mirror_url = {self.mirror_url!r:.200}: must be an address; use mirror"
+            )
+        if self.mirror and self.mirror_url:
+            raise ValueError("mirror and mirror_url: must not both be set")
         return self
+
+    @property
+    def archives(self) -> str:
+        """The folder or address that holds the corpora; '' for their public homes."""
+        return self.mirror or self.mirror_url
 
 
 class MimiParams(Section):
     """Where Kyutai's checkpoint is, and how many of its codebooks to use."""
 
-    weights: str
+    weights: Source
     codebooks: Annotated[int, Field(ge=1, le=32)]
 
 

@@ -26,6 +26,11 @@ class PlainBytes(Generic[Value]):
     def __init__(self, value: Value) -> None:
         self._value = value
 
+    @staticmethod
+    def round_trip(value: Value) -> Value:
+        """Give what would arrive."""
+        return pickle.loads(pickle.dumps(PlainBytes(value)))
+
     def __reduce__(self) -> tuple[Callable[[bytes], Value], tuple[bytes]]:
         """Replace this object by its value on arrival."""
         buffer = io.BytesIO()
@@ -45,7 +50,7 @@ class _Pickler(pickle.Pickler):
         if not plain or value.device.type != "cpu" or value.requires_grad:
             return NotImplemented
         order = sorted(range(value.ndim), key=value.stride, reverse=True)
-        dense = value.permute(order).contiguous()
+        dense = value.permute(order).contiguous().resolve_conj().resolve_neg()
         elements = dense.flatten().view(torch.uint8).numpy().tobytes()
         return _tensor, (elements, value.dtype, dense.shape, order)
 

@@ -80,6 +80,8 @@ def _in_one_line(error: Exception) -> str | None:
     # torch has no class of its own for memory that a CPU cannot give.
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return f"out of memory; {LIMIT_PROBLEMS[errno.ENOMEM]}"
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return f"{error}; {LIMIT_PROBLEMS[errno.EAGAIN]}"
     if isinstance(error, OSError) and error.errno in LIMIT_PROBLEMS:
         return f"{error.strerror}; {LIMIT_PROBLEMS[error.errno]}"
     if isinstance(error, OSError) and error.errno in DISK_PROBLEMS:
@@ -120,37 +122,44 @@ def _committed_kept() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        missing = [path for path in _committed_outputs() if not path.exists()]
         try:
-            _put_back(missing)
-        except (OSError, subprocess.CalledProcessError) as error:
-            reason = getattr(error, "stderr", b"") or str(error).encode()
-            print(
-                f"{', '.join(map(str, missing))}: removed by DVC and not put back, since "
-                f"{reason.decode(errors='replace').splitlines()[0]}; `git checkout` brings it back",
-                file=sys.stderr,
-            )
+            problems = _put_back([path for path in _committed_outputs() if not path.exists()])
+        except Exception as error:  # dvc.yaml is broken, git is not installed, the disk is full
+            problems = [f"committed files that DVC removed may be missing: {error}"]
+        for problem in problems:
+            print(problem.splitlines()[0], file=sys.stderr)
         raise
 
 
-def _put_back(paths: list[Path]) -> None:
+def _put_back(paths: list[Path]) -> list[str]:
     """Write files as they are in git's index; do nothing for those that are not in it.
+
+    Returns:
+        What is missing all the same, and why.
 
     Raises:
         OSError: git is not installed, or the disk is full.
-        CalledProcessError: git refuses.
     """
     if not paths:
-        return
+        return []
     # Content is asked for, since `git checkout` locks the index, which another git may be using.
-    # Where git does not trust this checkout's owner, the stage that failed is of it all the same.
-    git = ["git", "-c", "safe.directory=*"]
-    run = partial(subprocess.run, capture_output=True, check=True)
-    tracked = run([*git, "ls-files", "-z", "--", *map(str, paths)]).stdout.decode().split("\0")
-    for name in filter(None, tracked):
-        content = run([*git, "show", f":./{name}"]).stdout
-        with atomic_path(Path(name)) as temporary:
-            temporary.write_bytes(content)
+    # With its folder named, git does not mind who owns it, as it does in a container: the stage
+    # that failed is code of the same owner.
+    here = Path.cwd()
+    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    git = ["git", f"--git-dir={top / '.git'}", f"--work-tree={top}"]
+    run = partial(subprocess.run, capture_output=True, check=False)
+    listed = run([*git, "ls-files", "-z", "--", *map(str, paths)])
+    tracked = listed.stdout.decode().split("\0")[:-1]
+    problems = [f"{', '.join(map(str, paths))}: {listed.stderr.decode()}"] * bool(listed.returncode)
+    for name in dict.fromkeys(tracked):
+        content = run([*git, "show", f":./{name}"])
+        if content.returncode:
+            problems.append(f"{name}: {content.stderr.decode()}")
+        else:
+            with atomic_path(Path(name)) as temporary:
+                temporary.write_bytes(content.stdout)
+    return [f"removed by DVC and not put back: {problem}" for problem in problems]
 
 
 def _committed_outputs() -> list[Path]:

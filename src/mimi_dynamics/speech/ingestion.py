@@ -1,15 +1,12 @@
 """Turn the chosen corpora into 24 kHz clips, a manifest of them, and a list of rejected files."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,37 +17,22 @@ from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path, remove
 from mimi_dynamics.pipeline.params import IngestParams
-from mimi_dynamics.speech.audio import (
-    SAMPLE_RATE,
-    SILENCE_PEAK,
-    AudioError,
-    read_audio,
-    to_pcm,
-    write_flac,
-)
+from mimi_dynamics.speech.conversion import Clip, Converter
 from mimi_dynamics.speech.corpora import Recording, list_recordings
-from mimi_dynamics.speech.splits import assign_split
+from mimi_dynamics.speech.duplicates import group_performances
+from mimi_dynamics.speech.file_names import file_name
+from mimi_dynamics.speech.splits import DROPPED, assign_splits
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
+QUOTED = '; zeros before a number are kept only in double quotes, as in ["0011"]'
 RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
-REASONS = (
-    "bad_rate",
-    "duplicate",
-    "empty",
-    "link",
-    "not_audio",
-    "not_finite",
-    "silent",
-    "too_long",
-    "too_short",
-    "too_slow",
-    "undecodable",
-)
-# Windows does not allow files with these names.
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+COLUMN_TYPES = {
+    "seconds": pa.float64(),
+    "gated": pa.list_(pa.field("element", pa.int64())),
+}  # All others are text.
 MANIFEST_SCHEMA = pa.schema(
     [
-        pa.field(name, pa.float64() if name == "seconds" else pa.string(), nullable=False)
+        pa.field(name, COLUMN_TYPES.get(name, pa.string()), nullable=False)
         for name in (
             "clip_id",
             "corpus",
@@ -58,31 +40,14 @@ MANIFEST_SCHEMA = pa.schema(
             "language",
             "split",
             "path",
+            "performance",
             "sha256",
             "seconds",
+            "gated",
             "text",
         )
     ]
 )
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What became of one recording.
-
-    Attributes:
-        recording: the source.
-        reason: why it was rejected, one of `REASONS`; '' if it became a clip.
-        sha256: hash of the source file.
-        pcm_sha256: hash of the 16-bit samples.
-        seconds: duration of the clip.
-    """
-
-    recording: Recording
-    reason: str
-    sha256: str = ""
-    pcm_sha256: str = ""
-    seconds: float = 0.0
 
 
 def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -105,9 +70,10 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         workspace.mkdir(parents=True)
         recordings = _list_all(params, workspace)
         _check_voices(params, {recording.voice for recording in recordings})
-        clips = list(_unique(_convert_all(recordings, params, building)))
+        clips = list(_unique(_convert_all(recordings, params, building), params.test_voices))
+        clips = split_performances(clips, params)
         _check_corpora(params, clips)
-        manifest = _manifest([clip for clip in clips if not clip.reason], params, audio_dir)
+        manifest = _manifest([clip for clip in clips if not clip.reason], audio_dir)
         _check_voices(params, set(manifest["voice"]))
         _check_splits(params, manifest)
         remove(workspace)
@@ -138,58 +104,44 @@ def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path
     yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
 
 
-@dataclass(frozen=True)
-class Converter:
-    """Converts recordings to clips. It can be sent to any process.
+def _unique(clips: Iterator[Clip], test_voices: list[str]) -> Iterator[Clip]:
+    """Reject clips whose samples are the same as those of an earlier clip.
 
-    Attributes:
-        params: what to reject.
-        folder: receives a file for each clip.
-        cores: how many recordings are converted at the same time. They are converted by threads,
-            since FFmpeg and FLAC do not hold Python's lock while they work.
+    A clip of a test voice stays beside one of another voice, which `split_performances` rejects.
     """
-
-    params: IngestParams
-    folder: Path
-    cores: int
-
-    def __call__(self, recordings: Sequence[Recording]) -> Iterator[Clip]:
-        """Convert recordings, and yield what became of each, in their order."""
-        convert = partial(_convert, params=self.params, folder=self.folder)
-        with ThreadPoolExecutor(self.cores) as pool:
-            yield from pool.map(convert, recordings)
-
-
-def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
-    if recording.refused:
-        return Clip(recording, recording.refused)
-    try:
-        mono = read_audio(recording.path, params.max_seconds, recording.container)
-        if mono.size and abs(mono).max() < SILENCE_PEAK:
-            raise AudioError("silent")
-        if mono.size < params.min_seconds * SAMPLE_RATE:
-            raise AudioError("too_short")
-        with recording.path.open("rb") as file:
-            source_sha256 = file_digest(file, "sha256").hexdigest()
-    except AudioError as error:
-        return Clip(recording, str(error))
-    except OSError:
-        return Clip(recording, "undecodable")  # The file is not readable or no longer there.
-    pcm = to_pcm(mono)
-    write_flac(folder / file_name(recording.clip_id), pcm)
-    pcm_sha256 = sha256(pcm.tobytes()).hexdigest()
-    return Clip(recording, "", source_sha256, pcm_sha256, mono.size / SAMPLE_RATE)
-
-
-def _unique(clips: Iterator[Clip]) -> Iterator[Clip]:
-    """Reject clips whose samples are the same as those of an earlier clip."""
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     for clip in clips:
-        if clip.reason or clip.pcm_sha256 not in seen:
-            seen.add(clip.pcm_sha256)
+        samples = clip.pcm_sha256, clip.recording.voice in test_voices
+        if clip.reason or samples not in seen:
+            seen.add(samples)
             yield clip
         else:
             yield Clip(clip.recording, "duplicate")
+
+
+def split_performances(clips: list[Clip], params: IngestParams) -> list[Clip]:
+    """Find the clips of one performance by their sound, and give every clip its split.
+
+    Rejected are clips whose performance is also one of a test voice, and all but the first clip of
+    a performance if `ingest.keep_copies` is false.
+    """
+    usable = [clip for clip in clips if not clip.reason]
+    groups = group_performances([clip.fingerprint for clip in usable])
+    # Sounds too plain to be compared, such as tones, can still be the same to the sample.
+    same = {clip.pcm_sha256: group for clip, group in zip(usable, groups, strict=True)}
+    groups = np.array([same[clip.pcm_sha256] for clip in usable], np.int64)
+    readings = [(clip.recording.voice, clip.recording.prompt) for clip in usable]
+    splits = assign_splits(readings, groups, params.splits, params.test_voices)
+    first: dict[int, str] = {}
+    assigned = {}
+    for clip, group, split in zip(usable, groups.tolist(), splits, strict=True):
+        name = clip.recording.clip_id
+        if split == DROPPED or (group in first and not params.keep_copies):
+            assigned[name] = Clip(clip.recording, "near_duplicate")
+        else:
+            performance = first.setdefault(group, name)
+            assigned[name] = replace(clip, performance=performance, split=split)
+    return [clip if clip.reason else assigned[clip.recording.clip_id] for clip in clips]
 
 
 def _keep_only(folder: Path, names: set[str]) -> None:
@@ -204,41 +156,19 @@ def _keep_only(folder: Path, names: set[str]) -> None:
             path.unlink()
 
 
-def file_name(clip_id: str) -> str:
-    """Give the relative path of a clip's file, which no other clip has and all file systems accept.
-
-    The path is the clip's id if that is harmless, or else a cleaned and shortened id with a hash of
-    the id. Capitals count as harmful, since some file systems treat `A` and `a` as the same name.
-    Dots in folders count as harmful too, since a folder could get the name of another clip's file.
-    The path never leads out of the folder of clips.
-    """
-    parts = clip_id.split("/")
-    folders = [_cleaned(part, "") for part in parts[:-1]]
-    name = _cleaned(parts[-1], ".")
-    if [*folders, name] == parts and len(parts) <= 6:
-        return f"{clip_id}.flac"
-    digest = sha256(clip_id.encode()).hexdigest()[:12]
-    return "/".join([*folders[:2], f"{name}-{digest}.flac"])
-
-
-def _cleaned(part: str, also: str) -> str:
-    part = re.sub(rf"[^a-z0-9_{also}-]", "_", part.lower())[:60].strip(".")
-    return f"{part}_" if not part or RESERVED.match(part) else part
-
-
-def _manifest(clips: list[Clip], params: IngestParams, audio_dir: Path) -> pd.DataFrame:
+def _manifest(clips: list[Clip], audio_dir: Path) -> pd.DataFrame:
     rows = [
         {
             "clip_id": clip.recording.clip_id,
             "corpus": clip.recording.corpus,
             "voice": clip.recording.voice,
             "language": clip.recording.language,
-            "split": assign_split(
-                clip.recording.voice, clip.recording.prompt, params.splits, params.test_voices
-            ),
+            "split": clip.split,
             "path": (audio_dir / file_name(clip.recording.clip_id)).as_posix(),
+            "performance": clip.performance,
             "sha256": clip.sha256,
             "seconds": clip.seconds,
+            "gated": clip.gated,
             "text": clip.recording.text,
         }
         for clip in clips
@@ -252,7 +182,7 @@ def _check_voices(params: IngestParams, voices: set[str]) -> None:
             known = ", ".join(sorted(voices)[:20]) + (", …" if len(voices) > 20 else "")
             raise InputError(
                 f"ingest.test_voices: {voice!r} must be one of the voices with usable clips, "
-                f"which are {known or 'none'}"
+                f"which are {known or 'none'}{QUOTED if voice.isdigit() else ''}"
             )
 
 
@@ -283,45 +213,3 @@ def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     table = pa.Table.from_pandas(manifest, MANIFEST_SCHEMA, preserve_index=False)
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata(None), temporary)
-
-
-def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
-    """Count the clips, hours and voices of a manifest, and the rejected files by reason.
-
-    Args:
-        manifest: what `ingest_corpora` gave.
-        rejected: what `ingest_corpora` gave.
-    """
-    return {
-        "clips": len(manifest),
-        "hours": _hours(manifest),
-        "voices": manifest["voice"].nunique(),
-        "corpora": {
-            str(corpus): {"hours": _hours(clips)} for corpus, clips in manifest.groupby("corpus")
-        },
-        "splits": {split: _size(manifest[manifest["split"] == split]) for split in SPLITS},
-        "rejected": {
-            "total": len(rejected),
-            **{reason: int((rejected["reason"] == reason).sum()) for reason in REASONS},
-        },
-    }
-
-
-def _size(clips: pd.DataFrame) -> dict[str, float]:
-    return {"clips": len(clips), "hours": _hours(clips)}
-
-
-def _hours(clips: pd.DataFrame) -> float:
-    return float(clips["seconds"].sum()) / 3600
-
-
-def voice_table(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count the clips and hours of each voice.
-
-    This is a table rather than part of the metrics, since a corpus may have thousands of voices.
-
-    Returns:
-        Columns `voice`, `clips` and `hours`.
-    """
-    rows = [{"voice": str(v), **_size(clips)} for v, clips in manifest.groupby("voice")]
-    return pd.DataFrame(rows, columns=["voice", "clips", "hours"])

@@ -22,7 +22,7 @@ from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation
 from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio, operations_to
 from mimi_dynamics.studies.calm.flops import count, epoch_flops
 from mimi_dynamics.studies.calm.model import CalmShape, make_calm, matched, parameters_of, shape_of
-from mimi_dynamics.studies.calm.samples import first_runs, recorded_paths, train_paths
+from mimi_dynamics.studies.calm.samples import first_runs, recorded_paths, train_windows
 from mimi_dynamics.studies.calm.study import (
     SIZES,
     ablation,
@@ -116,15 +116,23 @@ def test_few_long_clips_make_no_empty_draws() -> None:
 def test_recorded_paths_are_what_came() -> None:
     """Lead by lead, and zeros where nothing is drawn."""
     grid = noise_grid()
-    paths = recorded_paths(grid)
+    paths, gated = recorded_paths(grid)
     clips = grid.data.select("test")
     for lead in grid.leads:
         here = grid.steps >= lead
-        assert torch.equal(paths[here, lead - 1], true_frames(clips, grid.starts[here], lead))
+        truth = true_frames(clips.frames, clips.lengths, grid.starts[here], lead)
+        assert torch.equal(paths[here, lead - 1], truth)
     assert not paths[grid.steps < 16, 15].any()
-    train = grid.data.select("train")
-    whole, lengths = train_paths(train)
-    assert torch.equal(whole[1, : lengths[1]], train.frames[lengths[0] : lengths[0] + lengths[1]])
+    assert gated.shape == (*paths.shape[:2], 1)
+
+
+def test_windows_of_train_are_cut_clip_by_clip_and_not_from_silence() -> None:
+    train = noise_grid().data.select("train")
+    windows = train_windows(train, 5)
+    first = train.lengths[0] // 5
+    assert torch.equal(windows[first], train.frames[train.lengths[0] :][:5].flatten())
+    marked = replace(train, gated=train.gated.index_fill(0, torch.tensor([6]), 1))
+    assert torch.equal(train_windows(marked, 5), torch.cat([windows[:1], windows[2:]]))
 
 
 def exact(*values: float) -> list[Estimate]:

@@ -63,6 +63,7 @@ def write_inputs(params: Params) -> None:
             split=split,
             latent=random.standard_normal((FRAMES, 2 * DIM)).astype(np.float32),
             rms_db=random.uniform(-40, -10, FRAMES).astype(np.float32),
+            gated=np.zeros(FRAMES, bool),
             codes=random.integers(0, 9, (FRAMES, 2)).astype(np.int16),
         )
         for number, split in enumerate(SPLITS)

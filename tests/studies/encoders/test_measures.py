@@ -52,7 +52,11 @@ def test_autocorrelation_stays_within_clips(lag: int) -> None:
     frames = torch.from_numpy(state.reshape(-1, 4)).float()
     lengths = np.full(clips, length)
     sequences = Sequences(
-        frames, torch.ones(len(frames), dtype=torch.bool), lengths, np.full(clips, "test")
+        frames,
+        torch.ones(len(frames), dtype=torch.bool),
+        torch.zeros(len(frames), dtype=torch.bool),
+        lengths,
+        np.full(clips, "test"),
     )
     assert autocorrelation(sequences, lag) == pytest.approx(0.8**lag, abs=0.02)
     signs = torch.tensor([1.0, -1.0]).repeat(clips * length // 2)[:, None]

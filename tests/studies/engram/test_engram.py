@@ -57,7 +57,7 @@ def planted(motifs: bool) -> Sequences:
     frames = (frames - frames.mean(0)) / frames.std(0)
     splits = np.array(["train"] * 110 + ["validation"] * 20 + ["test"] * 30)
     voiced = torch.ones(len(frames), dtype=torch.bool)
-    return Sequences(frames, voiced, np.full(CLIPS, FRAMES), splits)
+    return Sequences(frames, voiced, ~voiced, np.full(CLIPS, FRAMES), splits)
 
 
 def subject_of(data: Sequences) -> Subject:
@@ -277,7 +277,7 @@ def test_ngrams_stay_within_their_clip() -> None:
     assert grams[1] != grams[3]
     counted = Keys(keys, 3)
     voiced = torch.ones(5, dtype=torch.bool)
-    data = Sequences(torch.zeros(5, 1), voiced, lengths, np.array(["train", "test"]))
+    data = Sequences(torch.zeros(5, 1), voiced, ~voiced, lengths, np.array(["train", "test"]))
     assert ngram_counts(counted, data, 2).tolist() == [1, 1, 1, 0, 1]
 
 

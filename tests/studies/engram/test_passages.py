@@ -23,7 +23,7 @@ def with_repeats(noise: float) -> Sequences:
     frames = torch.randn(len(SPLITS), FRAMES, DIM, generator=generator)
     frames[30:32] = frames[4:6] + noise * torch.randn(2, FRAMES, DIM, generator=generator)
     voiced = torch.ones(len(SPLITS) * FRAMES, dtype=torch.bool)
-    return Sequences(frames.flatten(0, 1), voiced, np.full(len(SPLITS), FRAMES), SPLITS)
+    return Sequences(frames.flatten(0, 1), voiced, ~voiced, np.full(len(SPLITS), FRAMES), SPLITS)
 
 
 def every_end() -> np.ndarray:

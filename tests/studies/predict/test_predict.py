@@ -37,6 +37,7 @@ def write_inputs(process: str, folder: Path) -> None:
                     split=split,
                     latent=values[index],
                     rms_db=np.zeros(50, np.float32),
+                    gated=np.zeros(50, bool),
                     codes=np.zeros((50, 1), np.int16),
                 )
                 for index in np.flatnonzero(data.splits == split)

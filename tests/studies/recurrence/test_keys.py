@@ -55,9 +55,8 @@ def test_keys_know_neither_the_future_nor_what_is_held_out(name: str) -> None:
 def test_past_stops_at_the_start_of_the_clip() -> None:
     """Newest first; zeros, or code -1, from before the clip."""
     frames = torch.tensor([1.0, 2, 3, 11, 12])[:, None]
-    sequences = Sequences(
-        frames, torch.ones(5, dtype=torch.bool), np.array([3, 2]), np.array(["train", "test"])
-    )
+    every, splits = torch.ones(5, dtype=torch.bool), np.array(["train", "test"])
+    sequences = Sequences(frames, every, ~every, np.array([3, 2]), splits)
     past = past_frames(sequences, 3).squeeze(2).tolist()
     assert past == [[1, 0, 0], [2, 1, 0], [3, 2, 1], [11, 0, 0], [12, 11, 0]]
     codes = codes_key(key_data(sequences, codes=frames[:, 0].long())).tolist()
@@ -116,6 +115,7 @@ def driven(clips: int, frames: int, responses: int, seed: int) -> Sequences:
     return Sequences(
         frames=torch.cat([driver[:, 1:], response], 2).reshape(clips * frames, -1),
         voiced=torch.ones(clips * frames, dtype=torch.bool),
+        gated=torch.zeros(clips * frames, dtype=torch.bool),
         lengths=np.full(clips, frames),
         splits=np.array(["train", "validation", "test"])[shares],
     )

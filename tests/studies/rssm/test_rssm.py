@@ -57,7 +57,7 @@ def slow_and_noise() -> tuple[Sequences, Tensor, Tensor]:
     frames = 3 * state @ mixing[:, :STATE_DIM].T + noise
     frames = (frames - frames.mean(0)) / frames.std(0)
     like = simulate("white_noise", CLIPS * FRAMES, DIM)
-    data = Sequences(frames, like.voiced, like.lengths, like.splits)
+    data = Sequences(frames, like.voiced, like.gated, like.lengths, like.splits)
     return data, state, noise
 
 
@@ -179,7 +179,7 @@ def test_batch_equals_one_clip_at_a_time() -> None:
     """Padding and company do not matter."""
     data = simulate("linear", 500, 5)
     lengths = np.array([7, 50, 43, 60, 90, 250])
-    data = Sequences(data.frames, data.voiced, lengths, data.splits[:6])
+    data = Sequences(data.frames, data.voiced, data.gated, lengths, data.splits[:6])
     model = untrained()
     together = encode_states(model, data)
     with torch.no_grad():

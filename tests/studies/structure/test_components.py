@@ -69,6 +69,7 @@ def test_only_what_is_heard_has_an_effect() -> None:
         lengths=np.array([30, 30]),
         values=values,
         rms_db=np.zeros(60, np.float32),
+        gated=np.zeros(60, bool),
         codes=np.zeros((60, 1), np.int16),
         info={},
     )

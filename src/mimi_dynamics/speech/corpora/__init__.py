@@ -12,13 +12,13 @@ __all__ = ["CORPORA", "Recording", "list_recordings"]
 
 # By name: what lists the recordings of a corpus, given the settings and a folder for archives.
 CORPORA: dict[str, Callable[[IngestParams, Path], list[Recording]]] = {
-    "asterisk": lambda p, work: asterisk.list_recordings(p.asterisk.languages, p.mirror, work),
+    "asterisk": lambda p, work: asterisk.list_recordings(p.asterisk.languages, p.archives, work),
     "librispeech": lambda p, work: librispeech.list_recordings(
-        p.librispeech.subsets, p.mirror, work
+        p.librispeech.subsets, p.archives, work
     ),
     "folder": lambda p, work: folder.list_recordings(p.folder.path, work),
-    "kathleen": lambda p, work: rhasspy.list_recordings("kathleen", p.mirror, work),
-    "kerstin": lambda p, work: rhasspy.list_recordings("kerstin", p.mirror, work),
+    "kathleen": lambda p, work: rhasspy.list_recordings("kathleen", p.archives, work),
+    "kerstin": lambda p, work: rhasspy.list_recordings("kerstin", p.archives, work),
 }
 
 

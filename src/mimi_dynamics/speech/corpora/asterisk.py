@@ -33,7 +33,7 @@ def list_recordings(languages: list[str], mirror: str, workspace: Path) -> list[
 
     Args:
         languages: Keys of `VOICES`.
-        mirror: `ingest.mirror`; asked first, if not ''.
+        mirror: `ingest.mirror` or `.mirror_url`; asked first, if not ''.
         workspace: Folder to unpack into.
 
     Raises:

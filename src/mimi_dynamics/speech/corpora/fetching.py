@@ -49,7 +49,7 @@ def from_mirror(mirror: str, names: list[str]) -> Path:
         return first_that_works([lambda n=name: download(f"{prefix}/{n}") for name in names])
     folder = Path(mirror).expanduser()
     if not folder.is_dir():
-        raise InputError(f"ingest.mirror = {mirror!r}: must be a directory or a URL prefix")
+        raise InputError(f"ingest.mirror = {mirror!r}: must be a directory")
     for name in names:
         if (folder / name).is_file():
             return folder / name
@@ -82,7 +82,7 @@ def fetch_corpus(corpus: str, ways: list[Callable[[], Path]]) -> Path:
     except FetchError as error:
         raise InputError(
             f"corpus {corpus}: cannot get it ({error}); "
-            "set ingest.mirror to a directory or URL prefix that holds it"
+            "set ingest.mirror to a folder, or ingest.mirror_url to an address, that holds it"
         ) from error
 
 

@@ -6,11 +6,12 @@ read: links are listed as rejected, never followed.
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.speech.corpora.recording import Recording, printable
+from mimi_dynamics.speech.corpora.recording import Recording, composed, printable
 
 CORPUS = "folder"
 NO_VOICE = "unknown"
@@ -33,7 +34,13 @@ def list_recordings(path: str, audio_dir: Path) -> list[Recording]:
         raise InputError(f"ingest.folder.path = {path!r}: must be a directory")
     if audio_dir.resolve().is_relative_to(root.resolve()):
         raise InputError(f"ingest.folder.path = {path!r}: must not hold the output, {audio_dir}")
-    return [_recording(file, file.relative_to(root)) for file in _files(root)]
+    paths = {printable(file.relative_to(root).as_posix()): file for file in _files(root)}
+    # Names that differ in their form of accents alone keep it, so that ids stay different.
+    forms = Counter(composed(name) for name in paths)
+    return [
+        _recording(name if forms[composed(name)] > 1 else composed(name), file)
+        for name, file in paths.items()
+    ]
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -46,16 +53,15 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(files + links))
 
 
-def _recording(path: Path, relative: PurePath) -> Recording:
-    name = printable(relative.as_posix())
-    voice, slash, _ = name.partition("/")
+def _recording(name: str, path: Path) -> Recording:
+    voice, slash, _ = composed(name).partition("/")
     return Recording(
         name=f"{CORPUS}/{name}",
         clip_id=f"{CORPUS}/{name}",
         corpus=CORPUS,
         voice=voice if slash else NO_VOICE,
         language="",
-        prompt=printable(relative.with_suffix("").as_posix()),
+        prompt=composed(PurePath(name).with_suffix("").as_posix()),
         path=path,
         refused=_refusal(path),
     )

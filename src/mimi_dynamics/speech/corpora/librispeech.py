@@ -37,7 +37,7 @@ def list_recordings(subsets: list[str], mirror: str, workspace: Path) -> list[Re
 
     Args:
         subsets: Keys of `SUMS`.
-        mirror: `ingest.mirror`; asked first, if not ''.
+        mirror: `ingest.mirror` or `.mirror_url`; asked first, if not ''.
         workspace: Folder to unpack into.
 
     Raises:

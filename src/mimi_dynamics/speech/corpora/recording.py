@@ -1,5 +1,6 @@
 """What a corpus tells about one recording, before anything is decoded."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,14 @@ class Recording:
     text: str = ""
     container: str = ""
     refused: str = ""
+
+
+def composed(name: str) -> str:
+    """A name with its accents as part of their letters (NFC), which is how people type them.
+
+    File systems of a Mac give them apart from their letters; both look the same.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def printable(name: str) -> str:

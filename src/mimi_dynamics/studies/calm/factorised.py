@@ -150,7 +150,7 @@ def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:
 
     It is 1 % above the cost with the shorter rollouts at the beginning.
     """
-    train = make_batches(job.data.select("train"), 1, 0, settings.batch_frames)
+    train = make_batches(job.data.select("train"), 0, 0, settings.batch_frames)
     min_steps = job.params.predict.min_steps
     epochs = settings.epochs * repeats_for(min_steps, settings.epochs, len(train))
     training = RssmTraining(rssm, settings, job.budget, steps=1)

@@ -110,8 +110,8 @@ def quality_metrics(comparison: Comparison, drawn: Drawn, name: str) -> dict[str
 def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
     """Divide the norm of the last second of generated frames by that of the recorded ones.
 
-    A ratio of 1 means no drift; silence gives less, and explosions give more. Only the longest
-    trajectories count.
+    Neither counts where the recorded frame is gated. A ratio of 1 means no drift; silence gives
+    less, and explosions give more. Only the longest trajectories count.
 
     Args:
         comparison: the trained contenders.
@@ -121,12 +121,18 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
     grid = drawn.grid
     longest = grid.steps == grid.steps[0]
     last = slice(max(0, int(grid.steps[0]) - LAST_SECOND), int(grid.steps[0]))
-    generated = first_runs(drawn.paths)[name][:, longest, last].norm(dim=-1).mean((0, 2))
-    recorded = recorded_paths(grid)[longest, last].norm(dim=-1).mean(1)
+    truth, gated = recorded_paths(grid)
+    heard = ~gated[longest, last, 0].numpy()
+    generated = first_runs(drawn.paths)[name][:, longest, last].norm(dim=-1).mean(0)
+    recorded = truth[longest, last].norm(dim=-1)
     clips, index = np.unique(grid.starts.clip[longest], return_inverse=True)
+    of_frame = np.repeat(index[:, None], heard.shape[1], 1)[heard]
     params = comparison.params
     bootstrap = ClipBootstrap(len(clips), params.predict.bootstrap_samples, params.seed)
-    return bootstrap.mean(generated.numpy(), index) / bootstrap.mean(recorded.numpy(), index)
+    above, below = (
+        bootstrap.mean(norms.numpy()[heard], of_frame) for norms in (generated, recorded)
+    )
+    return above / below
 
 
 def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:

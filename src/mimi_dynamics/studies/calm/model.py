@@ -127,7 +127,8 @@ def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
 
 def moments(data: Sequences) -> tuple[Tensor, Tensor]:
     """Compute the (dim,) mean and the (dim,) standard deviation of train frames."""
-    frames = data.select("train").frames.double()
+    train = data.select("train")
+    frames = train.frames[~train.gated].double()
     return frames.mean(0).float(), frames.std(0).float()
 
 

@@ -12,6 +12,7 @@ from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.calm.comparison import CURVE_SAMPLES, CURVE_STARTS, Comparison
 from mimi_dynamics.studies.calm.windows import WINDOW, Windows, WindowSpace, cut, distances
 
@@ -51,15 +52,23 @@ def draw_splits(comparison: Comparison) -> dict[str, Drawn]:
 def window_distances(comparison: Comparison, drawn: Drawn) -> dict[str, dict[str, Estimate]]:
     """Compare generated windows with the recorded windows at the same places.
 
+    Windows in which a recorded frame is gated are left out, of all contenders.
+
     The row `recorded` compares other windows of train speech instead, as many as are generated.
     """
     grid, seed = drawn.grid, comparison.params.seed
-    truth = recorded_paths(grid)
     length = min(WINDOW, int(grid.steps[0]))
+    truth, gated = recorded_paths(grid)
     windows, start = cut(truth, grid.steps, length)
-    train = comparison.data.select("train")
-    values = {n: cut(path[0], grid.steps, length)[0] for n, path in first_runs(drawn.paths).items()}
-    everything, _ = cut(*train_paths(train), length)
+    heard = ~cut(gated, grid.steps, length)[0].any(1)
+    values = {
+        name: cut(path[0], grid.steps, length)[0][heard]
+        for name, path in first_runs(drawn.paths).items()
+    }
+    windows, start = windows[heard], start[heard.numpy()]
+    everything = train_windows(comparison.data.select("train"), length)
+    if not len(windows) or len(everything) < 2:
+        raise InputError(f"calm: no window of {length} frames without digital silence")
     generator = torch.Generator().manual_seed(seed)
     other = torch.randint(len(everything), (len(windows),), generator=generator)
     values["recorded"] = everything[other]
@@ -74,24 +83,28 @@ def first_runs(found: Mapping[str, Value]) -> dict[str, Value]:
     return {parts[n][0]: value for n, value in found.items() if parts[n][2] in ("", "0")}
 
 
-def recorded_paths(grid: Grid) -> Tensor:
-    """Give the recorded (starts, longest, dim) frames after each start.
+def recorded_paths(grid: Grid) -> tuple[Tensor, Tensor]:
+    """Give the recorded (starts, longest, dim) frames after each start, and which are gated.
 
-    Frames beyond the length of a continuation are zeros.
+    Frames beyond the length of a continuation are zeros. The second tensor is (starts, longest, 1).
     """
     clips = grid.data.select(grid.split)
     longest = int(grid.steps[0])
     ends = np.cumsum(clips.lengths)[grid.starts.clip]
     index = (ends - grid.starts.room)[:, None] + np.arange(longest)[None]
     inside = np.arange(longest)[None] < grid.steps[:, None]
-    result = clips.frames[torch.from_numpy(np.where(inside, index, 0))]
-    return result * torch.from_numpy(inside)[..., None]
+    index = torch.from_numpy(np.where(inside, index, 0))
+    counted = torch.from_numpy(inside)[..., None]
+    return clips.frames[index] * counted, clips.gated[index][..., None] & counted
 
 
-def train_paths(train: Sequences) -> tuple[Tensor, np.ndarray]:
-    """Give whole clips as paths from their first frame, and their lengths."""
+def train_windows(train: Sequences, length: int) -> Tensor:
+    """Cut all clips into (windows, length × dim) windows, without those that are gated in part."""
     longest = int(train.lengths.max())
     begins = np.cumsum(train.lengths) - train.lengths
     inside = np.arange(longest)[None] < train.lengths[:, None]
     index = np.where(inside, begins[:, None] + np.arange(longest)[None], 0)
-    return train.frames[torch.from_numpy(index)], train.lengths
+    index = torch.from_numpy(index)
+    windows, _ = cut(train.frames[index], train.lengths, length)
+    gated, _ = cut(train.gated[index][..., None], train.lengths, length)
+    return windows[~gated.any(1)]

@@ -202,8 +202,9 @@ def training_speech(ingest: IngestParams, params: MiniParams, folder: Path) -> p
     The corpora are converted only if the folder does not have them yet.
     """
     ingest = ingest.model_copy(update={"corpora": params.corpora})
-    # The mirror and the engine do not change the clips, so they do not change the folder either.
-    settings = json.dumps(ingest.model_dump(exclude={"mirror", "engine"}), sort_keys=True)
+    # Mirrors and the engine do not change the clips, so they do not change the folder either.
+    without = {"mirror", "mirror_url", "engine"}
+    settings = json.dumps(ingest.model_dump(exclude=without), sort_keys=True)
     speech = folder / f"speech-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     if not (speech / "manifest.parquet").exists():
         manifest, _ = ingest_corpora(ingest, speech / "audio")

@@ -56,6 +56,7 @@ class Process:
         return Sequences(
             frames=torch.stack(path[-frames:], 1).reshape(-1, dim),
             voiced=torch.ones(clips * frames, dtype=torch.bool),
+            gated=torch.zeros(clips * frames, dtype=torch.bool),
             lengths=np.full(clips, frames, dtype=np.int64),
             splits=np.array(["train", "validation", "test"])[shares],
         )

@@ -62,15 +62,15 @@ def autocorrelation(sequences: Sequences, lag: int) -> float:
 
     Args:
         sequences: the data, whitened.
-        lag: distance in frames.
+        lag: distance in frames. Pairs with a gated frame are left out.
 
     Returns:
         The root mean square over coordinates, because in a plain mean those that alternate in sign
         would cancel others; 0 if no clip is long enough.
     """
     frames = sequences.frames.double().numpy()
-    clip = sequences.clip_of_frame
-    both = clip[lag:] == clip[:-lag]
+    clip, heard = sequences.clip_of_frame, ~sequences.gated.numpy()
+    both = (clip[lag:] == clip[:-lag]) & heard[lag:] & heard[:-lag]
     if not both.any():
         return 0.0
     now, later = frames[:-lag][both], frames[lag:][both]

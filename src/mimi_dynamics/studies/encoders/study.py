@@ -35,7 +35,8 @@ def whitened(latents: Latents, params: Params) -> Sequences:
 def measures(latents: Latents, data: Sequences, params: Params) -> dict[str, object]:
     """Compute the measures that need no predictor."""
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
-    train, test = (frames_in_split(latents, split) for split in ("train", "test"))
+    heard = ~latents.gated
+    train, test = (frames_in_split(latents, split) & heard for split in ("train", "test"))
     spoken = latents.values[train & voiced]
     test_data = data.select("test")
     return {

@@ -54,8 +54,10 @@ def slow_features(data: Sequences, dim: int) -> Tensor:
         (frames, dim) coordinates, the slowest first.
     """
     train = data.select("train")
-    changes = torch.cat([clip.diff(dim=0) for clip in train.frames.split(train.lengths.tolist())])
-    scatter = torch.cov(train.frames.T.double())
+    clip, heard = torch.from_numpy(train.clip_of_frame), ~train.gated
+    pairs = (clip[1:] == clip[:-1]) & heard[1:] & heard[:-1]
+    changes = train.frames.diff(dim=0)[pairs]
+    scatter = torch.cov(train.frames[heard].T.double())
     root = torch.linalg.inv(torch.linalg.cholesky(scatter)).T
     whitened = changes.double() @ root
     _, directions = torch.linalg.eigh(whitened.T @ whitened)  # eigenvalues rise: slowest first

@@ -81,15 +81,14 @@ def diagnose(
         seed: seed of the draws of z_rec.
     """
     clips = data.select(split)
-    frames, states = clips.frames, held.select(split).frames
-    mean = data.select("train").frames.mean(0)
-    total = (frames - mean).square().sum()
+    frames, states, counts = clips.frames, held.select(split).frames, ~clips.gated
+    total = (frames - data.train_mean())[counts].square().sum()
     # A shift by half of all frames leads to another clip, unless one clip is half of the split.
     other = torch.arange(len(frames)).roll(len(frames) // 2)
 
     def r2(state: Tensor, innovation: Tensor) -> float:
         read = model.reconstruct(state, innovation).mean
-        return 1 - ((frames - read).square().sum() / total).item()
+        return 1 - ((frames - read)[counts].square().sum() / total).item()
 
     with seeded(seed):
         factors = model.factors(frames, states)
@@ -104,16 +103,21 @@ def diagnose(
     silenced = [
         r2(states.index_fill(1, torch.tensor([d]), 0), posterior) for d in range(states.shape[1])
     ]
-    kl = kl_divergence(factors.posterior, factors.prior).numpy()
+    kl = kl_divergence(factors.posterior, factors.prior)[counts].numpy()
     return Diagnosis(
         readings=model.reconstruct(states, posterior).mean,
-        kl=bootstrap.mean(kl, clips.clip_of_frame),
+        kl=bootstrap.mean(kl, clips.clip_of_frame[counts.numpy()]),
         r2=r2_from,
-        active_rec=int((kl_per_coordinate(factors) > ACTIVE_NATS).sum()),
+        active_rec=int((kl_per_coordinate(factors, counts) > ACTIVE_NATS).sum()),
         active_state=sum(r2_from["posterior"] - left > ACTIVE_SHARE for left in silenced),
     )
 
 
-def kl_per_coordinate(factors: Factors) -> Tensor:
-    """Give the (rec_dim,) information in each coordinate of z_rec, in nats per frame."""
-    return kl_divergence(factors.posterior.base_dist, factors.prior.base_dist).mean(0)
+def kl_per_coordinate(factors: Factors, counts: Tensor) -> Tensor:
+    """Give the (rec_dim,) information in each coordinate of z_rec, in nats per frame.
+
+    Args:
+        factors: of all frames.
+        counts: (frames,) bool, which frames count.
+    """
+    return kl_divergence(factors.posterior.base_dist, factors.prior.base_dist)[counts].mean(0)

@@ -169,7 +169,7 @@ class Fidelity:
 
     def __init__(self, data: Sequences, weights: Tensor) -> None:
         self.data, self.weights = data, weights
-        self.mean = data.select("train").frames.mean(0)
+        self.mean = data.train_mean()
 
     def of(self, readings: Tensor, split: str, bootstrap: ClipBootstrap) -> Estimate:
         """Give the R² on the frames of one split.
@@ -182,9 +182,10 @@ class Fidelity:
         clips = self.data.select(split)
         total = ((clips.frames - self.mean).square() @ self.weights).numpy()
         lost = ((clips.frames - readings).square() @ self.weights).numpy()
-        clip = clips.clip_of_frame
-        variance = bootstrap.mean(total, clip)
-        return (variance - bootstrap.mean(lost, clip)) / variance
+        counts = ~clips.gated.numpy()
+        clip = clips.clip_of_frame[counts]
+        variance = bootstrap.mean(total[counts], clip)
+        return (variance - bootstrap.mean(lost[counts], clip)) / variance
 
 
 def frames_of(values: Tensor, data: Sequences, split: str) -> Tensor:

@@ -161,7 +161,7 @@ class RssmTraining(nn.Module):
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Give (scored,) losses in nats per frame, for the frames whose successors are scored."""
+        """Give (scored,) losses in nats per frame, for the frames that are scored."""
         if self.training:
             return self._losses(batch)
         with torch.random.fork_rng(devices=[]):

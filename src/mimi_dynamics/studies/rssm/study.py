@@ -43,6 +43,6 @@ def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) ->
     readings = {
         "z_dyn": sweep.measured[chosen].readings[inside],
         "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
-        "train_mean": sweep.data.select("train").frames.mean(0).expand_as(test.frames),
+        "train_mean": sweep.data.train_mean().expand_as(test.frames),
     }
     return decoded_distances(load_codec(params.codec), normalizer, test, readings)

@@ -4,7 +4,6 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,7 +71,7 @@ def train_rssm(job: RssmJob) -> Trained:
     seed = zlib.crc32(f"{job.seed} {job.name}".encode())
     torch.manual_seed(seed)
     train, validation = (
-        make_batches(job.data.select(split), 1, 0, params.batch_frames)
+        make_batches(job.data.select(split), 0, 0, params.batch_frames)
         for split in ("train", "validation")
     )
     epochs = params.epochs * repeats_for(job.min_steps, params.epochs, len(train))
@@ -94,11 +93,15 @@ def train_rssm(job: RssmJob) -> Trained:
 
 @torch.no_grad()
 def settle(model: Rssm, data: Sequences) -> None:
-    """Set the whitening to that of all updates of train, and put the model in evaluation mode."""
+    """Set the whitening to that of all updates of train, and put the model in evaluation mode.
+
+    As in training, gated frames do not count.
+    """
     train = data.select("train")
     encoded = each_clip(model.encoder, train)
     updates, _ = update_index(train.lengths, model.shape.state_stride)
-    model.whitening.settle(encoded[torch.from_numpy(updates)])
+    heard = updates[~train.gated.numpy()[updates]]
+    model.whitening.settle(encoded[torch.from_numpy(heard)])
     model.eval()
 
 
@@ -111,7 +114,8 @@ def encode_states(model: Rssm, data: Sequences) -> Tensor:
 
 def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
     """Apply a causal module to every clip from its start, and give (frames, features)."""
-    every = replace(data, splits=np.full(len(data.lengths), "all"))
+    # Nothing is a target here, so that gated frames are not left out.
+    every = replace(data, gated=torch.zeros_like(data.gated))
     pieces, order = [], []
     for batch in make_batches(every, 0, 0, CLIP_BATCH):
         pieces.append(module(batch.context)[batch.scored])
