@@ -53,7 +53,7 @@ studies: install
 	set -e; for study in $(STUDIES); do \
 		$(BIN)/python src/$$study.py; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f $$study; done
 
-# The numbers of README.md, from metrics/.
+# The numbers of README.md and docs/findings.md, from metrics/.
 readme: install
 	$(BIN)/python tools/write_readme.py
 

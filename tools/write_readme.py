@@ -1,4 +1,6 @@
-"""Write README.md from README.md.j2: its results are numbers of metrics/, not of someone's hand.
+"""Write pages from their templates: their results are numbers of metrics/, not of someone's hand.
+
+README.md and docs/findings.md are such pages; beside each is its template, with `.j2` at the end.
 
     python tools/write_readme.py            (after a run that moved them; `make readme`)
     python tools/write_readme.py --check    (exits with 1 if README.md says something else)
@@ -19,11 +21,16 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, read_metrics
 from mimi_dynamics.report.prose import ENVIRONMENT
 
-TEMPLATE, README = Path("README.md.j2"), Path("README.md")
+PAGES = (Path("README.md"), Path("docs/findings.md"))
+
+
+def template_of(page: Path) -> Path:
+    """Give the path of the template of a page."""
+    return page.with_name(f"{page.name}.j2")
 
 
 def render(template: str, folder: Path) -> str:
-    """Give the text of the README.
+    """Give the text of a page.
 
     Args:
         template: its text with expressions.
@@ -44,14 +51,15 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    try:
-        text = render(TEMPLATE.read_text(), DETAIL_FOLDER)
-    except (OSError, InputError, jinja2.TemplateError) as error:
-        sys.exit(f"write_readme: error: {error}; metrics are made by `dvc repro`")
-    if not options.check:
-        README.write_text(text)
-    elif text != README.read_text():
-        sys.exit("README.md: not what README.md.j2 and metrics/ say; run `make readme`")
+    for page in PAGES:
+        try:
+            text = render(template_of(page).read_text(), DETAIL_FOLDER)
+        except (OSError, InputError, jinja2.TemplateError) as error:
+            sys.exit(f"write_readme: error: {page}: {error}; metrics are made by `dvc repro`")
+        if not options.check:
+            page.write_text(text)
+        elif text != page.read_text():
+            sys.exit(f"{page}: not what its template and metrics/ say; run `make readme`")
 
 
 if __name__ == "__main__":

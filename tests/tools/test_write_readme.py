@@ -11,25 +11,34 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER
 from tests.harness import ROOT
 from tests.harness.committed import metrics_behind
-from write_readme import README, TEMPLATE, render
+from write_readme import PAGES, render, template_of
+
+README, FINDINGS = PAGES
 
 
-def agrees(root: Path, target: Path) -> bool:
-    """Whether a README says what the metrics say that it belongs to."""
-    metrics = metrics_behind(str(README), target, root)
-    return render((root / TEMPLATE).read_text(), metrics) == (root / README).read_text()
+def agrees(root: Path, target: Path, page: Path = README) -> bool:
+    """Whether a page says what the metrics say that it belongs to."""
+    metrics = metrics_behind(str(page), target, root)
+    return render((root / template_of(page)).read_text(), metrics) == (root / page).read_text()
 
 
-def test_the_readme_says_what_the_metrics_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_page_says_what_the_metrics_say(page: Path, tmp_path: Path) -> None:
     """Those that were committed with it, also after `make repro` on another processor."""
-    assert agrees(ROOT, tmp_path), "run `make readme`"
+    assert agrees(ROOT, tmp_path, page), "run `make readme`"
+
+
+def test_the_readme_is_short_and_begins_with_how_to_start() -> None:
+    lines = (ROOT / README).read_text().splitlines()
+    assert len(lines) <= 150
+    assert lines.index("```sh") < 60
 
 
 def write_small(root: Path, said: float, measured: float) -> None:
     """A README of one number, and the metric behind it."""
     (root / "metrics/detail").mkdir(parents=True, exist_ok=True)
     (root / "metrics/detail/predict.json").write_text(json.dumps({"gain": measured}))
-    (root / TEMPLATE).write_text("gain {{ predict.gain | n(2) }}\n")
+    (root / template_of(README)).write_text("gain {{ predict.gain | n(2) }}\n")
     (root / README).write_text(f"gain {said:.2f}\n")
 
 
@@ -99,6 +108,6 @@ def test_words_that_no_recogniser_counted_are_not_told(tmp_path: Path) -> None:
         metrics = json.loads(path.read_text())
         metrics.pop("english", None)
         (tmp_path / path.name).write_text(json.dumps(metrics))
-    told = render(TEMPLATE.read_text(), tmp_path)
-    assert "an English recogniser gets" in README.read_text()
+    told = render(template_of(FINDINGS).read_text(), tmp_path)
+    assert "an English recogniser gets" in FINDINGS.read_text()
     assert "an English recogniser gets" not in told
