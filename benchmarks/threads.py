@@ -67,7 +67,8 @@ def step_seconds(threads: int) -> float:
     """Give the median seconds of a step over `SECONDS`."""
     torch.set_num_threads(threads)
     noise = np.random.default_rng(0).normal(0, 1_000, AUDIO_SECONDS * 24_000).astype(np.int16)
-    training = CodecTraining(load_params().codec.mini, noise)
+    mini = load_params().codec.mini
+    training = CodecTraining(mini, mini.legs[0], noise)
     seconds, end = [], time.monotonic() + SECONDS
     while time.monotonic() < end or len(seconds) < 3:
         start = time.perf_counter()

@@ -55,10 +55,10 @@ def test_decode_of_a_lattice_point_is_decode_of_its_codes(
 @pytest.mark.trains
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     """And the sum that the codec names."""
-    model = trained_tiny().model
+    weights = trained_tiny().weights()
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
-    save_mini(model, TINY, first)
-    save_mini(model, TINY, second)
+    save_mini(weights, TINY, [], first)
+    save_mini(weights, TINY, [], second)
     assert first.read_bytes() == second.read_bytes()
     names = {mimi_mini.load(tiny_params(), path).weights_sha256 for path in (first, second)}
     assert len(names) == 1
@@ -67,9 +67,12 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_other_settings_than_trained_with(tmp_path: Path) -> None:
     """Are refused, naming the setting and both values."""
     path = tmp_path / "mini.safetensors"
-    save_mini(build_mini(TINY), TINY, path)
-    with pytest.raises(InputError, match=r"codec\.mini\.steps = 8, not 9"):
-        mimi_mini.load(tiny_params(TINY.model_copy(update={"steps": 9})), path)
+    save_mini(build_mini(TINY).state_dict(), TINY, [], path)
+    with pytest.raises(InputError, match=r"codec\.mini\.bins = 8, not 9"):
+        mimi_mini.load(tiny_params(TINY.model_copy(update={"bins": 9})), path)
+    longer = TINY.legs[0].model_copy(update={"steps": 9})
+    with pytest.raises(InputError, match=r"codec\.mini\.legs = .*'steps': 8.*not .*'steps': 9"):
+        mimi_mini.load(tiny_params(TINY.model_copy(update={"legs": [longer]})), path)
 
 
 def test_committed_weights_fit_params() -> None:

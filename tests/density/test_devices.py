@@ -3,8 +3,6 @@
 import copy
 import json
 import math
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from mimi_dynamics.pipeline.stage import run_stage
 from tests.density.test_fit import SMALL
 from tests.harness import ROOT, shared_training
 from tests.harness.simulation import simulate
+from tests.harness.torchrun import torchrun
 from tests.studies.predict.test_predict import write_inputs
 
 CUDA = ComputeParams(device="cuda", dtype="float32", compile=False)
@@ -173,22 +172,6 @@ def test_compiled_training_finds_the_same(head: str) -> None:
     """But for rounding."""
     compiled = PLAIN.model_copy(update={"compile": True})
     assert nll(compiled, head) == pytest.approx(nll(PLAIN, head), abs=0.005)
-
-
-def torchrun(*command: str, processes: int = 2, folder: Path = ROOT) -> None:
-    """Run something in some processes on this machine; it must end well."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
-    result = subprocess.run(
-        [*start, str(processes), *command],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.trains

@@ -8,21 +8,19 @@ import torch
 from mimi_dynamics.codec import mimi_mini
 from mimi_dynamics.codec.base import MimiCodec
 from mimi_dynamics.codec.mimi_mini import save_mini
-from mimi_dynamics.pipeline.params import CodecParams, MimiParams, MiniParams
+from mimi_dynamics.pipeline.params import CodecParams, LegParams, MimiParams, MiniParams
 from mimi_dynamics.studies.codec.training import CodecTraining
 
+TINY_LEG = LegParams(seed=0, steps=8, batch_clips=3, lr=0.001, average=0.0)
 TINY = MiniParams(
-    seed=0,
     corpora=["asterisk"],
     filters=2,
     dim=32,
     layers=1,
     codebooks=3,
     bins=8,
-    steps=8,
-    batch_clips=3,
     clip_frames=4,
-    lr=0.001,
+    legs=[TINY_LEG],
 )
 
 
@@ -46,7 +44,7 @@ def two_sounds() -> torch.Tensor:
 
 def trained_tiny() -> CodecTraining:
     """Four steps in: all three codebooks are filled."""
-    training = CodecTraining(TINY, (noise(20) * 32767).astype(np.int16))
+    training = CodecTraining(TINY, TINY_LEG, (noise(20) * 32767).astype(np.int16))
     for _ in range(4):
         training.step()
     return training
@@ -55,5 +53,5 @@ def trained_tiny() -> CodecTraining:
 def load_tiny(folder: Path) -> MimiCodec:
     """A tiny codec, by way of its file."""
     path = folder / "tiny.safetensors"
-    save_mini(trained_tiny().model, TINY, path)
+    save_mini(trained_tiny().weights(), TINY, [], path)
     return mimi_mini.load(tiny_params(), path)

@@ -48,7 +48,7 @@ def reconstruction_terms(estimate: torch.Tensor, target: torch.Tensor) -> dict[s
         `log_mel` weights all bands alike. `waveform` is the absolute error over the absolute
         amplitude. It is the only term that depends on phase.
     """
-    log_mel, linear = torch.zeros(()), torch.zeros(())
+    log_mel = linear = torch.zeros((), device=target.device)
     for window in MEL_BANDS:
         result, wanted = _magnitudes(estimate, window), _magnitudes(target, window)
         log_mel = log_mel + (_log_mel(result, window) - _log_mel(wanted, window)).abs().mean()
@@ -70,14 +70,14 @@ def mel_spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
 
 def _magnitudes(audio: torch.Tensor, window: int) -> torch.Tensor:
     # After division by the sum of the window, a full-scale sine peaks at 0.5 for any window length.
-    taper = _taper(window)
+    taper = _taper(window).to(audio.device)
     spectrum = torch.stft(audio, window, window // 4, window=taper, return_complex=True)
     # The magnitude has no gradient at exactly zero, but torch gives 0 there rather than NaN.
     return spectrum.abs() / taper.sum()
 
 
 def _log_mel(magnitudes: torch.Tensor, window: int) -> torch.Tensor:
-    return (mel_filters(window) @ magnitudes).clamp(min=LINEAR_BASELINE).log()
+    return (mel_filters(window).to(magnitudes.device) @ magnitudes).clamp(min=LINEAR_BASELINE).log()
 
 
 def _relative_error(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

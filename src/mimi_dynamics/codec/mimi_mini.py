@@ -1,8 +1,10 @@
 """The codec `mimi-mini`: a small Mimi trained in this repository, with a lower sound quality."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from moshi.models.compression import MimiModel
 from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
 from safetensors import SafetensorError
@@ -96,21 +98,49 @@ def build_mini(params: MiniParams) -> MimiModel:
     return get_mimi(None, mini_config(params), num_codebooks=params.codebooks)
 
 
-def save_mini(model: MimiModel, params: MiniParams, path: Path = MINI_WEIGHTS) -> None:
-    """Write the weights of a trained mimi-mini in half precision, with their shape and settings."""
-    weights = {name: tensor.half() for name, tensor in model.state_dict().items()}
-    write_tensors(path, weights, {"config": mini_config(params), "params": params.model_dump()})
+def save_mini(
+    weights: Mapping[str, torch.Tensor],
+    params: MiniParams,
+    chain: Sequence[Mapping[str, str]],
+    path: Path = MINI_WEIGHTS,
+) -> None:
+    """Write the weights of a trained mimi-mini in half precision, with how they came about.
+
+    Args:
+        weights: the state of the model, by name.
+        params: the shape of the model and its legs so far.
+        chain: of each of these legs the hashes of the weights at its `start` and `end`, as
+            `sha256_of_tensors` gives them. A leg starts from the very file that the one before it
+            wrote, so each start is the end before.
+        path: the file to write.
+    """
+    info = {"config": mini_config(params), "params": params.model_dump(), "chain": list(chain)}
+    write_tensors(path, halves(weights), info)
+
+
+def halves(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Round weights to what a file of them holds."""
+    return {name: tensor.detach().cpu().half() for name, tensor in weights.items()}
+
+
+def read_mini(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read a file that `save_mini` wrote, and give its weights by name and what it says of them.
+
+    Raises:
+        InputError: the file is missing, or is not a safetensors file.
+    """
+    try:
+        return read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: mimi-mini's weights: {error}") from error
 
 
 def _check_mini(params: MiniParams, path: Path) -> None:
-    try:
-        _, info = read_tensors(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: mimi-mini's weights: {error}") from error
-    made_with = info.get("params", {})
+    made_with = read_mini(path)[1].get("params", {})
+    # Weights that were trained before there were legs do not name any.
     for key, value in params.model_dump().items():
-        if made_with.get(key) != value:
+        if made_with.get(key) != value and (key != "legs" or "legs" in made_with):
             raise InputError(
                 f"{path}: trained with codec.mini.{key} = {made_with.get(key)}, not {value}: "
-                f"restore the setting, or train anew by `python src/codec.py`"
+                f"restore the setting, or train by `python src/codec.py`"
             )

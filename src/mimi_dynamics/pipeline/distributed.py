@@ -1,8 +1,9 @@
 """Training in several processes that `torchrun` started: their number, device and averages."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import ComputeParams
+
+Result = TypeVar("Result")
 
 
 def requested_world_size() -> int:
@@ -65,6 +68,21 @@ def process_group(compute: ComputeParams) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Give the number of this process among those that share each batch, the first being 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def main_process_first(work: Callable[[], Result]) -> Result:
+    """Do work in the first process, then in the others, which find the files that it wrote."""
+    if rank() > 0:
+        dist.barrier()
+    result = work()
+    if rank() == 0 and world_size() > 1:
+        dist.barrier()
+    return result
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:

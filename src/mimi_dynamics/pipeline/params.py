@@ -145,20 +145,27 @@ class MimiParams(Section):
     codebooks: Annotated[int, Field(ge=1, le=32)]
 
 
-class MiniParams(Section):
-    """The shape and the training of mimi-mini."""
+class LegParams(Section):
+    """One training of mimi-mini, which goes on from where the one before it ended."""
 
     seed: Annotated[int, Field(ge=0)]
+    steps: Count
+    batch_clips: Count
+    lr: Positive
+    average: Annotated[float, Field(ge=0, lt=1)]
+
+
+class MiniParams(Section):
+    """The shape and the trainings of mimi-mini."""
+
     corpora: Annotated[list[CorpusName], Field(min_length=1)]
     filters: Annotated[int, Field(ge=2, multiple_of=2)]
     dim: Annotated[int, Field(ge=32, multiple_of=32)]
     layers: Count
     codebooks: Annotated[int, Field(ge=2, le=32)]
     bins: Annotated[int, Field(ge=2, le=32768)]
-    steps: Count
-    batch_clips: Count
     clip_frames: Count
-    lr: Positive
+    legs: Annotated[list[LegParams], Field(min_length=1)]
 
 
 class CodecParams(Section):

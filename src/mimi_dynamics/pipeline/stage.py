@@ -54,7 +54,8 @@ def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type)
             arguments = _arguments(stage, item)
             if requested_world_size() > 1 and not shared:
                 raise InputError(
-                    f"WORLD_SIZE = {requested_world_size()}: must be 1 but for predict and horizon"
+                    f"WORLD_SIZE = {requested_world_size()}: must be 1 but for codec, predict and "
+                    "horizon"
                 )
             lock = _alone("-".join([name, *(str(value) for value in arguments[1:])]))
             together = process_group(arguments[0].compute) if shared else nullcontext()

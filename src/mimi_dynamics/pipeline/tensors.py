@@ -1,5 +1,6 @@
 """Read and write tensors as safetensors, never as pickles, with the same bytes every time."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,3 +35,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, json.loads((file.metadata() or {}).get("info", "{}"))
+
+
+def sha256_of_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Give one hash of names, types, shapes and values of tensors, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

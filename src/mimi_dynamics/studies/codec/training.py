@@ -1,100 +1,143 @@
-"""Training of mimi-mini: spectral losses, and checkpoints from which training resumes exactly.
+"""One leg of the training of mimi-mini: its steps, and checkpoints from which it resumes exactly.
 
-The randomness of a step depends only on the seed and on its number. The recipe is that of Mimi
-without its adversarial losses and its distillation (arXiv 2410.00037, section 3.3): half of the
-sequences pass unquantised, codebooks follow the data by a moving average, and later codebooks are
-dropped at random.
+The randomness of a step depends only on the leg's seed, the step's number and the process. The
+recipe is that of Mimi without its adversarial losses and its distillation (arXiv 2410.00037,
+section 3.3): half of the sequences pass unquantised, codebooks follow the data by a moving average,
+and later codebooks are dropped at random.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import soundfile
 import torch
 from moshi.quantization.core_vq import EuclideanCodebook
-from torch import nn
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from mimi_dynamics.codec.base import FRAME_SIZE, initialise
 from mimi_dynamics.codec.log_mel import reconstruction_loss, reconstruction_terms
 from mimi_dynamics.codec.mimi_mini import build_mini
+from mimi_dynamics.pipeline.distributed import all_reduce_mean, rank, world_size
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import atomic_path
-from mimi_dynamics.pipeline.params import IngestParams, MiniParams
-from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
-from mimi_dynamics.speech.ingestion import ingest_corpora
+from mimi_dynamics.pipeline.params import LegParams, MiniParams
+from mimi_dynamics.pipeline.tensors import read_tensors, sha256_of_tensors, write_tensors
+from mimi_dynamics.studies.codec.speech import draw_segments
 
 BETAS = (0.8, 0.99)
 COMMITMENT_WEIGHT = 0.25
 WARMUP_SHARE = 0.03
 MAX_GRADIENT_NORM = 1.0
-GAIN_DB = 6.0
-CHECKPOINT_EVERY = 200
 LOG_ROWS = 400
 
 
 class CodecTraining:
-    """A mimi-mini in training; each call of `step` continues from the state that the last one left.
+    """A leg in training; each call of `step` continues from the state that the last one left.
+
+    Processes of a group share every batch; all of them have the same model after each step.
 
     Attributes:
         model: the moshi model, in training mode.
+        start: hash of the weights that the leg began with.
         steps_done: number of finished steps.
         log: one row for every `log_every` steps, with the step and the mean losses since the last
-            row.
+            row, over the clips of this process.
     """
 
-    def __init__(self, params: MiniParams, audio: np.ndarray) -> None:
-        """Start a new training.
+    def __init__(
+        self,
+        params: MiniParams,
+        leg: LegParams,
+        audio: np.ndarray,
+        start: Mapping[str, Tensor] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        """Begin a leg.
 
         Args:
-            params: shape of the model and settings of the training.
+            params: the shape of the model.
+            leg: settings of the training.
             audio: int16 (samples,) at 24 kHz, all training speech joined together. Segments may
                 span two clips: for a causal codec this is only one more onset.
+            start: the weights to begin with, by name; None = new ones, drawn by the leg's seed.
+            device: where to train; None = on the processor.
 
         Raises:
-            InputError: if the speech is shorter than one segment.
+            InputError: if the speech is shorter than one segment, or a batch cannot be shared out.
         """
         if len(audio) < params.clip_frames * FRAME_SIZE:
             raise InputError("codec.mini.corpora: their train speech is shorter than one segment")
-        self.params = params
-        self.audio = audio
+        if leg.batch_clips % world_size():
+            raise InputError(
+                f"codec.mini.legs: batch_clips = {leg.batch_clips}: must be a multiple of the "
+                f"number of processes, {world_size()}"
+            )
+        self.params, self.leg, self.audio = params, leg, audio
+        self.device = device or torch.device("cpu")
         self.steps_done = 0
         self.log: list[dict[str, float]] = []
-        self.log_every = max(1, params.steps // LOG_ROWS)
-        torch.manual_seed(params.seed)
+        self.log_every = max(1, leg.steps // LOG_ROWS)
+        torch.manual_seed(leg.seed)
         self.model = build_mini(params).train()
-        initialise(self.model)
+        if start is None:
+            initialise(self.model)
+        else:
+            self.model.load_state_dict({name: tensor.float() for name, tensor in start.items()})
+        self.start = sha256_of_tensors(self.model.state_dict() if start is None else start)
+        self.model.to(self.device)
         self._codebooks = [m for m in self.model.modules() if isinstance(m, EuclideanCodebook)]
         self._parameters = dict(self.model.named_parameters())
-        self._optimizer = torch.optim.Adam(self._parameters.values(), lr=params.lr, betas=BETAS)
+        self._optimizer = torch.optim.Adam(self._parameters.values(), lr=leg.lr, betas=BETAS)
+        self._average = _copies(self._parameters) if leg.average else {}
         self._sums: dict[str, float] = {}
 
     def step(self) -> dict[str, float]:
-        """Train on one batch and give its losses by name."""
-        seed = _step_seed(self.params.seed, self.steps_done)
-        batch = draw_segments(self.audio, self.params, np.random.default_rng(seed))
-        torch.manual_seed(seed)
+        """Train on one batch and give its losses by name, over the clips of this process."""
+        seed = _seed(self.leg.seed, self.steps_done)
+        batch = self._draw(seed)
+        torch.manual_seed(_seed(self.leg.seed, self.steps_done, rank()) if rank() else seed)
         self.model.quantizer.rvq_rest.rng_dropout.seed(seed)
         for group in self._optimizer.param_groups:
-            group["lr"] = self.params.lr * _schedule(self.steps_done, self.params.steps)
+            group["lr"] = self.leg.lr * _schedule(self.steps_done, self.leg.steps)
         result = self.model(batch[:, None])
         terms = reconstruction_terms(result.x[:, 0], batch)
         loss = reconstruction_loss(terms) + COMMITMENT_WEIGHT * result.penalty
         self._optimizer.zero_grad()
         loss.backward()
+        self._share_gradients()
         norm = nn.utils.clip_grad_norm_(self._parameters.values(), MAX_GRADIENT_NORM)
         self._optimizer.step()
         self._detach_codebooks()
+        for name, average in self._average.items():
+            average.lerp_(self._parameters[name].detach(), 1 - self.leg.average)
         self.steps_done += 1
         losses = {name: term.item() for name, term in terms.items()}
         losses |= {"commitment": result.penalty.item(), "gradient_norm": norm.item()}
         self._record(losses)
         return losses
+
+    def weights(self) -> dict[str, Tensor]:
+        """Give the model's state, with the moving average of its weights if the leg has one."""
+        return self.model.state_dict() | self._average
+
+    def _draw(self, seed: int) -> Tensor:
+        """Give this process's clips of the batch, which is the same however many processes are."""
+        size = self.leg.batch_clips, self.params.clip_frames
+        batch = draw_segments(self.audio, *size, np.random.default_rng(seed))
+        return batch[rank() :: world_size()].to(self.device)
+
+    def _share_gradients(self) -> None:
+        if world_size() == 1:
+            return
+        parameters = self._parameters.values()
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        mean = all_reduce_mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        parts = mean.split([parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
     def _detach_codebooks(self) -> None:
         # moshi writes samples that carry gradients into these buffers, so that each step would keep
@@ -113,6 +156,7 @@ class CodecTraining:
     def save(self, path: Path) -> None:
         """Write everything that `restore` needs, atomically."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self._average.items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimizer.state[parameter].items():
                 tensors[f"optimizer.{key}.{name}"] = value
@@ -136,15 +180,14 @@ class CodecTraining:
         tensors, info = read_tensors(path)
         if info.get("fingerprint") != self.fingerprint:
             return False
-        prefix = "model."
-        self.model.load_state_dict(
-            {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-        )
-        for name, parameter in self._parameters.items():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            self._optimizer.state[parameter] = {
-                key: tensors[f"optimizer.{key}.{name}"] for key in keys
-            }
+        self.model.load_state_dict(_below("model.", tensors))
+        for name, average in _below("average.", tensors).items():
+            self._average[name] = average.to(self.device)
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            for name, value in _below(f"optimizer.{key}.", tensors).items():
+                # Adam counts its steps on the processor.
+                device = value.device if key == "step" else self.device
+                self._optimizer.state[self._parameters[name]][key] = value.to(device)
         for codebook, check in zip(self._codebooks, info["unused_checks"], strict=True):
             codebook._next_unused_check = check
             # This buffer is not saved with the model; moshi computes it again if it is None.
@@ -154,92 +197,24 @@ class CodecTraining:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash that identifies the training by its parameters and its audio."""
-        digest = hashlib.sha256(json.dumps(self.params.model_dump(), sort_keys=True).encode())
+        """A hash that identifies the leg by its settings, start, audio and number of processes."""
+        shape = self.params.model_dump(exclude={"legs"})
+        settings = [shape, self.leg.model_dump(), self.start, world_size()]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(memoryview(self.audio))
         return digest.hexdigest()
 
 
-def train_codec(params: MiniParams, audio: np.ndarray, folder: Path) -> CodecTraining:
-    """Train mimi-mini to its last step, from the checkpoint in `folder` if there is one.
-
-    A training that was interrupted and resumed gives the same steps as one that was not.
-
-    Args:
-        params: shape of the model and settings of the training.
-        audio: see `CodecTraining`.
-        folder: the folder of the checkpoint.
-    """
-    training = CodecTraining(params, audio)
-    checkpoint = folder / "checkpoint.safetensors"
-    if training.restore(checkpoint):
-        print(f"going on from {checkpoint}, step {training.steps_done}", flush=True)
-    with tqdm(
-        desc="codec",
-        total=params.steps,
-        initial=training.steps_done,
-        unit="step",
-        mininterval=10,
-    ) as bar:
-        while training.steps_done < params.steps:
-            training.step()
-            bar.update()
-            if training.steps_done % CHECKPOINT_EVERY == 0 or training.steps_done == params.steps:
-                training.save(checkpoint)
-                bar.write(_progress(training))
-    return training
+def _copies(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
-def _progress(training: CodecTraining) -> str:
-    losses = {name: value for name, value in training.log[-1].items() if name != "step"}
-    means = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-    return f"step {training.steps_done}/{training.params.steps} {means}"
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): tensor for n, tensor in tensors.items() if n.startswith(prefix)}
 
 
-def training_speech(ingest: IngestParams, params: MiniParams, folder: Path) -> pd.DataFrame:
-    """Give the manifest of the training corpora, as clips in `folder`.
-
-    The corpora are converted only if the folder does not have them yet.
-    """
-    ingest = ingest.model_copy(update={"corpora": params.corpora})
-    # Mirrors and the engine do not change the clips, so they do not change the folder either.
-    without = {"mirror", "mirror_url", "engine"}
-    settings = json.dumps(ingest.model_dump(exclude=without), sort_keys=True)
-    speech = folder / f"speech-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
-    if not (speech / "manifest.parquet").exists():
-        manifest, _ = ingest_corpora(ingest, speech / "audio")
-        with atomic_path(speech / "manifest.parquet") as temporary:
-            manifest.to_parquet(temporary)
-    return pd.read_parquet(speech / "manifest.parquet")
-
-
-def join_speech(manifest: pd.DataFrame) -> np.ndarray:
-    """Read all clips of `manifest` into one int16 (samples,) array at 24 kHz: 173 MB per hour."""
-    return np.concatenate([soundfile.read(path, dtype="int16")[0] for path in manifest["path"]])
-
-
-def draw_segments(
-    audio: np.ndarray, params: MiniParams, generator: np.random.Generator
-) -> torch.Tensor:
-    """Draw random segments of audio, each at a random level.
-
-    Args:
-        audio: int16 (samples,) at 24 kHz, all training speech.
-        params: settings with the number and the length of segments.
-        generator: draws starts and levels.
-
-    Returns:
-        (batch_clips, clip_frames * 1920) samples in float32.
-    """
-    samples = params.clip_frames * FRAME_SIZE
-    starts = generator.integers(0, len(audio) - samples, params.batch_clips, endpoint=True)
-    gains = 10 ** (generator.uniform(-GAIN_DB, GAIN_DB, params.batch_clips) / 20)
-    segments = np.stack([audio[start : start + samples] for start in starts])
-    return torch.from_numpy((segments * (gains[:, None] / 32768)).astype(np.float32))
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _schedule(step: int, steps: int) -> float:
