@@ -98,9 +98,10 @@ def _true_groups(
         best = int(np.argmin(residuals))
         line = f"{names[index]} = {names[members[best]]} ({residuals[best]:.0f} dB)"
         (true if residuals[best] <= TRUE_DB else doubtful).append(line)
-        if residuals[best] <= TRUE_DB:
-            old, new = performances[index], performances[members[best]]
-            performances[performances == old] = new
+        # All of them, as the nearest of each of five may leave out the fifth.
+        for member, left in zip(members, residuals, strict=True):
+            if left <= TRUE_DB:
+                performances[performances == performances[index]] = performances[member]
     tqdm.write("\n".join(["true:", *true, "doubtful:", *doubtful]))
     share = _share(2 * len(doubtful), len(groups))  # both of a pair
     return performances, [
