@@ -152,7 +152,7 @@ def sequences(
     gated = np.zeros(lengths.sum(), bool)
     if beside is not None:
         marked = [
-            frames.gated_frames(intervals, len(arrays.latent), *beside)
+            frames.silent_frames(intervals, len(arrays.latent), *beside)
             for arrays, intervals in clips
         ]
         gated = np.concatenate(marked)

@@ -66,6 +66,7 @@ def write_plots(metrics: dict[str, object]) -> None:
     rows += [
         {"what": "frames", "of": of, **metrics[of]}
         for of in ("voiced", "silent", "loudness_only", "beyond_loudness")
+        if of in metrics
     ]
     table = pd.DataFrame(rows)
     write_table(Path("plots/structure.csv"), table)

@@ -1,12 +1,14 @@
 """The whole table of gains, on data whose gains are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mimi_dynamics.density.fit import FitSpec
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.evidence.frontier import frontier
 from mimi_dynamics.evidence.gains import Gains, fit_all, in_order
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.studies.controls.processes import VAR_GAIN
@@ -130,3 +132,23 @@ def test_half_life(gains: dict[int, float], expected: float) -> None:
     found = half_life({k: Estimate(v, np.full(3, v)) for k, v in gains.items()})
     assert found.value == pytest.approx(expected, abs=0.05)
     assert found.resamples == pytest.approx(np.full(3, found.value))
+
+
+def test_kinds_of_frames_that_no_row_scores_have_no_gain() -> None:
+    """All frames of a simulation are voiced: a mean over silent ones would be of nothing."""
+    data = simulate("white_noise", 1000, 2)
+    template = FitSpec("real", data, "gaussian", 1, SMALL, 0)
+    bootstrap = ClipBootstrap(len(data.select("test").lengths), 10, 0)
+    gains = Gains(template, {"real": data}, {}, "test", bootstrap)
+    assert gains.has("voiced")
+    assert not gains.has("silent")
+    silent = replace(data, voiced=~data.voiced)
+    assert not Gains(template, {"real": data, "b": silent}, {}, "test", bootstrap).has("voiced")
+
+
+def test_a_draw_of_nothing_gives_no_half_life_and_no_frontier() -> None:
+    """Neither is the longest distance, nor an ease without a limit."""
+    known = Estimate(1.0, np.array([1.0, 1.0]))
+    gap = Estimate(0.2, np.array([np.nan, 0.2]))
+    for found in (half_life({1: known, 2: gap}), frontier([(known, known), (known, gap)], known)):
+        assert np.isnan(found.resamples).tolist() == [True, False]

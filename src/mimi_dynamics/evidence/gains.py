@@ -106,6 +106,11 @@ class Scored:
         frame = torch.cat([batch.frame for batch in batches_of(job, split)]).numpy()
         return cls(sequences.clip_of_frame[frame], sequences.voiced.numpy()[frame])
 
+    def of_kind(self, frames: Frames) -> np.ndarray:
+        """Tell which of the scored frames are of a kind, as (scored,) bool."""
+        every = np.full(len(self.voiced), fill_value=True)
+        return {"all": every, "voiced": self.voiced, "silent": ~self.voiced}[frames]
+
 
 class Gains:
     """Gains of several rows of data over the same clips, so that they can be compared in pairs.
@@ -131,6 +136,10 @@ class Gains:
         self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
         self.dim = template.sequences.dim
 
+    def has(self, frames: Frames) -> bool:
+        """Tell whether frames of a kind are scored in every row, so that they have gains."""
+        return all(scored.of_kind(frames).any() for scored in self.scored.values())
+
     def nll(self, row: str, head: str, density: str, frames: Frames = "all") -> Estimate:
         """Give the mean NLL in nats per dimension, of all scored frames or of some of them.
 
@@ -142,8 +151,7 @@ class Gains:
         """
         values = self.fits[row, head, density].nll[self.split]
         scored = self.scored[row]
-        every = np.full(len(values), fill_value=True)
-        kept = {"all": every, "voiced": scored.voiced, "silent": ~scored.voiced}[frames]
+        kept = scored.of_kind(frames)
         return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
 
     def gain(self, row: str, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:

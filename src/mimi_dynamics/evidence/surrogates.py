@@ -40,10 +40,12 @@ def keep_loudness(
 
     Args:
         sequences: the data.
-        rms_db: (frames,) loudness in decibels, which is divided into `LOUDNESS_BINS` steps.
+        rms_db: (frames,) loudness in decibels, which is divided into `LOUDNESS_BINS` steps, each
+            with as many of the frames that are not gated.
         generator: draws the permutation.
     """
-    steps = np.quantile(rms_db, np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
+    heard = rms_db[~sequences.gated.numpy()]
+    steps = np.quantile(heard, np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
     return _permute_within(sequences, np.searchsorted(steps, rms_db), generator)
 
 

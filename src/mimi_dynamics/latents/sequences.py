@@ -18,7 +18,8 @@ class Sequences:
     Attributes:
         frames: (frames, dim) float32, whitened.
         voiced: (frames,) bool, whether a frame is speech rather than silence.
-        gated: (frames,) bool, whether a frame is in or beside digital silence: never a target.
+        gated: (frames,) bool, whether a frame is in or beside digital silence, or its clip ends
+            within it: never a target and part of no score.
         lengths: (clips,) int64, number of frames of each clip. They sum to the number of frames.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
     """
@@ -188,13 +189,23 @@ def too_far(horizon: int, first: int, reach: np.ndarray) -> InputError:
     """
     longest = int(reach.max(initial=0))
     if not longest:
-        return InputError(
-            "data/latents: every frame of a split is in or beside digital silence, so none is left "
-            "to predict; look at silent_share in metrics/detail/encode.json"
-        )
+        return all_gated("a split")
     return InputError(
         f"horizon = {horizon} (first target at frame {first}): "
         f"must be below the longest clip of every split, here {longest} frames"
+    )
+
+
+def all_gated(split: str) -> InputError:
+    """Make the error to raise if no frame of a split counts.
+
+    Args:
+        split: the split, in words.
+    """
+    return InputError(
+        f"data/latents: every frame of {split} is in or beside digital silence, or cut short by "
+        "the end of its clip, so none is left to score; look at silent_share and padded_share in "
+        "metrics/detail/encode.json"
     )
 
 

@@ -131,11 +131,14 @@ def gate(trunk: KeyedTrunk, batches: list[Batch]) -> np.ndarray:
 
 
 def shuffled(subject: Subject, seed: int) -> np.ndarray:
-    """Give the (frames,) keys in another order within each split, so that addresses are wrong."""
+    """Give the (frames,) keys in another order within each split, so that addresses are wrong.
+
+    Keys of gated frames stay in place.
+    """
     random = np.random.default_rng(seed)
     values = subject.keys.values.copy()
     for split in np.unique(subject.data.splits):
-        places = np.flatnonzero(in_split(subject.data, split))
+        places = np.flatnonzero(in_split(subject.data, split) & ~subject.data.gated.numpy())
         values[places] = values[random.permutation(places)]
     return values
 

@@ -33,15 +33,20 @@ def half_life(gains: Mapping[int, Estimate]) -> Estimate:
     log_leads = np.log(leads)
     halved = np.exp(log_leads[before] + share * (log_leads[after] - log_leads[before]))
     halved = np.where(reached.any(0), halved, leads[-1])
+    halved = np.where(np.isnan(values).any(0), np.nan, halved)
     return Estimate(float(halved[0]), halved[1:])
 
 
 def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
     """Give the entry of one horizon in `metrics/detail/horizons.json`."""
+    voiced = {}
+    if gains.has("voiced"):
+        dynamic = gains.dynamic_gain(head, frames="voiced")
+        voiced = dynamic.metrics("voiced_dynamic_gain_nats_per_dim")
     return {
         **gains.gain("real", head).metrics("gain_nats_per_dim"),
         **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
-        **gains.dynamic_gain(head, frames="voiced").metrics("voiced_dynamic_gain_nats_per_dim"),
+        **voiced,
         **gains.gain("shuffled", head).metrics("shuffled_gain_nats_per_dim"),
         **gains.gain("real", LINEAR_BASELINE).metrics("linear_gain_nats_per_dim"),
         "delta": {

@@ -17,10 +17,11 @@ from mimi_dynamics.studies.predict.calibration import Ranks, calibration_metrics
 def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
     """Give the headline gains of one split, on x and Δx, for all frames and voiced frames."""
     gain, dynamic = gains.gain("real", head), gains.dynamic_gain(head)
-    voiced, voiced_dynamic = (
-        gains.gain("real", head, frames="voiced"),
-        gains.dynamic_gain(head, frames="voiced"),
-    )
+    voiced: dict[str, float] = {}
+    if gains.has("voiced"):
+        voiced |= gains.gain("real", head, frames="voiced").metrics("gain_nats_per_dim")
+        voiced_dynamic = gains.dynamic_gain(head, frames="voiced")
+        voiced |= voiced_dynamic.metrics("dynamic_gain_nats_per_dim")
     delta = gains.gain("real", head, delta=True)
     return {
         **gain.metrics("gain_nats_per_dim"),
@@ -34,8 +35,7 @@ def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
             **gains.dynamic_gain(head, delta=True).metrics("dynamic_gain_nats_per_dim"),
         },
         "voiced": {
-            **voiced.metrics("gain_nats_per_dim"),
-            **voiced_dynamic.metrics("dynamic_gain_nats_per_dim"),
+            **voiced,
             "share": float(gains.scored["real"].voiced.mean()),
         },
     }

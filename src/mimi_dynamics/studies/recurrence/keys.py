@@ -125,10 +125,12 @@ def pooled_key(data: KeyData) -> Tensor:
     """Give the k-means cell of the mean of the last frames, (frames, 1) int64.
 
     This rebuilds the key of an earlier lookup test: rtavasso/audioEngram pooled a window of 8
-    frames into 64 cells, and found next to nothing about the change that followed.
+    frames into 64 cells, and found next to nothing about the change that followed. Cells are not
+    learned from windows that end in a gated frame.
     """
     pooled = past_frames(data.sequences, POOLED_FRAMES).mean(1).numpy()
     train = (data.sequences.splits == "train")[data.sequences.clip_of_frame]
+    train &= ~data.sequences.gated.numpy()
     with threadpool_limits(1):  # several threads add up in any order, which changes the last bits
         count = min(POOLED_CELLS, int(train.sum()))
         cells = KMeans(count, n_init=1, random_state=data.seed).fit(pooled[train])
