@@ -17,7 +17,7 @@ import pandas as pd
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor, save_predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
-from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_all
+from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, fit_all
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.pipeline.distributed import is_main_process
@@ -36,7 +36,8 @@ def predict(params: Params) -> None:
         "real", real, "", params.horizon, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
-    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
+    first = max(params.horizon, params.predict.warmup_frames)
+    rows = {"real": real} | make_surrogates(real, first, params.predict.linear_order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
     if not is_main_process():
         return
@@ -49,7 +50,7 @@ def predict(params: Params) -> None:
     ranks = calibrate(template, fits)
     metrics = summarise(template, rows, fits, best, gains, ranks)
     write_stage_metrics("predict", metrics)
-    write_plots(gains["test"], best, list(rows))
+    write_plots(gains["test"], STACK, list(rows))
     write_calibration(ranks, gains["test"].bootstrap)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
 

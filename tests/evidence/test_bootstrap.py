@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mimi_dynamics.evidence.bootstrap import ClipBootstrap, r2_equivalent
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate, r2_equivalent
 from mimi_dynamics.pipeline.errors import InputError
 
 
@@ -64,3 +64,11 @@ def test_draws_without_a_frame_are_left_out_of_the_interval() -> None:
     assert estimate.metrics("m") == {"m": 5, "m_ci_low": 5, "m_ci_high": 5}
     every = bootstrap.mean(np.arange(4.0), np.arange(4))
     assert np.isfinite((every - estimate).metrics("m")["m_ci_low"])
+
+
+@pytest.mark.parametrize(("null", "expected"), [(0.1, 0.3), (0.0, 0.4), (-0.1, 0.4)])
+def test_a_null_that_loses_is_not_credited(null: float, expected: float) -> None:
+    """As a value and in every draw."""
+    found = Estimate(0.4, np.array([0.4, 0.5])).beyond(Estimate(null, np.array([null, -null])))
+    assert found.value == pytest.approx(expected)
+    assert found.resamples == pytest.approx([0.4 - max(null, 0), 0.5 - max(-null, 0)])

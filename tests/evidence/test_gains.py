@@ -9,7 +9,7 @@ import pytest
 from mimi_dynamics.density.fit import FitSpec
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.frontier import frontier
-from mimi_dynamics.evidence.gains import Gains, fit_all, in_order
+from mimi_dynamics.evidence.gains import STACK, Gains, fit_all, in_order
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.studies.controls.processes import VAR_GAIN
 from mimi_dynamics.studies.horizons.metrics import half_life
@@ -31,14 +31,15 @@ def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
     """All metrics of one process, as the stage `predict` writes them."""
     data = simulate(request.param, FRAMES[request.param], 4)
     template = FitSpec("real", data, "", 1, SMALL, 0)
-    rows = {"real": data} | make_surrogates(data, linear_order=2, seed=0)
-    fits, best = fit_all(template, rows, HEADS)
+    rows = {"real": data} | make_surrogates(data, SMALL.warmup_frames, linear_order=2, seed=0)
+    fits, _ = fit_all(template, rows, HEADS)
     bootstrap = ClipBootstrap(len(data.select("test").lengths), 200, 0)
     gains = Gains(template, rows, fits, "test", bootstrap)
     return request.param, {
-        "gains": gain_metrics(gains, best),
-        "surrogates": surrogate_metrics(gains, best, list(rows)),
-        "heads": head_metrics(gains, [*HEADS, "var"]),
+        "gains": gain_metrics(gains, STACK),
+        "surrogates": surrogate_metrics(gains, STACK, list(rows)),
+        "heads": head_metrics(gains, [*HEADS, "var", STACK]),
+        "weights": {row: fits[row, STACK, "conditional"].weights for row in rows},
         "points": point_forecast_metrics(template, fits["real", "gaussian", "conditional"], "test"),
     }
 

@@ -210,7 +210,8 @@ def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
     gains = []
     for data in (corpus.resident, corpus.streamed(BLOCK)):
         jobs = [
-            FitSpec(row, of, "var", 1, SMALL, 0) for row, of in make_surrogates(data, 2, 0).items()
+            FitSpec(row, of, "var", 1, SMALL, 0)
+            for row, of in make_surrogates(data, 8, 2, 0).items()
         ]
         fits = fit_many(jobs)
         nll = {key: fitted.nll["test"].mean() / DIM for key, fitted in fits.items()}
@@ -231,8 +232,8 @@ def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
 
 def test_surrogates_of_a_block_are_the_same_every_time(corpus: Corpus) -> None:
     """And of another block, or another seed, others; frames stay within their clip or block."""
-    data = make_surrogates(corpus.streamed(BLOCK), 2, 0)
-    other = make_surrogates(corpus.streamed(BLOCK), 2, 1)
+    data = make_surrogates(corpus.streamed(BLOCK), 8, 2, 0)
+    other = make_surrogates(corpus.streamed(BLOCK), 8, 2, 1)
     real = corpus.streamed(BLOCK).train.read(3)
     for row in ("shuffled", "permuted", "linear"):
         block = data[row].train.read(3)

@@ -169,16 +169,18 @@ def test_controls_have_limits() -> None:
     """On what is there, and on what is not."""
     limits = ControlLimits(least_recovered=0.97, most_null_nats_per_dim=0.005)
     good = {
-        "linear": {"estimated_nats_per_dim": 0.5, "recovered": 0.97},
+        "linear": {"estimated_nats_per_dim": 0.5, **interval("recovered", 0.94, 0.97)},
         "white_noise": {"estimated_nats_per_dim": 0.005},
+        "held_out": {"memory": {"estimated_nats_per_dim": 0.1, "recovered": 0.2}},
     }
     assert check_controls(good, limits) == ControlCheck({}, {})
     assert not check_controls(good, limits).failed
     short = good | {"memory": {"estimated_nats_per_dim": 0.4, "recovered": 0.96}}
     assert check_controls(short, limits) == ControlCheck({"memory": 0.96}, {})
-    false = good | {"white_noise": {"estimated_nats_per_dim": 0.006}}
-    assert check_controls(false, limits).false == {"white_noise": 0.006}
-    assert check_controls(false, limits).failed
+    for result in (0.006, -0.006):
+        false = good | {"white_noise": {"estimated_nats_per_dim": result}}
+        assert check_controls(false, limits).false == {"white_noise": result}
+        assert check_controls(false, limits).failed
 
 
 def test_information_ends_at_the_first_distance_without() -> None:

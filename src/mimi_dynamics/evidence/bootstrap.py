@@ -31,6 +31,15 @@ class Estimate:
         """Give the paired difference."""
         return Estimate(self.value - other.value, self.resamples - other.resamples)
 
+    def beyond(self, null: "Estimate") -> "Estimate":
+        """Give the paired difference to what a null gains, in every draw at least nothing.
+
+        A surrogate that loses by overfitting must not be credited to what it lacks.
+        """
+        return Estimate(
+            self.value - max(null.value, 0.0), self.resamples - np.maximum(null.resamples, 0.0)
+        )
+
     def __neg__(self) -> "Estimate":
         """Give the same estimate with the opposite sign."""
         return Estimate(-self.value, -self.resamples)

@@ -1,7 +1,9 @@
 """From fitted densities to gains: every row of data, every subset of frames, with intervals.
 
 A row is the real data or one of its surrogates. The gain of a row is the NLL of the density without
-the past (the marginal) minus the NLL of the density given the past (the conditional).
+the past (the marginal) minus the NLL of the density given the past (the conditional). Of every row
+that was fitted by a head and by the linear model there is a stack, too: the conditional one mixes
+both and their marginals, the marginal one mixes the latter.
 """
 
 from collections.abc import Mapping
@@ -20,16 +22,20 @@ from mimi_dynamics.density.fit import (
     batches_of,
     fit_densities,
 )
+from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.latents.sequences import Sequences
 
+STACK = "stack"  # stands for the mixture of densities wherever a head is named
 POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
 Fits = dict[tuple[str, str, str], FittedDensity]  # keyed by row, head and density
 Frames = Literal["all", "voiced", "silent"]
 
 
 def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
-    """Fit every head to the real data, then the best head to every surrogate and to Δx.
+    """Fit every head to the real data, then the best one to every surrogate and to Δx, and stack.
+
+    The stack of every row mixes the best head with the linear model and both of their marginals.
 
     Args:
         template: settings shared by all fits.
@@ -37,17 +43,44 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
         heads: the heads to try, besides `LINEAR_BASELINE`.
 
     Returns:
-        All fits, and the name of the head with the lowest conditional validation NLL on real data.
+        All fits and stacks, and the name of the head with the lowest conditional validation NLL on
+        real data.
     """
     jobs = [_fit(template, rows, "real", head) for head in [*heads, LINEAR_BASELINE]]
     # The point forecast needs the Gaussian head, on shuffled frames too, whichever head is best.
     points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
     fits = fit_many(jobs + points)
     best = best_head(fits, "real", heads)
-    jobs = [_fit(template, rows, row, best) for row in rows]
+    jobs = [_fit(template, rows, row, head) for row in rows for head in (best, LINEAR_BASELINE)]
     deltas = [replace(job, delta=True) for job in jobs]
-    missing = [job for job in jobs if (job.row, best, "conditional") not in fits]
-    return fits | fit_many(missing + deltas), best
+    missing = [job for job in jobs if (job.row, job.head, "conditional") not in fits]
+    fits |= fit_many(missing + deltas)
+    return fits | stacks(fits, best), best
+
+
+def stacks(fits: Fits, head: str) -> Fits:
+    """Stack the fits by one head and by `LINEAR_BASELINE`, for every row that has both.
+
+    Args:
+        fits: all fits.
+        head: name of the head.
+
+    Returns:
+        The stacks, as fits of a head named `STACK`.
+    """
+    stacked: Fits = {}
+    for row in {row for row, of, _ in fits if of == LINEAR_BASELINE}:
+        experts = [of for of in (head, LINEAR_BASELINE) if (row, of, "conditional") in fits]
+        if len(experts) < 2:
+            continue
+        marginals = {f"{of} marginal": fits[row, of, "marginal"] for of in experts}
+        given_past = {of: fits[row, of, "conditional"] for of in experts}
+        stacked[row, STACK, "marginal"] = stack(marginals)
+        stacked[row, STACK, "conditional"] = stack(given_past | marginals)
+        if all((row, of, "delta_marginal") in fits for of in experts):
+            changes = {of: fits[row, of, "delta_marginal"] for of in experts}
+            stacked[row, STACK, "delta_marginal"] = stack(changes)
+    return stacked
 
 
 def best_head(fits: Fits, row: str, heads: list[str]) -> str:
@@ -167,9 +200,9 @@ class Gains:
         return marginal - self.nll(row, head, "conditional", frames)
 
     def dynamic_gain(self, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
-        """Give the gain on real data minus that on shuffled frames: the evidence for dynamics."""
+        """Give the gain on real data beyond that on shuffled frames: the evidence for dynamics."""
         real = self.gain("real", head, delta=delta, frames=frames)
-        return real - self.gain("shuffled", head, delta=delta, frames=frames)
+        return real.beyond(self.gain("shuffled", head, delta=delta, frames=frames))
 
 
 def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) -> ClipBootstrap:

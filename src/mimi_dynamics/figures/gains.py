@@ -121,7 +121,8 @@ def controls_figure(table: pd.DataFrame) -> Figure:
 
     Args:
         table: one row for each `process`, with `true_nats_per_dim` (missing where it is 0),
-            `estimated_nats_per_dim` with `_ci_low` and `_ci_high`, and `linear_floor_nats_per_dim`.
+            `estimated_nats_per_dim` with `_ci_low` and `_ci_high`, `linear_floor_nats_per_dim`, and
+            the `kind`: `development` or `held out`.
     """
     true = table["true_nats_per_dim"].fillna(0)
     estimated = table["estimated_nats_per_dim"]
@@ -141,7 +142,22 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         for x, t, f in zip(place, true, estimated, strict=True):
             text = f"{f / t:.1%}" if t else f"{f:.3f}"
             axes.annotate(text, (x, max(t, f)), (0, 4), textcoords="offset points", ha="center")
-        axes.set_xticks(place, [name.replace("_", "\n") for name in table["process"]])
+        names = [name.replace("_", "\n") for name in table["process"]]
+        axes.set_xticks(place, names)
+        held_out = place[table["kind"] == "held out"]
+        if len(held_out):
+            axes.axvspan(held_out[0] - 0.5, held_out[-1] + 0.5, color="#f3efe6", zorder=0)
+            where = held_out.mean(), 1.0
+            axes.annotate(
+                "held out: nothing was tuned on these",
+                where,
+                (0, -12),
+                ha="center",
+                fontsize=9,
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+            )
+            axes.set_ylim(top=1.12 * axes.get_ylim()[1])
         axes.set_ylabel("nats per dimension")
         axes.set_title("Known answers: share of the true gain recovered", fontsize=12, loc="left")
         axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12))

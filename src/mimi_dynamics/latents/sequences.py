@@ -46,6 +46,12 @@ class Sequences:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     @property
+    def index_in_clip(self) -> np.ndarray:
+        """Give the index of each frame within its clip, as (frames,) int64."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.arange(len(self.frames)) - np.repeat(starts, self.lengths)
+
+    @property
     def reach(self) -> np.ndarray:
         """Give the number of frames of each clip up to the last that may be a target, (clips,)."""
         return reach_of(self.gated.numpy(), self.lengths)

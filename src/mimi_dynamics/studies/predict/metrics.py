@@ -8,7 +8,7 @@ import torch
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, batches_of
 from mimi_dynamics.evidence.bootstrap import r2_equivalent
-from mimi_dynamics.evidence.gains import POINT_HEAD, Fits, Gains
+from mimi_dynamics.evidence.gains import POINT_HEAD, STACK, Fits, Gains
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.studies.predict.calibration import Ranks, calibration_metrics, rank_truth
@@ -136,7 +136,7 @@ def summarise(
         ranks: ranks of observed frames by head.
     """
     test = gains["test"]
-    surrogates = surrogate_metrics(test, best, list(rows))
+    surrogates = surrogate_metrics(test, STACK, list(rows))
     points = {
         row: point_forecast_metrics(
             replace(template, sequences=rows[row]), fits[row, POINT_HEAD, "conditional"], "test"
@@ -148,13 +148,14 @@ def summarise(
         "horizon_frames": template.horizon,
         "dim": test.dim,
         "best_head": best,
+        "weights": fits["real", STACK, "conditional"].weights,
         "frames": len(test.scored["real"].clip),
-        **gain_metrics(test, best),
+        **gain_metrics(test, STACK),
         **points["real"],
-        "heads": head_metrics(test, [*template.params.heads, LINEAR_BASELINE]),
+        "heads": head_metrics(test, [*template.params.heads, LINEAR_BASELINE, STACK]),
         "calibration": calibration_metrics(ranks, test.bootstrap),
         "surrogates": surrogates,
     }
     if "test_voice" in gains:
-        metrics["test_voice"] = gain_metrics(gains["test_voice"], best)
+        metrics["test_voice"] = gain_metrics(gains["test_voice"], STACK)
     return metrics

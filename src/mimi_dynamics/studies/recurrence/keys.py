@@ -69,7 +69,8 @@ class KeyData:
         """Permute frames and their codes within each clip, in the same way as in `predict`."""
         labelled = torch.cat([self.sequences.frames, self.codes[:, None].float()], 1)
         generator = torch.Generator().manual_seed(self.seed)
-        mixed = shuffle(replace(self.sequences, frames=labelled), generator)
+        labelled_clips = replace(self.sequences, frames=labelled)
+        mixed = shuffle(labelled_clips, generator, max(self.horizon, self.warmup_frames))
         sequences = replace(mixed, frames=mixed.frames[:, :-1].contiguous())
         return replace(self, sequences=sequences, codes=mixed.frames[:, -1].long())
 

@@ -59,8 +59,8 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
     metrics = sweep_metrics(sweep, chosen)
     surrogates = {row: sweep.ease(row, "test").metrics("ease") for row in SURROGATES}
     surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")
-    dynamic = sweep.ease(chosen, "test") - sweep.ease("shuffled", "test")
-    raw_dynamic = sweep.ease(RAW, "test") - sweep.ease(RAW_SHUFFLED, "test")
+    dynamic = sweep.ease(chosen, "test").beyond(sweep.ease("shuffled", "test"))
+    raw_dynamic = sweep.ease(RAW, "test").beyond(sweep.ease(RAW_SHUFFLED, "test"))
     longer = sweep.sufficiency(chosen, "test", RAW_LONG)
     metrics |= {
         "chosen": chosen,

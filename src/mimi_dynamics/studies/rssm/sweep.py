@@ -225,7 +225,8 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
     results = run_parallel(work, "train")
     sweep.trained = dict(zip(sweep.jobs, results, strict=False))
 
-    made = make_surrogates(data, params.predict.linear_order, params.seed)
+    first = params.predict.warmup_frames * settings.state_stride
+    made = make_surrogates(data, first, params.predict.linear_order, params.seed)
     jobs = [
         sweep.job(RAW, data.frames),
         sweep.job(RAW_SHUFFLED, made["shuffled"].frames, readout=False),
