@@ -172,10 +172,22 @@ def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> No
     assert set(changed) == {"metrics/predict.json"}
     assert "gain_nats_per_dim" in changed["metrics/predict.json"]
     waiting = json.loads(run(clone, "dvc", "status", "--json").stdout)
-    assert set(waiting) == {"structure", "encoders", "recurrence", "engram", "figures", "bets"}
+    assert set(waiting) == {"figures", "bets"}
     run(clone, "git", "checkout", "-q", ".")
     run(clone, "dvc", "checkout")
     assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
+
+
+def test_no_verdict_depends_on_the_horizon(clone: Path) -> None:
+    """All of `dvc exp run -S horizon=2`: three stages run, and every posterior is as it was."""
+    output = run(clone, "dvc", "exp", "run", "-S", "horizon=2").stdout
+    ran = re.findall(r"^Running stage '(.+)':", output, re.M)
+    assert sorted(ran) == ["bets", "figures", "predict"]
+    assert metrics(clone, "predict")["horizon_frames"] == 2
+    changed = run(clone, "git", "diff", "--name-only", "HEAD", "--", "metrics").stdout.split()
+    assert changed == ["metrics/detail/predict.json", "metrics/predict.json"]
+    run(clone, "git", "checkout", "-q", ".")
+    run(clone, "dvc", "checkout")
 
 
 def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) -> None:

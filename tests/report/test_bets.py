@@ -55,7 +55,7 @@ def judged(bet: BetParams, verdict: Verdict, posterior: float = 0.5) -> Judgemen
 def test_bet_1_needs_the_whole_interval_above_its_threshold(
     low: float, high: float, verdict: str
 ) -> None:
-    metrics = {"predict": interval("dynamic_gain_nats_per_dim", low, high)}
+    metrics = {"horizons": interval("k1.dynamic_gain_nats_per_dim", low, high)}
     assert judge(RULES.bet1, metrics, False).verdict == verdict
 
 
@@ -115,7 +115,7 @@ def test_belief_moves_by_bayes_rule() -> None:
     bet = RULES.bet1.model_copy(update={"prior": 0.5, "power": 0.8, "false_alarm": 0.2})
     expected = {(0.1, 0.2): 0.8, (-0.2, -0.1): 0.2, (-0.1, 0.2): 0.5}
     for ends, posterior in expected.items():
-        metrics = {"predict": interval("dynamic_gain_nats_per_dim", *ends)}
+        metrics = {"horizons": interval("k1.dynamic_gain_nats_per_dim", *ends)}
         assert judge(bet, metrics, False).posterior == pytest.approx(posterior)
 
 
@@ -132,7 +132,7 @@ def test_what_is_not_measured_moves_nothing(bet: BetParams) -> None:
 @pytest.mark.parametrize("bet", BETS)
 def test_failed_controls_void_every_verdict(bet: BetParams) -> None:
     """Measured or not; what the rules alone say stays known."""
-    measured = {"predict": interval("dynamic_gain_nats_per_dim", 0.4, 0.5)}
+    measured = {"horizons": interval("k1.dynamic_gain_nats_per_dim", 0.4, 0.5)}
     judgement = judge(bet, measured, True)
     assert (judgement.verdict, judgement.posterior) == ("controls_failed", bet.prior)
     assert judgement.on_paper == ("supported" if bet is RULES.bet1 else "not_measured")
@@ -153,16 +153,19 @@ def test_metrics_hold_every_rule() -> None:
 @pytest.mark.parametrize(
     ("metrics", "problem"),
     [
-        ({}, "dynamic_gain_nats_per_dim_ci_low is missing"),
-        ({"dynamic_gain_nats_per_dim": 0.4}, "dynamic_gain_nats_per_dim_ci_low is missing"),
-        (interval("dynamic_gain_nats_per_dim", float("nan"), 1), "must be a finite number"),
+        ({}, "k1.dynamic_gain_nats_per_dim_ci_low is"),
+        (
+            {"k1": {"dynamic_gain_nats_per_dim": 0.4}},
+            "k1.dynamic_gain_nats_per_dim_ci_low is",
+        ),
+        (interval("k1.dynamic_gain_nats_per_dim", float("nan"), 1), "must be a finite number"),
     ],
 )
 def test_metrics_without_what_a_rule_reads_are_named(metrics: dict, problem: str) -> None:
     """In one line."""
     with pytest.raises(InputError, match=problem) as caught:
-        judge(RULES.bet1, {"predict": metrics}, False)
-    assert str(caught.value).startswith("metrics/detail/predict.json: ")
+        judge(RULES.bet1, {"horizons": metrics}, False)
+    assert str(caught.value).startswith("metrics/detail/horizons.json: ")
 
 
 def test_controls_have_limits() -> None:

@@ -48,7 +48,7 @@ def gains_figure(table: pd.DataFrame, horizon: int, head: str) -> Figure:
         figure = Figure(figsize=(9.5, 4.6), layout="constrained")
         figure.suptitle(title, fontsize=12)
         left, right = figure.subplots(1, 2, sharey=True)
-        _bars(left, rows, "gain", "the next latent x: shuffling takes the gain away")
+        _bars(left, rows, "gain", "the latent x: shuffling takes the gain away")
         _bars(right, rows, "delta_gain", "its change Δx: noise seems predictable too")
         label = "½ ln 2: what Gaussian noise gives for free"
         right.axhline(HALF_LN_2, color="#b03030", lw=1.2, ls="--", label=label)

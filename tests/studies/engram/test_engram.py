@@ -64,7 +64,7 @@ def subject_of(data: Sequences) -> Subject:
     """With keys of k-means."""
     nothing = np.zeros(len(data.frames), np.int64)
     keys = make_keys("kmeans", data, nothing, CELLS, SETTINGS.least_count, 0)
-    return Subject("raw", data, keys, None, 1, PREDICT)
+    return Subject("raw", data, keys, None, PREDICT)
 
 
 def shape_of(subject: Subject) -> Shape:
@@ -304,7 +304,7 @@ def test_shuffled_keys_of_gated_frames_stay_in_place() -> None:
     data = planted(motifs=True)
     gated = torch.arange(len(data.frames)) % 7 == 3
     keys = Keys(np.arange(len(gated)), len(gated))
-    marked = Subject("raw", replace(data, gated=gated), keys, None, 1, PREDICT)
+    marked = Subject("raw", replace(data, gated=gated), keys, None, PREDICT)
     same = shuffled(marked, 0) == keys.values
     assert same[gated].all()
     assert same[~gated].mean() < 0.01

@@ -63,7 +63,7 @@ def test_help_is_put_where_it_is() -> None:
     """A memory that helps by 2 nats on the repeated quarter, and nowhere else."""
     data = with_repeats(0.1)
     keys = make_keys("kmeans", data, np.zeros(len(data.frames), np.int64), 4, 1, 0)
-    subject = Subject("raw", data, keys, None, 1, PREDICT)
+    subject = Subject("raw", data, keys, None, PREDICT)
     scored = 8 * (FRAMES - PREDICT.warmup_frames)
     trained = {
         variant: [Trained(None, {"test": np.zeros(scored)}, {}, {})]

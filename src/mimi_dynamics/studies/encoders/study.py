@@ -15,6 +15,7 @@ from mimi_dynamics.latents.normalizer import (
 )
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.encoders.measures import (
     autocorrelation,
@@ -64,7 +65,7 @@ def predictability(
     generator = torch.Generator().manual_seed(params.seed)
     rows = data | {f"{name}_shuffled": shuffle(of, generator) for name, of in data.items()}
     settings = params.predict.model_copy(update={"width": params.encoders.width})
-    shared = params.head, params.horizon, settings, params.seed
+    shared = params.head, NEXT_FRAME, settings, params.seed
     base = FitSpec("", data["trained"], *shared, compute=params.compute)
     flows = {row: replace(base, row=row, sequences=of) for row, of in rows.items()}
     fits = fit_many(list(flows.values()))

@@ -11,6 +11,7 @@ from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.evidence.surrogates import shuffle
 from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.engram.keys import Keys, in_split, ngram_counts, suffix_ngrams
 from mimi_dynamics.studies.engram.memory import ORDERS, Hashing
@@ -53,7 +54,7 @@ class Effects:
         batches = subject.batches(split)
         target = torch.cat([batch.frame for batch in batches]).numpy()
         self.clip = subject.data.select(split).clip_of_frame[target]
-        self.known = target - subject.horizon  # index in the split of the newest context frame
+        self.known = target - NEXT_FRAME  # index in the split of the newest context frame
 
     def mean(self, values: Sequence[np.ndarray], kept: np.ndarray | None = None) -> Estimate:
         """Estimate the mean over frames and seeds.
@@ -134,7 +135,7 @@ class Effects:
         one of train; a memory of motifs helps elsewhere, too. Passages with a gated frame are left
         out, and so is a quarter that has none.
         """
-        ends = self.known + self.subject.horizon
+        ends = self.known + NEXT_FRAME
         length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
         heard = np.flatnonzero(whole_passages(self.subject.data.select(self.split), ends, length))
         distance = distance_from_train(self.subject.data, self.split, ends[heard], length)

@@ -61,7 +61,7 @@ class KeyData:
     seed: int
 
     def batches(self, split: str) -> list[Batch]:
-        """Give padded clips of one split, with the targets that `predict` scores."""
+        """Give padded clips of one split, with the targets that stage `horizon` scores."""
         sequences = self.sequences.select(split)
         return make_batches(sequences, self.horizon, self.warmup_frames, BATCH_FRAMES)
 
