@@ -1,6 +1,5 @@
 """Intervals over trainings and voices are what their formulas say, and hold what they should."""
 
-
 import numpy as np
 import pytest
 
@@ -64,7 +63,7 @@ def test_what_is_fitted_once_is_the_same_for_every_training() -> None:
     found = (trained(1, 2, 3) - linear).metrics("d")
     assert half_width(found, "d") == pytest.approx(4.302653 / np.sqrt(3))
     assert (trained(1, 2, 3) / 2).metrics("d")["d"] == 1
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         trained(1, 2) - trained(1, 2, 3)
     with pytest.raises(AttributeError):  # It would drop the spread of trainings.
         linear - trained(1, 2, 3)
