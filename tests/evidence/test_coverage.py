@@ -16,7 +16,7 @@ from tests.density.test_fit import SMALL
 
 RUNS, TRAININGS, CLIPS, FRAMES, DIM = 40, 3, 20, 40, 4
 SHARES = {"train": 60, "validation": 12, "test": RUNS * CLIPS}
-TINY = SMALL.model_copy(update={"width": 8, "epochs": 2, "pretrain_epochs": 1, "dropout": 0.1})
+TINY = SMALL.model_copy(update={"width": 8, "epochs": 3, "pretrain_epochs": 1, "batch_frames": 80})
 
 
 def corpus() -> Sequences:
