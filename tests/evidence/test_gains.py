@@ -12,7 +12,6 @@ from mimi_dynamics.evidence.frontier import frontier
 from mimi_dynamics.evidence.gains import STACK, Gains, fit_all, in_order
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.studies.controls.processes import VAR_GAIN
-from mimi_dynamics.studies.horizons.metrics import half_life
 from mimi_dynamics.studies.predict.metrics import (
     gain_metrics,
     head_metrics,
@@ -119,22 +118,6 @@ def test_tail_of_the_nll_is_reported(table: tuple[str, dict[str, dict]]) -> None
         )
 
 
-@pytest.mark.parametrize(
-    ("gains", "expected"),
-    [
-        ({1: 0.4, 2: 0.2, 4: 0.1, 8: 0.05}, 2.0),
-        ({1: 0.4, 2: 0.4, 4: 0.1}, 2 * math.sqrt(2)),  # halfway between, on logarithmic axes
-        ({1: 0.4, 2: 0.3, 4: 0.25}, 4.0),  # not halved within what was measured
-        ({1: 0.4, 2: -0.01, 4: 0.3}, 1.0),  # gone at once: the first crossing counts
-    ],
-)
-def test_half_life(gains: dict[int, float], expected: float) -> None:
-    """Of curves that can be read off by hand, as value and in every resample."""
-    found = half_life({k: Estimate(v, np.full(3, v)) for k, v in gains.items()})
-    assert found.value == pytest.approx(expected, abs=0.05)
-    assert found.resamples == pytest.approx(np.full(3, found.value))
-
-
 def test_kinds_of_frames_that_no_row_scores_have_no_gain() -> None:
     """All frames of a simulation are voiced: a mean over silent ones would be of nothing."""
     data = simulate("white_noise", 1000, 2)
@@ -147,9 +130,9 @@ def test_kinds_of_frames_that_no_row_scores_have_no_gain() -> None:
     assert not Gains(template, {"real": data, "b": silent}, {}, "test", bootstrap).has("voiced")
 
 
-def test_a_draw_of_nothing_gives_no_half_life_and_no_frontier() -> None:
-    """Neither is the longest distance, nor an ease without a limit."""
+def test_a_draw_of_nothing_gives_no_frontier() -> None:
+    """It is not an ease without a limit."""
     known = Estimate(1.0, np.array([1.0, 1.0]))
     gap = Estimate(0.2, np.array([np.nan, 0.2]))
-    for found in (half_life({1: known, 2: gap}), frontier([(known, known), (known, gap)], known)):
-        assert np.isnan(found.resamples).tolist() == [True, False]
+    found = frontier([(known, known), (known, gap)], known)
+    assert np.isnan(found.resamples).tolist() == [True, False]

@@ -190,7 +190,7 @@ def test_information_ends_at_the_first_distance_without() -> None:
     """Whatever chance makes of a longer one."""
     ends = {"k1": 0.4, "k2": 0.1, "k10": 0.02, "k16": 0.001, "k64": 0.03}
     name = "dynamic_gain_nats_per_dim"
-    metrics = {k: interval(name, low, low + 0.1) for k, low in ends.items()} | {"half_life_ms": 99}
+    metrics = {k: interval(name, low, low + 0.1) for k, low in ends.items()} | {"kept_ms": 99}
     assert informative_horizon(metrics, 0.005) == 10
     assert informative_horizon(metrics, 0.5) == 0
 

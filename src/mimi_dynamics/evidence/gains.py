@@ -6,7 +6,7 @@ that was fitted by a head and by the linear model there is a stack, too: the con
 both and their marginals, the marginal one mixes the latter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -100,13 +100,25 @@ def _fit(template: FitSpec, rows: Mapping[str, Sequences], row: str, head: str) 
 
 def fit_many(jobs: list[FitSpec]) -> Fits:
     """Run fits as `run_fits` does, each only once even if it is requested twice."""
-    ordered = in_order(jobs)
-    fitted = run_fits([partial(fit_densities, job) for job in ordered], "fit", ordered[0].compute)
-    return {
-        (job.row, job.head, density): result
-        for job, results in zip(ordered, fitted, strict=True)
-        for density, result in results.items()
-    }
+    return fit_trainings([jobs])[0]
+
+
+def fit_trainings(trainings: Sequence[list[FitSpec]]) -> list[Fits]:
+    """Run the fits of several trainings together, so that all cores are busy until the end.
+
+    Args:
+        trainings: the fits of each training, which differ from training to training in their seeds.
+
+    Returns:
+        The fits of each training, in the order of `trainings`.
+    """
+    ordered = [(number, job) for number, jobs in enumerate(trainings) for job in in_order(jobs)]
+    compute = ordered[0][1].compute
+    fitted = run_fits([partial(fit_densities, job) for _, job in ordered], "fit", compute)
+    fits: list[Fits] = [{} for _ in trainings]
+    for (number, job), results in zip(ordered, fitted, strict=True):
+        fits[number] |= {(job.row, job.head, density): found for density, found in results.items()}
+    return fits
 
 
 def in_order(jobs: list[FitSpec]) -> list[FitSpec]:

@@ -80,7 +80,8 @@ def horizons_figure(table: pd.DataFrame) -> Figure:
 
     Args:
         table: one row for each lead time `lead_ms`, with the columns `real`, `var`, `shuffled`,
-            `delta_var`, `delta_permuted`, each also with `_low` and `_high`, in nats per dimension.
+            `delta`, `delta_permuted`, `delta_var`, each also with `_low` and `_high`, in nats
+            per dimension.
     """
     on_x = {
         "real": (ROW_COLOURS["real"], "recorded speech"),
@@ -88,7 +89,8 @@ def horizons_figure(table: pd.DataFrame) -> Figure:
         "shuffled": (ROW_COLOURS["shuffled"], "frames shuffled within each clip: no dynamics"),
     }
     on_change = {
-        "delta_var": (ROW_COLOURS["linear"], "recorded speech, linear model"),
+        "delta": (ROW_COLOURS["real"], "recorded speech"),
+        "delta_var": (ROW_COLOURS["linear"], "of that, what a linear model finds"),
         "delta_permuted": (ROW_COLOURS["permuted"], "noise: frames permuted over the corpus"),
     }
     with mpl.rc_context(STYLE):

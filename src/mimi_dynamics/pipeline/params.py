@@ -388,6 +388,7 @@ class Params(Section):
     seed: Annotated[int, Field(ge=0)]
     horizon: Count
     horizons: Annotated[list[Count], Field(min_length=1), AfterValidator(_with_next_frame)]
+    trainings: Annotated[int, Field(ge=2)]
     head: HeadName
     compute: ComputeParams
     memory_gib: Positive
