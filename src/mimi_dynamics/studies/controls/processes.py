@@ -61,14 +61,15 @@ class Process:
 
 
 def _stepwise(
-    step: Callable[[Path, torch.Generator], Tensor], memory: int = 1
+    step: Callable[[Path, torch.Generator], Tensor], memory: int = MEMORY
 ) -> Callable[[int, int, int, torch.Generator], Tensor]:
     """Make clips frame by frame.
 
     Args:
         step: gives the next (clips, dim) frame, from a list of all frames so far, newest last, and
             a generator.
-        memory: how many frames back it looks.
+        memory: number of frames that are drawn before the first step, at least as many as it looks
+            back.
     """
 
     def simulate(clips: int, frames: int, dim: int, generator: torch.Generator) -> Tensor:
@@ -94,7 +95,7 @@ def _memory(lag: int) -> Process:
     def step(path: Path, generator: torch.Generator) -> Tensor:
         return RHO * path[-lag] + math.sqrt(1 - RHO**2) * _normal(path[-1], generator)
 
-    return Process(_stepwise(step, lag), lambda *_: VAR_GAIN)
+    return Process(_stepwise(step, max(lag, MEMORY)), lambda *_: VAR_GAIN)
 
 
 def _sign_flip(rates: Callable[[int], Tensor], flips: float) -> Process:
