@@ -47,14 +47,24 @@ def heard_distance(estimate: torch.Tensor, target: torch.Tensor, gated: np.ndarr
     Returns:
         The distance in nepers; NaN if no frame counts.
     """
-    pair = [silence_gated(audio, gated)[None] for audio in (estimate, target)]
     distance = torch.zeros(())
     for window in MEL_BANDS:
-        found, wanted = (mel_spectrum(audio, window) for audio in pair)
-        times = torch.arange(found.shape[-1]) * (window // 4)  # Windows are centred on these.
-        counted = heard_at(times, gated).nonzero()[:, 0]
-        distance = distance + (found - wanted).abs().index_select(-1, counted).mean()
+        found, wanted = (heard_spectrum(audio, gated, window) for audio in (estimate, target))
+        distance = distance + (found - wanted).abs().mean()
     return (distance / len(MEL_BANDS)).item()
+
+
+def heard_spectrum(audio: torch.Tensor, gated: np.ndarray, window: int) -> torch.Tensor:
+    """Give the (bands, times) log-mel spectrum at the times that lie in frames that count.
+
+    Args:
+        audio: (samples,).
+        gated: (frames,) bool, which frames of 80 ms do not count; see `codec.heard`.
+        window: a key of `MEL_BANDS`.
+    """
+    spectrum = mel_spectrum(silence_gated(audio, gated)[None], window)[0]
+    times = torch.arange(spectrum.shape[-1]) * (window // 4)  # Windows are centred on these.
+    return spectrum[:, heard_at(times, gated).nonzero()[:, 0]]
 
 
 def reconstruction_terms(estimate: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
