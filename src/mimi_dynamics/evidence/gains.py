@@ -69,7 +69,7 @@ def stacks(fits: Fits, head: str) -> Fits:
         The stacks, as fits of a head named `STACK`.
     """
     stacked: Fits = {}
-    for row in {row for row, of, _ in fits if of == LINEAR_BASELINE}:
+    for row in dict.fromkeys(row for row, of, _ in fits if of == LINEAR_BASELINE):
         experts = [of for of in (head, LINEAR_BASELINE) if (row, of, "conditional") in fits]
         if len(experts) < 2:
             continue

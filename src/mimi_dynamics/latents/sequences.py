@@ -58,7 +58,22 @@ class Sequences:
 
     def select(self, split: str) -> "Sequences":
         """Select the clips of one split, in their order."""
-        clips = self.splits == split
+        return self._keep(self.splits == split)
+
+    def train_mean(self) -> Tensor:
+        """Give the mean of the frames of train that may be targets, as (dim,)."""
+        train = self.select("train")
+        return train.frames[~train.gated].mean(0)
+
+    def part_of_train(self, parts: int) -> "Sequences":
+        """Give the data with only every `parts`-th clip of train, and all clips of other splits."""
+        train = np.flatnonzero(self.splits == "train")
+        clips = np.ones(len(self.splits), bool)
+        clips[np.setdiff1d(train, train[::parts])] = False
+        return self._keep(clips)
+
+    def _keep(self, clips: np.ndarray) -> "Sequences":
+        """Keep those clips that (clips,) bool says."""
         kept = torch.from_numpy(clips[self.clip_of_frame])
         return replace(
             self,
@@ -69,10 +84,10 @@ class Sequences:
             splits=self.splits[clips],
         )
 
-    def train_mean(self) -> Tensor:
-        """Give the mean of the frames of train that may be targets, as (dim,)."""
+    def train_targets(self, first: int) -> int:
+        """Count the frames of train that may be targets, from index `first` of each clip on."""
         train = self.select("train")
-        return train.frames[~train.gated].mean(0)
+        return int((~train.gated.numpy() & (train.index_in_clip >= first)).sum())
 
     def check_finite(self, split: str, name: str) -> None:
         """Check that all frames of a split are finite, since others must never become a metric.

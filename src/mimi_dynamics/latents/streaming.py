@@ -153,6 +153,21 @@ class StreamedSequences(Sequences):
             raise ValueError("train is on disk")
         return super().select(split)
 
+    def part_of_train(self, parts: int) -> Sequences:
+        """Give the data with only every `parts`-th block of train, of which there is at least one.
+
+        With few blocks this is more than one in `parts` of the frames; `train_targets` counts them.
+        """
+        kept = {
+            name: getattr(self.train, name)[::parts] for name in ("blocks", "lengths", "reaches")
+        }
+        return replace(self, train=replace(self.train, **kept))
+
+    def train_targets(self, first: int) -> int:
+        """Read all of train once, and count its possible targets; see `Sequences`."""
+        blocks = range(len(self.train.blocks))
+        return sum(self.train.read(block).train_targets(first) for block in blocks)
+
     def train_mean(self) -> Tensor:
         """Read all of train once, and give the mean of its possible targets as (dim,)."""
         total, count = torch.zeros(self.dim, dtype=torch.float64), 0
