@@ -1,4 +1,4 @@
-"""Less of train is less of train and of nothing else, and a simple process is learned from little."""
+"""Less of train is less of train alone, and a simple process is learned from little of it."""
 
 import numpy as np
 import pytest
