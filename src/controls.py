@@ -1,7 +1,7 @@
 """Does the estimator find a gain where there is one, and none where there is none?
 
 Runs the estimator of stage `predict` on simulated processes whose true gain is known: on those that
-it was shaped on, and on others that never changed it.
+it was shaped on, and on others by which no setting was chosen.
 
     python src/controls.py       (or: dvc repro controls)
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
 from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, fit_many, stacks
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -40,7 +41,7 @@ def controls(params: Params) -> None:
     fits = fit_many(jobs)
     bootstrap = clip_bootstrap(any_row, "test", params.predict.bootstrap_samples, params.seed)
     gains = Gains(template, rows, fits | stacks(fits, params.head), "test", bootstrap)
-    scored = range(params.predict.warmup_frames, size.clip_frames)
+    scored = range(max(NEXT_FRAME, params.predict.warmup_frames), size.clip_frames)
     found = {name: process_metrics(gains, name, scored) for name in rows}
     metrics = {name: found[name] for name in DEVELOPMENT}
     held_out = {name: found[name] for name in HELD_OUT}

@@ -14,24 +14,26 @@ Writes models/horizons/k4.safetensors, which is the first training's, and
 data/horizons/k4.safetensors.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.fit import (
     LINEAR_BASELINE,
     FitSpec,
-    FittedDensity,
     batches_of,
     check_horizon,
     evaluated_splits,
 )
-from mimi_dynamics.density.predictor import save_predictor
+from mimi_dynamics.density.predictor import Predictor, save_predictor
+from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.density.training import losses
-from mimi_dynamics.evidence.gains import fit_trainings, stacks
+from mimi_dynamics.evidence.gains import STACK, Fits, fit_trainings, stacks
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
@@ -63,14 +65,12 @@ def horizon(params: Params, frames: int) -> None:
     if not is_main_process():
         return
 
-    info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
-    predictor = fits[0]["real", params.head, "conditional"].predictor
-    save_predictor(predictor, Path(f"models/horizons/k{frames}.safetensors"), info)
-    marginal = fits[0]["real", params.head, "marginal"]
-    permuted = replace(template, sequences=rows["permuted"])
-    fits[0]["permuted", params.head, "marginal"] = scored_on(permuted, marginal)
     linear = {key: fitted for key, fitted in fits[0].items() if key[1] == LINEAR_BASELINE}
     fits = [of | stacks(of | linear, params.head) for of in fits]
+    fits[0] |= stacks_of_permuted(replace(template, sequences=rows["permuted"]), fits[0])
+    info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
+    predictor = weightiest(fits[0], params.head)
+    save_predictor(predictor, Path(f"models/horizons/k{frames}.safetensors"), info)
     nll = {
         f"{split}.{row}.{head}.{density}.{training}": torch.from_numpy(values)
         for training, of_training in enumerate(fits)
@@ -101,22 +101,51 @@ def jobs_of(
     return [jobs[0] + once, *jobs[1:]]
 
 
-def scored_on(job: FitSpec, marginal: FittedDensity) -> FittedDensity:
-    """Score the density of real frames, which is also that of permuted ones, on permuted frames.
+def weightiest(fits: Fits, head: str) -> Predictor:
+    """Give the model of a head that has more weight in the stack, as a density given the past.
 
-    The past of a permuted frame tells nothing, so this is the best that any density given the past
-    could do, and nothing has to be trained.
+    Where the past tells nothing that is the marginal: the conditional one with its gate shut.
 
     Args:
-        job: gives the permuted frames.
-        marginal: the density without the past, fitted to real frames.
+        fits: fits and stacks of one training.
+        head: name of the head.
     """
+    given_past, marginal = (fits["real", head, of].predictor for of in ("conditional", "marginal"))
+    weights = fits["real", STACK, "conditional"].weights
+    if weights[head] + weights[LINEAR_BASELINE] >= 0.5:
+        return given_past
+    blind = copy.deepcopy(given_past)
+    blind.head = copy.deepcopy(marginal.head)
+    nn.init.zeros_(blind.trunk.gate)
+    return blind
+
+
+def stacks_of_permuted(job: FitSpec, fits: Fits) -> Fits:
+    """Stack the densities of permuted frames and of their change.
+
+    The past of a permuted frame tells nothing, so that the best density given the past is the
+    marginal; and that is the one of real frames, which are the same. Nothing has to be trained.
+
+    Args:
+        job: the fit of the head to permuted frames.
+        fits: fits of one training.
+    """
+    marginal = fits["real", job.head, "marginal"]
+    splits = "validation", *evaluated_splits(job.sequences)
     with on_device(marginal.predictor, job.compute):
         nll = {
             split: losses(marginal.predictor, batches_of(job, split)).cpu().numpy()
-            for split in evaluated_splits(job.sequences)
+            for split in splits
         }
-    return replace(marginal, nll=nll)
+    row = "permuted"
+    experts = {
+        "marginal": {job.head: replace(marginal, nll=nll)},
+        "delta_marginal": {job.head: fits[row, job.head, "delta_marginal"]},
+    }
+    return {
+        (row, STACK, density): stack(own | {LINEAR_BASELINE: fits[row, LINEAR_BASELINE, density]})
+        for density, own in experts.items()
+    }
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def horizons(params: Params) -> None:
         for split, bootstrap in bootstraps.items():
             gains[split][k] = [Gains(described, rows, of, split, bootstrap) for of in fits]
     voices = {split: read_voices(split) for split in bootstraps}
-    write_stage_metrics("horizons", summarise(params, gains, voices))
-    write_plots(params, gains["test"])
+    write_stage_metrics("horizons", summarise(gains, voices))
+    write_plots(gains["test"])
 
 
 def rows_of(params: Params, real: Sequences, k: int) -> dict[str, Sequences]:
@@ -76,18 +76,17 @@ def read_fits(k: int) -> list[Fits]:
     ]
 
 
-def write_plots(params: Params, gains: ByLead) -> None:
+def write_plots(gains: ByLead) -> None:
     """Write gain against lead time as CSV, with a row for each lead and all curves side by side.
 
     Args:
-        params: all settings.
         gains: the gains on the test split, by distance in frames.
     """
     table = pd.DataFrame(
         {"lead_ms": k * FRAME_MS}
         | {
             f"{name}{end}": metrics[f"gain{end and '_ci'}{end}"]
-            for name, estimate in curves(params.head, gains[k]).items()
+            for name, estimate in curves(gains[k]).items()
             for metrics in [estimate.metrics("gain")]
             for end in ("", "_low", "_high")
         }
@@ -96,11 +95,10 @@ def write_plots(params: Params, gains: ByLead) -> None:
     write_table(Path("plots/horizons.csv"), table)
 
 
-def curves(head: str, trainings: Sequence[Gains]) -> dict[str, TrainedEstimate | Estimate]:
+def curves(trainings: Sequence[Gains]) -> dict[str, TrainedEstimate | Estimate]:
     """Give what is drawn of one distance, by the name of its curve.
 
     Args:
-        head: name of the density that permuted frames were scored by.
         trainings: the gains of every training.
     """
     first = trainings[0]
@@ -109,7 +107,7 @@ def curves(head: str, trainings: Sequence[Gains]) -> dict[str, TrainedEstimate |
         "shuffled": over_trainings([of.gain("shuffled", STACK) for of in trainings]),
         "var": first.gain("real", LINEAR_BASELINE),
         "delta": over_trainings([of.gain("real", STACK, delta=True) for of in trainings]),
-        "delta_permuted": free_gain(first, head),
+        "delta_permuted": free_gain(first),
         "delta_var": first.gain("real", LINEAR_BASELINE, delta=True),
         "delta_var_permuted": first.gain("permuted", LINEAR_BASELINE, delta=True),
     }

@@ -101,7 +101,7 @@ class ByVoice(ClipBootstrap):
 def over_voices(estimate: TrainedEstimate | Estimate, name: str) -> dict[str, float]:
     """Give the mean over voices, each of the same weight, with its 95 % t-interval, as metrics.
 
-    That is what to expect of a voice that was never heard, if voices are like those of the split.
+    It is an interval of the mean over voices like those of the split, not of a single new one.
     Voices without a frame that counts are left out.
 
     Args:

@@ -151,7 +151,7 @@ def controls_figure(table: pd.DataFrame) -> Figure:
             axes.axvspan(held_out[0] - 0.5, held_out[-1] + 0.5, color="#f3efe6", zorder=0)
             where = held_out.mean(), 1.0
             axes.annotate(
-                "held out: nothing was tuned on these",
+                "held out: no setting was chosen by these",
                 where,
                 (0, -12),
                 ha="center",

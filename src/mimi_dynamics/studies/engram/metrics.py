@@ -158,7 +158,7 @@ class Effects:
         generator = torch.Generator().manual_seed(0)
         column = torch.from_numpy(subject.keys.values).double()[:, None]
         keyed = replace(subject.data, frames=column)
-        moved = shuffle(keyed, generator, subject.params.warmup_frames)
+        moved = shuffle(keyed, generator, max(NEXT_FRAME, subject.params.warmup_frames))
         values = moved.frames[:, 0].long().numpy()
         mixed = replace(subject.keys, values=values)
         noisy = noise_keys(subject.data, subject.keys, NOISE_FLOOR, 0)

@@ -16,7 +16,6 @@ from mimi_dynamics.evidence.intervals import (
     over_voices,
 )
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import Params
 
 ByLead = Mapping[int, Sequence[Gains]]  # the gains of every training, by horizon in frames
 
@@ -47,12 +46,11 @@ def half_life(gains: Mapping[int, TrainedEstimate | Estimate]) -> dict[str, floa
     return {"half_life_above_ms": kept[-1]} | below
 
 
-def horizon_metrics(trainings: Sequence[Gains], head: str, voices: np.ndarray) -> dict[str, object]:
+def horizon_metrics(trainings: Sequence[Gains], voices: np.ndarray) -> dict[str, object]:
     """Give the entry of one horizon in `metrics/detail/horizons.json`.
 
     Args:
         trainings: the gains of every training. What is fitted once is in those of the first.
-        head: name of the density that permuted frames were scored by.
         voices: (clips,) str, who speaks in each clip of the split.
     """
     first = trainings[0]
@@ -72,22 +70,19 @@ def horizon_metrics(trainings: Sequence[Gains], head: str, voices: np.ndarray) -
         **voiced,
         **over(lambda gains: gains.gain("shuffled", STACK)).metrics("shuffled_gain_nats_per_dim"),
         **first.gain("real", LINEAR_BASELINE).metrics("linear_gain_nats_per_dim"),
-        "delta": delta_metrics(
-            over(lambda gains: gains.gain("real", STACK, delta=True)), first, head
-        ),
+        "delta": delta_metrics(over(lambda gains: gains.gain("real", STACK, delta=True)), first),
         **({"over_voices": unseen} if unseen else {}),
         "trainings": len(trainings),
         "frames": len(first.scored["real"].clip),
     }
 
 
-def delta_metrics(gain: TrainedEstimate | Estimate, first: Gains, head: str) -> dict[str, object]:
+def delta_metrics(gain: TrainedEstimate | Estimate, first: Gains) -> dict[str, object]:
     """Give what the past tells about the change Δx, and what it seems to tell without dynamics.
 
     Args:
         gain: the gain on Δx.
         first: the gains of the first training.
-        head: name of the density that permuted frames were scored by.
     """
     linear = first.gain("real", LINEAR_BASELINE, delta=True)
     permuted_linear = first.gain("permuted", LINEAR_BASELINE, delta=True)
@@ -96,21 +91,21 @@ def delta_metrics(gain: TrainedEstimate | Estimate, first: Gains, head: str) -> 
         **gain.metrics("gain_nats_per_dim"),
         **linear.metrics("linear_gain_nats_per_dim"),
         "permuted": {
-            **free_gain(first, head).metrics("gain_nats_per_dim"),
+            **free_gain(first).metrics("gain_nats_per_dim"),
             **permuted_linear.metrics("linear_gain_nats_per_dim"),
         },
     }
 
 
-def free_gain(gains: Gains, head: str) -> Estimate:
+def free_gain(gains: Gains) -> Estimate:
     """Give the gain on Δx of permuted frames, which is what the change gains for free.
 
     Frames are independent there, so it estimates h(x′ − x) − h(x), where h is entropy per
     dimension and x′ another frame. By the entropy power inequality (Shannon 1948) that is at least
     ½ ln 2, and equal to it only for Gaussian frames.
     """
-    marginal = gains.nll("permuted", head, "delta_marginal")
-    return marginal - gains.nll("permuted", head, "marginal")
+    marginal = gains.nll("permuted", STACK, "delta_marginal")
+    return marginal - gains.nll("permuted", STACK, "marginal")
 
 
 def by_voice(gains: Gains, voices: np.ndarray) -> Gains:
@@ -120,20 +115,16 @@ def by_voice(gains: Gains, voices: np.ndarray) -> Gains:
     return of_voices
 
 
-def summarise(
-    params: Params, gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]
-) -> dict[str, object]:
+def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> dict[str, object]:
     """Give the contents of `metrics/detail/horizons.json`.
 
     Args:
-        params: all settings.
         gains: gains by split and by horizon.
         voices: (clips,) str by split, who speaks in each clip.
     """
     by_split = {
         split: {
-            f"k{k}": horizon_metrics(trainings, params.head, voices[split])
-            for k, trainings in by_lead.items()
+            f"k{k}": horizon_metrics(trainings, voices[split]) for k, trainings in by_lead.items()
         }
         | half_life(
             {

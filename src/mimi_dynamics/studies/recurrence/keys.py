@@ -66,7 +66,7 @@ class KeyData:
         return make_batches(sequences, self.horizon, self.warmup_frames, BATCH_FRAMES)
 
     def shuffled(self) -> "KeyData":
-        """Permute frames and their codes within each clip, in the same way as in `predict`."""
+        """Permute frames and their codes within each clip, in the same way as in `horizon@1`."""
         labelled = torch.cat([self.sequences.frames, self.codes[:, None].float()], 1)
         generator = torch.Generator().manual_seed(self.seed)
         labelled_clips = replace(self.sequences, frames=labelled)

@@ -61,5 +61,5 @@ def summarise(gains: Gains, params: Params) -> dict[str, object]:
             if gains.has(frames)
         },
         "loudness_only": loudness.metrics(name),
-        "beyond_loudness": (whole - loudness).metrics(name),
+        "beyond_loudness": whole.beyond(loudness).metrics(name),
     }
