@@ -1,8 +1,9 @@
 """Synthetic processes whose predictability is known, to check that an estimator finds just that.
 
 Every coordinate has mean 0. The gain one frame ahead is exact up to the error of quadrature, or of
-a mean of 10⁵ draws. The estimator was shaped on those of `DEVELOPMENT`. No setting was chosen by those
-of `HELD_OUT`, though it was known that it fails on them when stacks took the place of a fallback.
+a mean of 10⁵ draws. The estimator was shaped on those of `DEVELOPMENT`. No setting was chosen by
+those of `HELD_OUT`, though it was known that it fails on them when stacks took the place of a
+fallback.
 """
 
 import math
