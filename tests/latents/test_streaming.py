@@ -276,3 +276,20 @@ def test_too_little_memory_is_named(corpus: Corpus) -> None:
     assert "\n" not in str(caught.value)
     enough = float(str(caught.value).split("at least ")[1].split(";")[0])
     stream_data(corpus.groups, corpus.normalizer, 35.0, enough, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_a_part_of_train_is_a_part_of_each_block(corpus: Corpus, parts: int) -> None:
+    """What is said of its lengths is what is read, and it is about one clip in so many."""
+    streamed = corpus.streamed(BLOCK)
+    part = streamed.part_of_train(parts)
+    for block, lengths in enumerate(part.train.lengths):
+        whole, read = (of.train.read(block) for of in (streamed, part))
+        assert np.array_equal(read.lengths, lengths)
+        assert np.array_equal(read.lengths, whole.lengths[::parts])
+        assert torch.equal(read.frames, whole.part_of_train(parts).frames)
+    counts = [data.part_of_train(parts).train_targets(8) for data in (corpus.resident, streamed)]
+    assert counts[1] == pytest.approx(counts[0], rel=0.3)
+    assert streamed.part_of_train(1).train_targets(8) == corpus.resident.train_targets(8)
+    twice = part.part_of_train(2).train
+    assert np.array_equal(twice.read(0).lengths, twice.lengths[0])

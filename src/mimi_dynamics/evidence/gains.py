@@ -25,6 +25,7 @@ from mimi_dynamics.density.fit import (
 from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.distributed import as_main_process
 
 STACK = "stack"  # stands for the mixture of densities wherever a head is named
 POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
@@ -50,7 +51,7 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
     # The point forecast needs the Gaussian head, on shuffled frames too, whichever head is best.
     points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
     fits = fit_many(jobs + points)
-    best = best_head(fits, "real", heads)
+    best = as_main_process(best_head(fits, "real", heads))
     jobs = [_fit(template, rows, row, head) for row in rows for head in (best, LINEAR_BASELINE)]
     deltas = [replace(job, delta=True) for job in jobs]
     missing = [job for job in jobs if (job.row, job.head, "conditional") not in fits]
