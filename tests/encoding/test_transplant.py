@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from mimi_dynamics.codec.base import FRAME_SIZE, MimiCodec
+from mimi_dynamics.codec.loading import untrained_codec
 from mimi_dynamics.encoding import transplant as module
 from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
 from mimi_dynamics.encoding.splice import fade_in
@@ -25,7 +26,7 @@ from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
 from tests.harness.speechlike import speechlike
-from tests.harness.tiny_codec import load_tiny
+from tests.harness.tiny_codec import load_tiny, tiny_params
 
 AUDIO = speechlike(0.9, seed=0)[: 11 * FRAME_SIZE - 500]
 OTHER = speechlike(2.5, seed=1)
@@ -60,6 +61,16 @@ def test_streamed_as_in_one_go(
     assert not codec.model.is_streaming
     np.testing.assert_allclose(found, in_one_go(codec, AUDIO, past), rtol=1e-4, atol=1e-5)
     assert np.array_equal(found, transplant(codec, AUDIO, past))
+
+
+@pytest.mark.slow
+def test_streamed_by_a_codec_of_mimis_size() -> None:
+    """It looks back further than any look-back reaches."""
+    mimi = untrained_codec(tiny_params().model_copy(update={"name": "mimi"}), seed=0)
+    audio, past = AUDIO[: 3 * FRAME_SIZE], look_back(OTHER)
+    expected = in_one_go(mimi, audio, past)
+    rounding = 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(transplant(mimi, audio, past), expected, rtol=1e-4, atol=rounding)
 
 
 @pytest.mark.trains

@@ -7,8 +7,9 @@ inequality, whatever x_{<i} tells about y_i is carried by the speech, and not by
 hears the same audio twice. All frames of a clip have the same look-back, and what that alone tells
 is the same after the y of the clip are shuffled.
 
-A codec that streams hears the look-back once, and then goes on from there with every frame. That
-takes 0.00 s for a minute of audio, with mimi-mini on one core; the other way takes 0.00 s.
+A codec that streams hears the look-back once, and then goes on from there with every frame. For a
+minute of audio in clips of 6 s, mimi-mini takes 1.4 s on one core (to encode it plainly 1.0 s); the
+other way, in which the look-back is encoded anew before every frame, it takes 24 s.
 """
 
 import copy
