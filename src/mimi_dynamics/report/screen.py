@@ -41,7 +41,7 @@ FIGURES = (
     Figure("ingest", "hours", "hours of speech"),
     Figure("reconstruct", "test.codec.log_mel", "log-mel distance after codec"),
     Figure("controls", "worst_recovered", "known gain found, at least", "share"),
-    Figure("controls", "worst_null_nats_per_dim", "found where none is, farthest from 0"),
+    Figure("controls", "worst_null_nats_per_dim", "found where none is, worst"),
     Figure("predict", "gain_nats_per_dim", "gain at horizon"),
     Figure("predict", GAIN, "dynamic gain at horizon"),
     Figure("predict", f"test_voice.{GAIN}", "the same, held-out voice"),
