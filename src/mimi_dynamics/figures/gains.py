@@ -42,7 +42,7 @@ def gains_figure(table: pd.DataFrame, horizon: int, head: str) -> Figure:
         horizon: the horizon in frames.
         head: name of the density head, for the title.
     """
-    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
+    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head}, stacked)"
     rows = table.set_index("row")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 4.6), layout="constrained")
@@ -96,15 +96,20 @@ def horizons_figure(table: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.4), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-        _draw_curves(left, table, on_x)
-        _draw_curves(right, table, on_change)
+        _draw_curves(left, table, on_x, "upper right")
+        _draw_curves(right, table, on_change, (0.02, 0.12))
         left.set_ylabel("gain over not knowing the past, nats per dimension")
         left.set_title("How far ahead the past tells about the latent", fontsize=12, loc="left")
         right.set_title("The same of its change: noise gains too", fontsize=12, loc="left")
     return figure
 
 
-def _draw_curves(axes: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str]]) -> None:
+def _draw_curves(
+    axes: Axes,
+    table: pd.DataFrame,
+    curves: dict[str, tuple[str, str]],
+    legend: str | tuple[float, float],
+) -> None:
     leads = table["lead_ms"]
     for name, (colour, label) in curves.items():
         axes.fill_between(
@@ -115,7 +120,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, s
     axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
     axes.axhline(0, color="#222222", lw=0.8)
     axes.set_xlabel("how far ahead, ms")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc=legend)
 
 
 def controls_figure(table: pd.DataFrame) -> Figure:
@@ -133,7 +138,7 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         table["estimated_nats_per_dim_ci_high"] - estimated,
     ]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
         axes = figure.subplots()
         place = np.arange(len(table))
         axes.bar(place - 0.27, true, 0.26, color="#c9c9c9", label="true gain")
@@ -142,7 +147,7 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         floor = table["linear_floor_nats_per_dim"]
         axes.bar(place + 0.27, floor, 0.26, color=ROW_COLOURS["linear"], label="linear model alone")
         for x, t, f in zip(place, true, estimated, strict=True):
-            text = f"{f / t:.1%}" if t else f"{f:.3f}"
+            text = f"{round(f / t, 3) + 0.0:.1%}" if t else f"{f:.3f}"  # + 0.0: never −0
             axes.annotate(text, (x, max(t, f)), (0, 4), textcoords="offset points", ha="center")
         names = [name.replace("_", "\n") for name in table["process"]]
         axes.set_xticks(place, names)
