@@ -8,7 +8,7 @@ import torch
 
 from mimi_dynamics.density.fit import FitSpec
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
-from mimi_dynamics.evidence.gains import Gains, fit_many
+from mimi_dynamics.evidence.gains import STACK, Gains, fit_many
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.studies.horizons.metrics import free_gain
 from tests.density.test_fit import SMALL
@@ -62,7 +62,14 @@ def test_a_linear_model_reports_half_ln_2_and_a_mixture_what_is_true() -> None:
         for delta in (False, True)
     ]
     bootstrap = ClipBootstrap(len(data.select("test").lengths), 100, 0)
-    gains = Gains(jobs[0], {"permuted": data}, fit_many(jobs), "test", bootstrap)
-    assert free_gain(gains, "var").value == pytest.approx(0.5 * math.log(2), abs=0.01)
-    assert free_gain(gains, "mdn").value == pytest.approx(free(SCALES), abs=0.04)
+    fits, found = fit_many(jobs), {}
+    for head in ("var", "mdn"):
+        fits |= {
+            ("permuted", STACK, of): fits["permuted", head, of]
+            for of in ("marginal", "delta_marginal")
+        }
+        gains = Gains(jobs[0], {"permuted": data}, fits, "test", bootstrap)
+        found[head] = free_gain(gains).value
+    assert found["var"] == pytest.approx(0.5 * math.log(2), abs=0.01)
+    assert found["mdn"] == pytest.approx(free(SCALES), abs=0.04)
     assert free(SCALES) > 0.6
