@@ -45,7 +45,7 @@ quick: install
 	mkdir -p runs/downloads runs/quick/runs
 	ln -s "$(CURDIR)/runs/downloads" runs/quick/runs/downloads
 	cd runs/quick && git ls-files metrics plots | grep -Ev '/(codec|codec_training|controls)\.' | xargs rm
-	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' controls predict
+	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' -S 'horizons=[1,2]' controls predict horizons
 	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
 
 # Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.

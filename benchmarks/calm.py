@@ -27,13 +27,14 @@ from mimi_dynamics.figures.calm_study import LABELS, study_figure, study_lines
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
 from mimi_dynamics.latents.loading import load
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.files import require_predictor, write_text
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.studies.calm.comparison import training_jobs
-from mimi_dynamics.studies.calm.inputs import Factorisation, read_factorisation, require_predictor
+from mimi_dynamics.studies.calm.inputs import Factorisation, read_factorisation
 from mimi_dynamics.studies.calm.study import SECTIONS, study_params
 from mimi_dynamics.studies.calm.training import Trained
 from mimi_dynamics.studies.rssm.training import RssmJob, train_rssm
@@ -111,7 +112,7 @@ def page(params: Params) -> str:
     """All of docs/calm.md."""
     metrics = json.loads(Path("metrics/detail/calm.json").read_text())
     trained = train_all(params, read_factorisation())
-    step, _ = load_predictor(require_predictor())
+    step, _ = load_predictor(require_predictor(NEXT_FRAME))
     generators = {name: found.generator for name, (found, _) in trained.items()}
     generators["predictor"] = Generator(step, generators["calm"].known)
     seconds = {name: spent for name, (_, spent) in trained.items()}

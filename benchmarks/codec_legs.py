@@ -8,6 +8,7 @@ table in Markdown: how many clips of `codec.mini.clip_frames` frames were heard 
 and distances in nepers after the quantiser and without it.
 """
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -53,7 +54,8 @@ def row(
 ) -> str:
     """Measure one codec and write its line of the table."""
     metrics = evaluate_codec(codec, speech, params.codec.mini.bins)
-    found = [metrics[split][key] for split, key in (of.split(".") for of in COLUMNS.values())]
+    keys = (of.split(".") for of in COLUMNS.values())
+    found = [metrics[split].get(key, math.nan) for split, key in keys]
     heard = sum(leg.steps * leg.batch_clips for leg in legs)
     return f"| {name} | {len(legs)} | {heard} | " + " | ".join(f"{x:.3f}" for x in found) + " |"
 

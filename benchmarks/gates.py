@@ -152,7 +152,7 @@ def sequences(
     gated = np.zeros(lengths.sum(), bool)
     if beside is not None:
         marked = [
-            frames.gated_frames(intervals, len(arrays.latent), *beside)
+            frames.silent_frames(intervals, len(arrays.latent), *beside)
             for arrays, intervals in clips
         ]
         gated = np.concatenate(marked)
@@ -175,7 +175,7 @@ def dynamic_gain(data: Sequences, params: Params) -> Estimate:
     """Train a small density on the noise and on its frames in another order."""
     predict = params.predict.model_copy(update=SMALL)
     job = FitSpec("real", data, HEAD, 1, predict, 0)
-    order = reorderings(data, torch.Generator().manual_seed(0))
+    order = reorderings(data, torch.Generator().manual_seed(0), predict.warmup_frames)
     rows = {"real": data, "shuffled": order["shuffled"]}
     fits, _ = fit_all(job, rows, [HEAD])
     bootstrap = clip_bootstrap(data, "test", predict.bootstrap_samples, 0)

@@ -73,13 +73,13 @@ def measure(folder: Path, memory_gib: float) -> None:
     torch.set_num_threads(1)
     params = small(load_params(), memory_gib)
     warm = PROCESSES["linear"].simulate(40, 50, params.latents.dim, seed=0)
-    make_surrogates(warm, 4, 0)
+    make_surrogates(warm, 8, 4, 0)
     fit_densities(FitSpec("warm", warm, "gaussian", 1, params.predict, 0))
     os.chdir(folder)
     before = peak()
     real = read_data(params)
     read = peak() - before
-    rows = {"real": real} | make_surrogates(real, 4, 0)
+    rows = {"real": real} | make_surrogates(real, 8, 4, 0)
     fit_densities(FitSpec("real", rows["shuffled"], "gaussian", 1, params.predict, 0))
     print("bytes:", read, peak() - before)
 

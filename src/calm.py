@@ -20,17 +20,15 @@ from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.continuations import make_decoder
 from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.calm.comparison import Comparison, compare, cost_curves
 from mimi_dynamics.studies.calm.cost import CostCurve
 from mimi_dynamics.studies.calm.decoding import decode_contenders, listen
-from mimi_dynamics.studies.calm.inputs import (
-    read_factorisation,
-    require_predictor,
-)
+from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.metrics import (
     calm_metrics,
     cost_table,
@@ -46,7 +44,7 @@ SOUNDS_TITLE = "Up to the line what was said; after it, what each model makes up
 
 def calm(params: Params) -> None:
     """Run the stage."""
-    factorisation, predictor = read_factorisation(), require_predictor()
+    factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
     latents, normalizer, data = load(params)
     comparison = compare(params, data, factorisation, predictor)
     drawn, curves = draw_splits(comparison), cost_curves(comparison)

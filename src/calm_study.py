@@ -18,16 +18,14 @@ from pathlib import Path
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.continuations import make_decoder
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.files import write_table
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import study_settings, write_study
 from mimi_dynamics.studies.calm.comparison import compare, cost_curves
 from mimi_dynamics.studies.calm.decoding import decode_contenders
-from mimi_dynamics.studies.calm.inputs import (
-    read_factorisation,
-    require_predictor,
-)
+from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.metrics import calm_metrics
 from mimi_dynamics.studies.calm.samples import draw_splits
 from mimi_dynamics.studies.calm.study import SECTIONS, run_study, study_metrics, study_params
@@ -36,7 +34,7 @@ from mimi_dynamics.studies.calm.study import SECTIONS, run_study, study_metrics,
 def calm_study(params: Params) -> None:
     """Run the study."""
     params = study_params(params)
-    factorisation, predictor = read_factorisation(), require_predictor()
+    factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
     _, normalizer, data = load(params)
     decode = make_decoder(load_codec(params.codec), normalizer)
 

@@ -23,6 +23,7 @@ from mimi_dynamics.figures.gains import (
     gains_figure,
     horizons_figure,
 )
+from mimi_dynamics.figures.learning_curve import learning_curve_figure
 from mimi_dynamics.figures.reconstruct import reconstruct_figure
 from mimi_dynamics.figures.recurrence import recurrence_figure
 from mimi_dynamics.figures.rollout import rollout_figure
@@ -82,6 +83,7 @@ def draw_calm() -> Figure:
 
 FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table and of the picture.
     "predict": draw_predict,
+    "learning_curve": lambda: learning_curve_figure(table("learning_curve")),
     "calibration": lambda: calibration_figure(table("calibration")),
     "controls": lambda: controls_figure(table("controls")),
     "horizons": lambda: horizons_figure(table("horizons")),

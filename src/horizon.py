@@ -1,30 +1,48 @@
 """How well can the latent k frames ahead be predicted? This stage handles one distance k.
 
-Fits p(x_{t+k} | x_{≤t}) and p(x_{t+k}) to the real latents and to the same frames shuffled within
-each clip. Also fits a linear model in closed form, both to x and to its change, on the real
-latents and on frames permuted over the whole corpus. Stage `horizons` compares the scores of all
+Fits p(x_{t+k} | x_{≤t}), p(x_{t+k}) and the density of the change, p(x_{t+k} − x_t), to the real
+latents, and the first two to the same frames shuffled within each clip. One frame ahead, which is
+what bets read, it does so `trainings` times with a seed each. Frames permuted over the whole corpus
+show what the change gains without any dynamics. Also fits a linear model in closed form, both to x
+and to its change, on real and on permuted frames. Stage `horizons` compares the scores of all
 distances.
 
     python src/horizon.py 4      (or: dvc repro horizon@4)
 
 Reads data/latents/ and models/normalizer.safetensors.
-Writes models/horizons/k4.safetensors and data/horizons/k4.safetensors.
+Writes models/horizons/k4.safetensors, which is the first training's, and
+data/horizons/k4.safetensors.
 """
 
+import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, check_horizon
-from mimi_dynamics.density.predictor import save_predictor
-from mimi_dynamics.evidence.gains import fit_many
+from mimi_dynamics.density.devices import on_device
+from mimi_dynamics.density.fit import (
+    LINEAR_BASELINE,
+    FitSpec,
+    batches_of,
+    check_horizon,
+    evaluated_splits,
+)
+from mimi_dynamics.density.predictor import Predictor, save_predictor
+from mimi_dynamics.density.stacking import stack
+from mimi_dynamics.density.training import losses
+from mimi_dynamics.evidence.gains import STACK, Fits, fit_trainings, stacks
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
+from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.distributed import is_main_process
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.tensors import write_tensors
+
+JUDGED = 1  # the distance that bets read, in frames
 
 
 def horizon(params: Params, frames: int) -> None:
@@ -39,24 +57,95 @@ def horizon(params: Params, frames: int) -> None:
         "real", real, params.head, frames, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
-    rows = reorderings(real, torch.Generator().manual_seed(params.seed))
-    jobs = [template, replace(template, row="shuffled", sequences=rows["shuffled"])]
-    for row, data in (("real", real), ("permuted", rows["permuted"])):
-        linear = replace(template, row=row, sequences=data, head=LINEAR_BASELINE)
-        jobs += [linear, replace(linear, delta=True)]
-    fits = fit_many(jobs)
+    generator = torch.Generator().manual_seed(params.seed)
+    first = max(frames, params.predict.warmup_frames)
+    rows = {"real": real} | reorderings(real, generator, first)
+    trainings = params.trainings if frames == JUDGED else 1
+    fits = fit_trainings(jobs_of(template, rows, trainings))
     if not is_main_process():
         return
 
+    linear = {key: fitted for key, fitted in fits[0].items() if key[1] == LINEAR_BASELINE}
+    fits = [of | stacks(of | linear, params.head) for of in fits]
+    fits[0] |= stacks_of_permuted(replace(template, sequences=rows["permuted"]), fits[0])
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
-    predictor = fits["real", params.head, "conditional"].predictor
+    predictor = weightiest(fits[0], params.head)
     save_predictor(predictor, Path(f"models/horizons/k{frames}.safetensors"), info)
     nll = {
-        f"{split}.{row}.{head}.{density}": torch.from_numpy(values)
-        for (row, head, density), fitted in fits.items()
+        f"{split}.{row}.{head}.{density}.{training}": torch.from_numpy(values)
+        for training, of_training in enumerate(fits)
+        for (row, head, density), fitted in of_training.items()
         for split, values in fitted.nll.items()
     }
     write_tensors(Path(f"data/horizons/k{frames}.safetensors"), nll, info)
+
+
+def jobs_of(
+    template: FitSpec, rows: Mapping[str, Sequences], trainings: int
+) -> list[list[FitSpec]]:
+    """List the fits of each training; the first also has those that are done only once.
+
+    Args:
+        template: the fit of the real latents in the first training.
+        rows: the data by name.
+        trainings: number of trainings. Each has a seed of its own, one more than the one before.
+    """
+    permuted = replace(template, row="permuted", sequences=rows["permuted"])
+    shuffled = replace(template, row="shuffled", sequences=rows["shuffled"])
+    repeated = [template, shuffled, replace(template, delta=True)]
+    once = [replace(permuted, delta=True), replace(shuffled, head=LINEAR_BASELINE)]
+    for job in (template, permuted):
+        linear = replace(job, head=LINEAR_BASELINE)
+        once += [linear, replace(linear, delta=True)]
+    jobs = [[replace(job, seed=job.seed + n) for job in repeated] for n in range(trainings)]
+    return [jobs[0] + once, *jobs[1:]]
+
+
+def weightiest(fits: Fits, head: str) -> Predictor:
+    """Give the model of a head that has more weight in the stack, as a density given the past.
+
+    Where the past tells nothing that is the marginal: the conditional one with its gate shut.
+
+    Args:
+        fits: fits and stacks of one training.
+        head: name of the head.
+    """
+    given_past, marginal = (fits["real", head, of].predictor for of in ("conditional", "marginal"))
+    weights = fits["real", STACK, "conditional"].weights
+    if weights[head] + weights[LINEAR_BASELINE] >= 0.5:
+        return given_past
+    blind = copy.deepcopy(given_past)
+    blind.head = copy.deepcopy(marginal.head)
+    nn.init.zeros_(blind.trunk.gate)
+    return blind
+
+
+def stacks_of_permuted(job: FitSpec, fits: Fits) -> Fits:
+    """Stack the densities of permuted frames and of their change.
+
+    The past of a permuted frame tells nothing, so that the best density given the past is the
+    marginal; and that is the one of real frames, which are the same. Nothing has to be trained.
+
+    Args:
+        job: the fit of the head to permuted frames.
+        fits: fits of one training.
+    """
+    marginal = fits["real", job.head, "marginal"]
+    splits = "validation", *evaluated_splits(job.sequences)
+    with on_device(marginal.predictor, job.compute):
+        nll = {
+            split: losses(marginal.predictor, batches_of(job, split)).cpu().numpy()
+            for split in splits
+        }
+    row = "permuted"
+    experts = {
+        "marginal": {job.head: replace(marginal, nll=nll)},
+        "delta_marginal": {job.head: fits[row, job.head, "delta_marginal"]},
+    }
+    return {
+        (row, STACK, density): stack(own | {LINEAR_BASELINE: fits[row, LINEAR_BASELINE, density]})
+        for density, own in experts.items()
+    }
 
 
 if __name__ == "__main__":

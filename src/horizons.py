@@ -6,15 +6,18 @@ Reads data/latents/, models/normalizer.safetensors and data/horizons/.
 Writes metrics/horizons.json, metrics/detail/horizons.json and plots/horizons.csv.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, evaluated_splits
-from mimi_dynamics.evidence.gains import Fits, Gains, clip_bootstrap
+from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.evidence.gains import STACK, Fits, Gains, clip_bootstrap
+from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
 from mimi_dynamics.evidence.surrogates import reorderings
-from mimi_dynamics.latents.loading import read_data
+from mimi_dynamics.latents.loading import read_data, read_voices
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.files import require, write_table
@@ -22,27 +25,31 @@ from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.tensors import read_tensors
-from mimi_dynamics.studies.horizons.metrics import summarise
+from mimi_dynamics.studies.horizons.metrics import ByLead, free_gain, summarise
 
 
 def horizons(params: Params) -> None:
     """Run the stage."""
     real = read_data(params)
-    rows = {"real": real} | reorderings(real, torch.Generator().manual_seed(params.seed))
-    fits = {k: read_fits(k) for k in params.horizons}
     draws = params.predict.bootstrap_samples
     bootstraps = {
         split: clip_bootstrap(real, split, draws, params.seed) for split in evaluated_splits(real)
     }
-    gains = {
-        split: {
-            k: Gains(template(params, real, k), rows, fits[k], split, bootstraps[split])
-            for k in params.horizons
-        }
-        for split in bootstraps
-    }
-    write_stage_metrics("horizons", summarise(params, gains))
-    write_plots(params, gains["test"])
+    gains: dict[str, dict[int, list[Gains]]] = {split: {} for split in bootstraps}
+    for k in params.horizons:
+        described, rows, fits = template(params, real, k), rows_of(params, real, k), read_fits(k)
+        for split, bootstrap in bootstraps.items():
+            gains[split][k] = [Gains(described, rows, of, split, bootstrap) for of in fits]
+    voices = {split: read_voices(split) for split in bootstraps}
+    write_stage_metrics("horizons", summarise(gains, voices))
+    write_plots(gains["test"])
+
+
+def rows_of(params: Params, real: Sequences, k: int) -> dict[str, Sequences]:
+    """Give the data whose scores `horizon` wrote for distance k, by name."""
+    generator = torch.Generator().manual_seed(params.seed)
+    first = max(k, params.predict.warmup_frames)
+    return {"real": real} | reorderings(real, generator, first)
 
 
 def template(params: Params, real: Sequences, k: int) -> FitSpec:
@@ -50,45 +57,60 @@ def template(params: Params, real: Sequences, k: int) -> FitSpec:
     return FitSpec("real", real, params.head, k, params.predict, params.seed)
 
 
-def read_fits(k: int) -> Fits:
+def read_fits(k: int) -> list[Fits]:
     """Read the scores that stage `horizon` wrote for distance k.
 
     Returns:
-        Fits by row, head and density. They hold only the NLL of each scored frame, in nats, by
-        split; there is no predictor in them.
+        Fits by row, head and density, of each training. They hold only the NLL of each scored
+        frame, in nats, by split; there is no predictor in them.
     """
     tensors, _ = read_tensors(require(Path(f"data/horizons/k{k}.safetensors"), "horizon"))
-    scores: dict[tuple[str, str, str], dict] = {}
+    scores: dict[int, dict[tuple[str, str, str], dict]] = {}
     for name, nll in tensors.items():
-        split, row, head, density = name.split(".")
-        scores.setdefault((row, head, density), {})[split] = nll.numpy()
-    return {key: FittedDensity(None, 0.0, nll) for key, nll in scores.items()}
+        split, row, head, density, training = name.split(".")
+        of_training = scores.setdefault(int(training), {})
+        of_training.setdefault((row, head, density), {})[split] = nll.numpy()
+    return [
+        {key: FittedDensity(None, nll) for key, nll in scores[training].items()}
+        for training in sorted(scores)
+    ]
 
 
-def write_plots(params: Params, gains: dict[int, Gains]) -> None:
+def write_plots(gains: ByLead) -> None:
     """Write gain against lead time as CSV, with a row for each lead and all curves side by side.
 
     Args:
-        params: all settings.
         gains: the gains on the test split, by distance in frames.
     """
-    curves = {
-        "real": ("real", params.head, False),
-        "shuffled": ("shuffled", params.head, False),
-        "var": ("real", LINEAR_BASELINE, False),
-        "delta_var": ("real", LINEAR_BASELINE, True),
-        "delta_permuted": ("permuted", LINEAR_BASELINE, True),
-    }
     table = pd.DataFrame(
         {"lead_ms": k * FRAME_MS}
         | {
-            key.replace("_ci", ""): value
-            for name, (row, head, delta) in curves.items()
-            for key, value in gains[k].gain(row, head, delta=delta).metrics(name).items()
+            f"{name}{end}": metrics[f"gain{end and '_ci'}{end}"]
+            for name, estimate in curves(gains[k]).items()
+            for metrics in [estimate.metrics("gain")]
+            for end in ("", "_low", "_high")
         }
         for k in sorted(gains)
     )
     write_table(Path("plots/horizons.csv"), table)
+
+
+def curves(trainings: Sequence[Gains]) -> dict[str, TrainedEstimate | Estimate]:
+    """Give what is drawn of one distance, by the name of its curve.
+
+    Args:
+        trainings: the gains of every training.
+    """
+    first = trainings[0]
+    return {
+        "real": over_trainings([of.gain("real", STACK) for of in trainings]),
+        "shuffled": over_trainings([of.gain("shuffled", STACK) for of in trainings]),
+        "var": first.gain("real", LINEAR_BASELINE),
+        "delta": over_trainings([of.gain("real", STACK, delta=True) for of in trainings]),
+        "delta_permuted": free_gain(first),
+        "delta_var": first.gain("real", LINEAR_BASELINE, delta=True),
+        "delta_var_permuted": first.gain("permuted", LINEAR_BASELINE, delta=True),
+    }
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ from tqdm import tqdm
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
-from mimi_dynamics.codec.log_mel import log_mel_distance
+from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.latents.normalizer import (
     Normalizer,
     fit_normalizer,
     frames_in_split,
     voiced_frames,
 )
+from mimi_dynamics.latents.sequences import all_gated, reach_of
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.files import require
@@ -35,10 +36,16 @@ LISTENED_CLIPS = 64  # They are evenly spaced over the test split: four minutes 
 
 
 def normalize(params: Params) -> None:
-    """Run the stage."""
+    """Run the stage.
+
+    Raises:
+        InputError: no frame of test counts.
+    """
     latents = read_latents(Path("data/latents"))
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
-    train, test = (frames_in_split(latents, split) for split in ("train", "test"))
+    train, test = (frames_in_split(latents, split) & ~latents.gated for split in ("train", "test"))
+    if not test.any():
+        raise all_gated("test")
     normalizer = fit_normalizer(latents.values[train & voiced], params.latents.dim)
     normalizer.save(Path("models/normalizer.safetensors"))
     manifest = pd.read_parquet(require(MANIFEST, "ingest")).set_index("clip_id")
@@ -64,16 +71,20 @@ def truncation_cost(
 ) -> dict[str, float]:
     """Measure on test clips how much sound is lost when only the leading components are decoded.
 
+    The sound of gated frames does not count.
+
     Returns:
         Mean log-mel distances in nepers between the original audio, the audio decoded from whole
         latents, and the audio decoded from latents cut to the normaliser's components.
     """
     ends = np.cumsum(latents.lengths)
-    clips = np.flatnonzero(latents.splits == "test")
+    heard = reach_of(latents.gated, latents.lengths) > 0
+    clips = np.flatnonzero((latents.splits == "test") & heard)
     clips = clips[choose_evenly(len(clips), LISTENED_CLIPS)]
     distances = []
     for clip in tqdm(clips, desc="decode", unit="clip", disable=None):
-        whole = latents.values[ends[clip] - latents.lengths[clip] : ends[clip]]
+        part = slice(ends[clip] - latents.lengths[clip], ends[clip])
+        whole = latents.values[part]
         kept = normalizer.restore(normalizer.normalize(whole))
         with torch.no_grad():
             decoded, truncated = codec.decode(torch.from_numpy(np.stack([whole, kept])))
@@ -87,7 +98,7 @@ def truncation_cost(
         samples = len(original)
         distances.append(
             {
-                name: log_mel_distance(a[None, :samples], b[None, :samples]).item()
+                name: heard_distance(a[:samples], b[:samples], latents.gated[part])
                 for name, (a, b) in pairs.items()
             }
         )

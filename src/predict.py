@@ -7,7 +7,7 @@ latents and to every surrogate, and scores them on held-out clips.
 
 Reads data/latents/ and models/normalizer.safetensors.
 Writes models/predictor.safetensors, metrics/predict.json, metrics/detail/predict.json,
-plots/predict.csv and plots/calibration.csv.
+plots/predict.csv, plots/learning_curve.csv and plots/calibration.csv.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor, save_predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
-from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_all
+from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, fit_all
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.pipeline.distributed import is_main_process
@@ -26,6 +26,11 @@ from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.predict.calibration import LEVELS, Ranks
+from mimi_dynamics.studies.predict.learning_curve import (
+    fit_part,
+    learning_curve,
+    parts_of_train,
+)
 from mimi_dynamics.studies.predict.metrics import calibrate, summarise
 
 
@@ -36,8 +41,11 @@ def predict(params: Params) -> None:
         "real", real, "", params.horizon, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
-    rows = {"real": real} | make_surrogates(real, params.predict.linear_order, params.seed)
+    first = max(params.horizon, params.predict.warmup_frames)
+    rows = {"real": real} | make_surrogates(real, first, params.predict.linear_order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
+    parts = parts_of_train(template)
+    fits_of_parts = {name: fit_part(template, part, best) for name, part in parts.items()}
     if not is_main_process():
         return
 
@@ -48,8 +56,11 @@ def predict(params: Params) -> None:
     }
     ranks = calibrate(template, fits)
     metrics = summarise(template, rows, fits, best, gains, ranks)
-    write_stage_metrics("predict", metrics)
-    write_plots(gains["test"], best, list(rows))
+    test = gains["test"]
+    curve = learning_curve(template, parts, fits_of_parts, test, test.bootstrap)
+    write_stage_metrics("predict", metrics | {"learning_curve": curve})
+    write_learning_curve(curve)
+    write_plots(gains["test"], STACK, list(rows))
     write_calibration(ranks, gains["test"].bootstrap)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
 
@@ -72,6 +83,13 @@ def write_plots(gains: Gains, head: str, rows: list[str]) -> None:
     }
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("row").reset_index()
     write_table(Path("plots/predict.csv"), frame)
+
+
+def write_learning_curve(curve: dict[str, object]) -> None:
+    """Write the gains by amount of training data as CSV."""
+    rows = [{"part": name, **found} for name, found in curve.items() if isinstance(found, dict)]
+    table = pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
+    write_table(Path("plots/learning_curve.csv"), table)
 
 
 def write_calibration(ranks: dict[str, Ranks], bootstrap: ClipBootstrap) -> None:

@@ -47,24 +47,24 @@ def reconstruct(params: Params) -> None:
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     codec = load_codec(params.codec)
-    spectral = spectral_beside(codec, choose(manifest, "train", settings.fit_clips), seed)
+    spectral = spectral_beside(codec, *choose(manifest, "train", settings.fit_clips), seed)
     metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}
     for split in [name for name in EVALUATED_SPLITS if (manifest["split"] == name).any()]:
-        paths = choose(manifest, split, settings.clips)
-        table = measure_clips(params.codec, spectral, paths, english=False)
+        paths, silence = choose(manifest, split, settings.clips)
+        table = measure_clips(params.codec, spectral, paths, silence, english=False)
         metrics[split] = summarise(table, params) | {"clips": len(paths)}
     held_out = manifest[(manifest["split"] != "train") & (manifest["language"] == "en")]
     if len(held_out) and not recogniser.is_installed():
         print(NO_RECOGNISER, file=sys.stderr)
     elif len(held_out):
-        paths = choose(held_out.assign(split="english"), "english", settings.english_clips)
-        table = measure_clips(params.codec, spectral, paths, english=True)
+        chosen = choose(held_out.assign(split="english"), "english", settings.english_clips)
+        table = measure_clips(params.codec, spectral, *chosen, english=True)
         metrics["english"] = recognised(table, params)
     write_stage_metrics("reconstruct", metrics)
     write_plots(metrics)
 
     sounds = []
-    for path in choose(manifest, "test", settings.listen_clips):
+    for path in choose(manifest, "test", settings.listen_clips)[0]:
         audio = read_clip(path)
         result = reconstruct_clip(codec, spectral, audio)
         named = {WAYS[way].split(",")[0]: sound for way, sound in result.items()}
@@ -72,7 +72,7 @@ def reconstruct(params: Params) -> None:
     write_sounds(sounds, SOUNDS_TITLE, Path("data/reconstruct"))
 
 
-def choose(manifest: pd.DataFrame, split: str, clips: int) -> list[Path]:
+def choose(manifest: pd.DataFrame, split: str, clips: int) -> tuple[list[Path], list[np.ndarray]]:
     """Choose clips that are evenly spaced over a split.
 
     Args:
@@ -81,10 +81,11 @@ def choose(manifest: pd.DataFrame, split: str, clips: int) -> list[Path]:
         clips: how many to choose; all of them if the split has fewer.
 
     Returns:
-        The paths of their audio files.
+        The paths of their audio files, and the intervals of digital silence in each.
     """
-    paths = manifest.loc[manifest["split"] == split, "path"]
-    return [Path(path) for path in paths.iloc[choose_evenly(len(paths), clips)]]
+    of_split = manifest[manifest["split"] == split]
+    chosen = of_split.iloc[choose_evenly(len(of_split), clips)]
+    return [Path(path) for path in chosen["path"]], list(chosen["gated"])
 
 
 def write_plots(metrics: dict[str, object]) -> None:

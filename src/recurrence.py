@@ -1,12 +1,12 @@
 """Do patterns recur? Look up what came after similar moments, for every key and metric.
 
 Every frame has a key, which is computed from its past. For each frame of the test clips, this
-stage finds the train frames with the most similar keys, and takes what came `horizon` frames after
-those as the forecast.
+stage finds the train frames with the most similar keys, and takes the frame that came after each of
+them as the forecast.
 
     python src/recurrence.py     (or: dvc repro recurrence)
 
-Reads data/latents/, models/normalizer.safetensors and models/predictor.safetensors.
+Reads data/latents/, models/normalizer.safetensors and models/horizons/k1.safetensors.
 Writes metrics/detail/recurrence.json and plots/recurrence.csv.
 """
 
@@ -18,8 +18,8 @@ import torch
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import require, write_table
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -29,7 +29,7 @@ from mimi_dynamics.studies.recurrence.study import best_lookup, curves, look_up_
 
 def recurrence(params: Params) -> None:
     """Run the stage."""
-    data, predictor = read_key_data(params), read_predictor(params.horizon)
+    data, predictor = read_key_data(params), read_predictor()
     rows = {"real": data, "shuffled": data.shuffled()}
     lookups, yardstick = look_up_all(params, rows, predictor)
     draws = params.predict.bootstrap_samples
@@ -42,7 +42,7 @@ def recurrence(params: Params) -> None:
         for split, bootstrap in bootstraps.items()
     }
     metrics = {
-        "horizon_frames": params.horizon,
+        "horizon_frames": NEXT_FRAME,
         "dim": data.sequences.dim,
         "frames": len(yardstick["test"].clip),
         **tables.pop("test"),
@@ -64,7 +64,7 @@ def read_key_data(params: Params) -> KeyData:
         sequences=sequences,
         codes=torch.from_numpy(latents.codes[:, 0].astype(np.int64)),
         scale=torch.from_numpy(normalizer.scale).float(),
-        horizon=params.horizon,
+        horizon=NEXT_FRAME,
         warmup_frames=params.predict.warmup_frames,
         var_order=params.predict.var_order,
         lr=params.recurrence.lr,
@@ -73,20 +73,13 @@ def read_key_data(params: Params) -> KeyData:
     )
 
 
-def read_predictor(horizon: int) -> Predictor:
-    """Read the predictor that stage `predict` wrote.
-
-    Args:
-        horizon: the distance in frames that it must predict.
+def read_predictor() -> Predictor:
+    """Read the predictor of the next frame that the stage `horizon` wrote.
 
     Raises:
-        InputError: the file is missing, or its predictor has another horizon.
+        InputError: the file is missing.
     """
-    path = require(Path("models/predictor.safetensors"), "predict")
-    predictor, info = load_predictor(path)
-    if info["horizon"] != horizon:
-        ahead = info["horizon"]
-        raise InputError(f"{path}: of horizon = {ahead}, must be {horizon}; run the stage predict")
+    predictor, _ = load_predictor(require_predictor(NEXT_FRAME))
     return predictor
 
 

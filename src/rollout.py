@@ -25,9 +25,8 @@ from mimi_dynamics.generation.scores import score_forecasts, scores_of_each_lead
 from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
-from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import require, write_table
+from mimi_dynamics.pipeline.conventions import FRAME_MS, NEXT_FRAME
+from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -38,12 +37,12 @@ SOUNDS_TITLE = "Up to the line what was said; after it, what the predictor makes
 
 def rollout(params: Params) -> None:
     """Run the stage."""
-    predictors = find_predictors(params.horizons)
+    predictors = {k: require_predictor(k) for k in params.horizons}
     latents, normalizer, real = load(params)
     longest = max(params.horizons)
     grids = {split: make_grid(params, real, split, longest) for split in evaluated_splits(real)}
     var = Generator(linear_floor(fit_linear(real, params)), real)
-    generators = {"rollout": predictors[1], "var": var}
+    generators = {"rollout": predictors[NEXT_FRAME], "var": var}
     draws, scores = params.predict.bootstrap_samples, {}
     for split, grid in grids.items():
         table = score_forecasts(generators, predictors, grid, split)
@@ -54,32 +53,17 @@ def rollout(params: Params) -> None:
     names = latents.clip_ids[latents.splits == "test"]
     decode = make_decoder(load_codec(params.codec), normalizer)
     test = real.select("test")
-    clips = listen(params, {"sample": load_generator(predictors[1], test)}, test, names, decode)
+    clips = listen(
+        params, {"sample": load_generator(predictors[NEXT_FRAME], test)}, test, names, decode
+    )
     write_sounds(clips, SOUNDS_TITLE, Path("data/rollout"))
-
-
-def find_predictors(horizons: list[int]) -> dict[int, Path]:
-    """Find the file of the predictor for each lead.
-
-    Args:
-        horizons: the leads in frames.
-
-    Returns:
-        The path of each predictor, by lead in frames.
-
-    Raises:
-        InputError: a file is missing, or the horizons do not include 1, the step of a rollout.
-    """
-    if 1 not in horizons:
-        raise InputError(f"horizons = {horizons}: must have 1, the step of a rollout")
-    return {k: require(Path(f"models/horizons/k{k}.safetensors"), "horizon") for k in horizons}
 
 
 def fit_linear(real: Sequences, params: Params) -> Var:
     """Fit the ridge VAR one frame ahead, which is also the linear floor of stage `predict`."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     train, validation = (
-        make_batches(real.select(split), 1, *size) for split in ("train", "validation")
+        make_batches(real.select(split), NEXT_FRAME, *size) for split in ("train", "validation")
     )
     return fit_var(train, validation, params.predict.var_order)
 

@@ -18,6 +18,7 @@ from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
 from mimi_dynamics.latents.loading import load
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -34,7 +35,7 @@ def structure(params: Params) -> None:
     """Run the stage."""
     latents, normalizer, real = load(params)
     settings = params.predict, params.seed
-    template = FitSpec("real", real, HEAD, params.horizon, *settings, compute=params.compute)
+    template = FitSpec("real", real, HEAD, NEXT_FRAME, *settings, compute=params.compute)
     check_horizon(template)
     jobs = variants(template, params) | {"loudness": with_loudness_only(template, latents)}
     fits = fit_many(list(jobs.values()))
@@ -42,7 +43,7 @@ def structure(params: Params) -> None:
     effects = component_effects(
         load_codec(params.codec), normalizer, latents, params.structure.listen_clips, params.seed
     )
-    metrics: dict[str, object] = {"horizon_frames": params.horizon, "dim": real.dim}
+    metrics: dict[str, object] = {"horizon_frames": NEXT_FRAME, "dim": real.dim}
     for split in evaluated_splits(real):
         bootstrap = clip_bootstrap(real, split, params.predict.bootstrap_samples, params.seed)
         rows = {name: job.sequences for name, job in jobs.items()}
@@ -66,6 +67,7 @@ def write_plots(metrics: dict[str, object]) -> None:
     rows += [
         {"what": "frames", "of": of, **metrics[of]}
         for of in ("voiced", "silent", "loudness_only", "beyond_loudness")
+        if of in metrics
     ]
     table = pd.DataFrame(rows)
     write_table(Path("plots/structure.csv"), table)

@@ -2,7 +2,9 @@
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -91,6 +93,49 @@ def test_what_the_page_tells_of_is_what_bets_read() -> None:
     assert set(bets.STAGES) == stages
     listed = {dep for dep in STAGES["bets"]["deps"] if dep.startswith("metrics/")}
     assert listed == {detail_path(stage).as_posix() for stage in stages}
+
+
+def outputs(stage: dict[str, Any]) -> set[str]:
+    """Paths that a stage writes; of a matrix, with the name of its item left open."""
+    listed = [out for kind in ("outs", "metrics") for out in stage.get(kind, [])]
+    return {path for out in listed for path in (out if isinstance(out, dict) else [out])}
+
+
+def reads(dep: str, out: str) -> bool:
+    """Whether a dependency is an output, lies in it, or is a folder that it lies in."""
+    for_any_item = re.sub(r"\$\{item\.\w+\}", "*", out)
+    return fnmatch(dep, for_any_item) or dep.startswith(f"{out}/") or out.startswith(f"{dep}/")
+
+
+def test_the_setting_horizon_moves_what_it_names_and_nothing_else() -> None:
+    """Bets are judged one frame ahead, and the latents of every other stage stay where they are."""
+    moved = {name for name, stage in STAGES.items() if "horizon" in stage.get("params", [])}
+    assert moved == {"predict"}
+    while True:
+        written = {out for name in moved for out in outputs(STAGES[name])}
+        new = {
+            name
+            for name, stage in STAGES.items()
+            if any(reads(dep, out) for dep in stage["deps"] for out in written)
+        }
+        if new <= moved:
+            break
+        moved |= new
+    assert moved == {"predict", "figures", "bets"}
+    assert any(reads("models/horizons/k1.safetensors", out) for out in outputs(STAGES["horizon"]))
+
+
+def test_only_predict_reads_the_setting_horizon() -> None:
+    """Where `params.horizon` stands in code: a stage that reads it unasked would not run again."""
+    readers = {
+        file.relative_to(SRC).as_posix()
+        for file in SRC.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "horizon"
+        and ast.unparse(node.value).split(".")[-1] == "params"
+    }
+    assert readers == {"predict.py"}, "use NEXT_FRAME of pipeline/conventions.py elsewhere"
 
 
 def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mimi_dynamics.encoding.corpus import (
     bucket_by_length,
     encode_corpus,
 )
-from mimi_dynamics.encoding.frames import frame_levels, gated_frames
+from mimi_dynamics.encoding.frames import frame_levels, gated_frames, silent_frames
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
@@ -157,5 +157,31 @@ def test_clips_that_are_not_there(codec: Codec, manifest: pd.DataFrame, tmp_path
 )
 def test_frames_in_and_beside_silence(interval: tuple[int, int], gated: list[int]) -> None:
     """Those it overlaps even in part, one before and two after, within the clip."""
-    found = gated_frames(np.array(interval), 10)
+    found = silent_frames(np.array(interval), 10)
     assert np.flatnonzero(found).tolist() == gated
+
+
+@pytest.mark.parametrize(
+    ("samples", "gated"),
+    [
+        (10 * FRAME_SIZE, []),
+        (10 * FRAME_SIZE - 1, [9]),
+        (9 * FRAME_SIZE + 1, [9]),
+        (1, [0]),
+    ],
+)
+def test_only_the_last_frame_is_gated_for_its_padding(samples: int, gated: list[int]) -> None:
+    """A clip of whole frames loses none, and no neighbour is lost."""
+    assert np.flatnonzero(gated_frames(np.array([], np.int64), samples)).tolist() == gated
+
+
+def test_padding_is_no_silence(codec: Codec, manifest: pd.DataFrame, tmp_path: Path) -> None:
+    """Shares of frames by why they do not count; a frame that is both is silent."""
+    manifest["gated"] = [np.array([0, 24], np.int64)] + [np.array([], np.int64)] * 5
+    metrics = encode_corpus(codec, manifest, tmp_path / "latents", PARAMS, tmp_path / "work")
+    latents = read_latents(tmp_path / "latents")
+    whole = sum(round(s * 24000) % FRAME_SIZE == 0 for s in SECONDS)
+    assert whole == 3
+    assert metrics["silent_share"] == 3 / len(latents.gated)
+    assert metrics["padded_share"] == (len(SECONDS) - whole) / len(latents.gated)
+    assert latents.gated.sum() == 3 + len(SECONDS) - whole

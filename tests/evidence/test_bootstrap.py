@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mimi_dynamics.evidence.bootstrap import ClipBootstrap, r2_equivalent
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate, r2_equivalent
+from mimi_dynamics.pipeline.errors import InputError
 
 
 def clustered(rng: np.random.Generator, clips: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -41,10 +42,33 @@ def test_paired_differences_lose_what_is_shared() -> None:
 def test_clips_without_frames_do_no_harm() -> None:
     """As when a clip has no voiced frame."""
     estimate = ClipBootstrap(4, 100, 0).mean(np.ones(3), np.array([0, 0, 2]))
-    assert estimate.value == 1
-    assert np.isfinite(estimate.resamples).all()
+    assert estimate.metrics("m") == {"m": 1, "m_ci_low": 1, "m_ci_high": 1}
 
 
 def test_r2_equivalent_of_a_gaussian() -> None:
     """The gain of correlation ρ stands for ρ²."""
     assert r2_equivalent(-0.5 * math.log(1 - 0.8**2)) == pytest.approx(0.64)
+
+
+def test_the_mean_of_nothing_is_no_number() -> None:
+    """It would look like a result."""
+    with pytest.raises(InputError, match="has no frame that counts; look at silent_share"):
+        ClipBootstrap(4, 100, 0).mean(np.array([]), np.array([], int))
+
+
+def test_draws_without_a_frame_are_left_out_of_the_interval() -> None:
+    """One clip of four has frames: every draw that has them has the same mean."""
+    bootstrap = ClipBootstrap(4, 100, 0)
+    estimate = bootstrap.mean(np.full(3, 5.0), np.zeros(3, int))
+    assert np.isnan(estimate.resamples).any()
+    assert estimate.metrics("m") == {"m": 5, "m_ci_low": 5, "m_ci_high": 5}
+    every = bootstrap.mean(np.arange(4.0), np.arange(4))
+    assert np.isfinite((every - estimate).metrics("m")["m_ci_low"])
+
+
+@pytest.mark.parametrize(("null", "expected"), [(0.1, 0.3), (0.0, 0.4), (-0.1, 0.4)])
+def test_a_null_that_loses_is_not_credited(null: float, expected: float) -> None:
+    """As a value and in every draw."""
+    found = Estimate(0.4, np.array([0.4, 0.5])).beyond(Estimate(null, np.array([null, -null])))
+    assert found.value == pytest.approx(expected)
+    assert found.resamples == pytest.approx([0.4 - max(null, 0), 0.5 - max(-null, 0)])

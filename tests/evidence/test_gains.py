@@ -1,16 +1,17 @@
 """The whole table of gains, on data whose gains are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mimi_dynamics.density.fit import FitSpec
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
-from mimi_dynamics.evidence.gains import Gains, fit_all, in_order
+from mimi_dynamics.evidence.frontier import frontier
+from mimi_dynamics.evidence.gains import STACK, Gains, fit_all, in_order
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.studies.controls.processes import VAR_GAIN
-from mimi_dynamics.studies.horizons.metrics import half_life
 from mimi_dynamics.studies.predict.metrics import (
     gain_metrics,
     head_metrics,
@@ -29,14 +30,15 @@ def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
     """All metrics of one process, as the stage `predict` writes them."""
     data = simulate(request.param, FRAMES[request.param], 4)
     template = FitSpec("real", data, "", 1, SMALL, 0)
-    rows = {"real": data} | make_surrogates(data, linear_order=2, seed=0)
-    fits, best = fit_all(template, rows, HEADS)
+    rows = {"real": data} | make_surrogates(data, SMALL.warmup_frames, linear_order=2, seed=0)
+    fits, _ = fit_all(template, rows, HEADS)
     bootstrap = ClipBootstrap(len(data.select("test").lengths), 200, 0)
     gains = Gains(template, rows, fits, "test", bootstrap)
     return request.param, {
-        "gains": gain_metrics(gains, best),
-        "surrogates": surrogate_metrics(gains, best, list(rows)),
-        "heads": head_metrics(gains, [*HEADS, "var"]),
+        "gains": gain_metrics(gains, STACK),
+        "surrogates": surrogate_metrics(gains, STACK, list(rows)),
+        "heads": head_metrics(gains, [*HEADS, "var", STACK]),
+        "weights": {row: fits[row, STACK, "conditional"].weights for row in rows},
         "points": point_forecast_metrics(template, fits["real", "gaussian", "conditional"], "test"),
     }
 
@@ -116,17 +118,21 @@ def test_tail_of_the_nll_is_reported(table: tuple[str, dict[str, dict]]) -> None
         )
 
 
-@pytest.mark.parametrize(
-    ("gains", "expected"),
-    [
-        ({1: 0.4, 2: 0.2, 4: 0.1, 8: 0.05}, 2.0),
-        ({1: 0.4, 2: 0.4, 4: 0.1}, 2 * math.sqrt(2)),  # halfway between, on logarithmic axes
-        ({1: 0.4, 2: 0.3, 4: 0.25}, 4.0),  # not halved within what was measured
-        ({1: 0.4, 2: -0.01, 4: 0.3}, 1.0),  # gone at once: the first crossing counts
-    ],
-)
-def test_half_life(gains: dict[int, float], expected: float) -> None:
-    """Of curves that can be read off by hand, as value and in every resample."""
-    found = half_life({k: Estimate(v, np.full(3, v)) for k, v in gains.items()})
-    assert found.value == pytest.approx(expected, abs=0.05)
-    assert found.resamples == pytest.approx(np.full(3, found.value))
+def test_kinds_of_frames_that_no_row_scores_have_no_gain() -> None:
+    """All frames of a simulation are voiced: a mean over silent ones would be of nothing."""
+    data = simulate("white_noise", 1000, 2)
+    template = FitSpec("real", data, "gaussian", 1, SMALL, 0)
+    bootstrap = ClipBootstrap(len(data.select("test").lengths), 10, 0)
+    gains = Gains(template, {"real": data}, {}, "test", bootstrap)
+    assert gains.has("voiced")
+    assert not gains.has("silent")
+    silent = replace(data, voiced=~data.voiced)
+    assert not Gains(template, {"real": data, "b": silent}, {}, "test", bootstrap).has("voiced")
+
+
+def test_a_draw_of_nothing_gives_no_frontier() -> None:
+    """It is not an ease without a limit."""
+    known = Estimate(1.0, np.array([1.0, 1.0]))
+    gap = Estimate(0.2, np.array([np.nan, 0.2]))
+    found = frontier([(known, known), (known, gap)], known)
+    assert np.isnan(found.resamples).tolist() == [True, False]

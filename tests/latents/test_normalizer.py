@@ -1,10 +1,15 @@
 """Whitened coordinates are white where they were fitted, and can be undone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
+import torch
 
+from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.latents.normalizer import (
     fit_normalizer,
     load_normalizer,
@@ -13,6 +18,8 @@ from mimi_dynamics.latents.normalizer import (
 )
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
+from normalize import truncation_cost
+from tests.harness.speechlike import speechlike
 
 
 def correlated(frames: int = 4000, dim: int = 6) -> np.ndarray:
@@ -78,3 +85,60 @@ def test_voiced_is_relative_to_each_clip() -> None:
     sequences = normalized_sequences(latents, normalizer, 35)
     assert sequences.select("test").voiced.tolist() == [True, True, False]
     assert sequences.select("train").frames.shape == (3, 2)
+
+
+def test_gated_frames_do_not_say_what_is_voiced() -> None:
+    """However loud they are; a clip that is all gated has no voiced frame."""
+    latents = Latents(
+        values=correlated(6, 2),
+        rms_db=np.array([-20, -30, 0, -50, -60, -100], np.float32),
+        gated=np.array([False, False, True, True, True, True]),
+        codes=np.zeros((6, 1), np.int16),
+        lengths=np.array([3, 3]),
+        clip_ids=np.array(["a", "b"]),
+        voices=np.array(["v", "v"]),
+        splits=np.array(["train", "test"]),
+        info={},
+    )
+    assert voiced_frames(latents, 15).tolist() == [True, True, False, False, False, False]
+
+
+class ToneCodec:
+    """Turns the last coordinate of each latent into the loudness of 80 ms of a tone."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(clips, samples) of (clips, frames, dim)."""
+        level = latents[..., -1].repeat_interleave(FRAME_SIZE, -1).exp()
+        return 0.01 * level * torch.sin(torch.arange(level.shape[-1]) * 0.2)
+
+
+def test_truncation_costs_nothing_in_gated_frames(tmp_path: Path) -> None:
+    """Whatever was recorded there, and in a clip that is all gated."""
+    frames = 40
+    gated = (np.arange(2 * frames) % 7 == 3) | (np.arange(2 * frames) >= frames)
+    latents = Latents(
+        values=correlated(2 * frames, 3),
+        rms_db=np.zeros(2 * frames, np.float32),
+        gated=gated,
+        codes=np.zeros((2 * frames, 1), np.int16),
+        lengths=np.array([frames, frames]),
+        clip_ids=np.array(["a", "b"]),
+        voices=np.array(["v", "v"]),
+        splits=np.array(["test", "test"]),
+        info={},
+    )
+    manifest = pd.DataFrame({"path": [str(tmp_path / "a.flac")] * 2}, ["a", "b"])
+    audio = speechlike(frames * FRAME_SIZE / 24000, 0)
+    noisy = np.where(np.repeat(gated[:frames], FRAME_SIZE), 0.4 * np.sign(audio), audio)
+    normalizer = fit_normalizer(latents.values, 2)
+
+    def cost(of: Latents, recorded: np.ndarray) -> dict[str, float]:
+        soundfile.write(manifest["path"].iloc[0], recorded, 24000)
+        return truncation_cost(ToneCodec(), normalizer, of, manifest)
+
+    found = cost(latents, audio)
+    other = np.where(gated[:, None], latents.values[::-1], latents.values)
+    assert cost(latents, noisy) == found
+    assert cost(replace(latents, values=other), audio) == found
+    every = replace(latents, gated=np.zeros(2 * frames, bool))
+    assert cost(every, noisy) != cost(every, audio)

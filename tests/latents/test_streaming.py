@@ -210,7 +210,8 @@ def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
     gains = []
     for data in (corpus.resident, corpus.streamed(BLOCK)):
         jobs = [
-            FitSpec(row, of, "var", 1, SMALL, 0) for row, of in make_surrogates(data, 2, 0).items()
+            FitSpec(row, of, "var", 1, SMALL, 0)
+            for row, of in make_surrogates(data, 8, 2, 0).items()
         ]
         fits = fit_many(jobs)
         nll = {key: fitted.nll["test"].mean() / DIM for key, fitted in fits.items()}
@@ -231,8 +232,8 @@ def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
 
 def test_surrogates_of_a_block_are_the_same_every_time(corpus: Corpus) -> None:
     """And of another block, or another seed, others; frames stay within their clip or block."""
-    data = make_surrogates(corpus.streamed(BLOCK), 2, 0)
-    other = make_surrogates(corpus.streamed(BLOCK), 2, 1)
+    data = make_surrogates(corpus.streamed(BLOCK), 8, 2, 0)
+    other = make_surrogates(corpus.streamed(BLOCK), 8, 2, 1)
     real = corpus.streamed(BLOCK).train.read(3)
     for row in ("shuffled", "permuted", "linear"):
         block = data[row].train.read(3)
@@ -275,3 +276,20 @@ def test_too_little_memory_is_named(corpus: Corpus) -> None:
     assert "\n" not in str(caught.value)
     enough = float(str(caught.value).split("at least ")[1].split(";")[0])
     stream_data(corpus.groups, corpus.normalizer, 35.0, enough, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_a_part_of_train_is_a_part_of_each_block(corpus: Corpus, parts: int) -> None:
+    """What is said of its lengths is what is read, and it is about one clip in so many."""
+    streamed = corpus.streamed(BLOCK)
+    part = streamed.part_of_train(parts)
+    for block, lengths in enumerate(part.train.lengths):
+        whole, read = (of.train.read(block) for of in (streamed, part))
+        assert np.array_equal(read.lengths, lengths)
+        assert np.array_equal(read.lengths, whole.lengths[::parts])
+        assert torch.equal(read.frames, whole.part_of_train(parts).frames)
+    counts = [data.part_of_train(parts).train_targets(8) for data in (corpus.resident, streamed)]
+    assert counts[1] == pytest.approx(counts[0], rel=0.3)
+    assert streamed.part_of_train(1).train_targets(8) == corpus.resident.train_targets(8)
+    twice = part.part_of_train(2).train
+    assert np.array_equal(twice.read(0).lengths, twice.lengths[0])

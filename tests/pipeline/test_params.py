@@ -73,6 +73,7 @@ def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
         ("horizon", True, "horizon = True"),
         ("horizon", None, "horizon = None"),
         ("horizon", ..., "horizon: missing"),
+        ("horizons", [2, 8], "horizons: [2, 8]: must have 1, the step of rollouts"),
         ("horizn", 8, "horizn: unknown setting"),
         ("predict.lrr", 0.1, "predict.lrr: unknown setting"),
         ("predict.lr", "fast", "predict.lr = 'fast': input should be a valid number"),

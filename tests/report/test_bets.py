@@ -55,7 +55,7 @@ def judged(bet: BetParams, verdict: Verdict, posterior: float = 0.5) -> Judgemen
 def test_bet_1_needs_the_whole_interval_above_its_threshold(
     low: float, high: float, verdict: str
 ) -> None:
-    metrics = {"predict": interval("dynamic_gain_nats_per_dim", low, high)}
+    metrics = {"horizons": interval("k1.dynamic_gain_nats_per_dim", low, high)}
     assert judge(RULES.bet1, metrics, False).verdict == verdict
 
 
@@ -115,7 +115,7 @@ def test_belief_moves_by_bayes_rule() -> None:
     bet = RULES.bet1.model_copy(update={"prior": 0.5, "power": 0.8, "false_alarm": 0.2})
     expected = {(0.1, 0.2): 0.8, (-0.2, -0.1): 0.2, (-0.1, 0.2): 0.5}
     for ends, posterior in expected.items():
-        metrics = {"predict": interval("dynamic_gain_nats_per_dim", *ends)}
+        metrics = {"horizons": interval("k1.dynamic_gain_nats_per_dim", *ends)}
         assert judge(bet, metrics, False).posterior == pytest.approx(posterior)
 
 
@@ -132,7 +132,7 @@ def test_what_is_not_measured_moves_nothing(bet: BetParams) -> None:
 @pytest.mark.parametrize("bet", BETS)
 def test_failed_controls_void_every_verdict(bet: BetParams) -> None:
     """Measured or not; what the rules alone say stays known."""
-    measured = {"predict": interval("dynamic_gain_nats_per_dim", 0.4, 0.5)}
+    measured = {"horizons": interval("k1.dynamic_gain_nats_per_dim", 0.4, 0.5)}
     judgement = judge(bet, measured, True)
     assert (judgement.verdict, judgement.posterior) == ("controls_failed", bet.prior)
     assert judgement.on_paper == ("supported" if bet is RULES.bet1 else "not_measured")
@@ -153,39 +153,44 @@ def test_metrics_hold_every_rule() -> None:
 @pytest.mark.parametrize(
     ("metrics", "problem"),
     [
-        ({}, "dynamic_gain_nats_per_dim_ci_low is missing"),
-        ({"dynamic_gain_nats_per_dim": 0.4}, "dynamic_gain_nats_per_dim_ci_low is missing"),
-        (interval("dynamic_gain_nats_per_dim", float("nan"), 1), "must be a finite number"),
+        ({}, "k1.dynamic_gain_nats_per_dim_ci_low is"),
+        (
+            {"k1": {"dynamic_gain_nats_per_dim": 0.4}},
+            "k1.dynamic_gain_nats_per_dim_ci_low is",
+        ),
+        (interval("k1.dynamic_gain_nats_per_dim", float("nan"), 1), "must be a finite number"),
     ],
 )
 def test_metrics_without_what_a_rule_reads_are_named(metrics: dict, problem: str) -> None:
     """In one line."""
     with pytest.raises(InputError, match=problem) as caught:
-        judge(RULES.bet1, {"predict": metrics}, False)
-    assert str(caught.value).startswith("metrics/detail/predict.json: ")
+        judge(RULES.bet1, {"horizons": metrics}, False)
+    assert str(caught.value).startswith("metrics/detail/horizons.json: ")
 
 
 def test_controls_have_limits() -> None:
     """On what is there, and on what is not."""
     limits = ControlLimits(least_recovered=0.97, most_null_nats_per_dim=0.005)
     good = {
-        "linear": {"estimated_nats_per_dim": 0.5, "recovered": 0.97},
+        "linear": {"estimated_nats_per_dim": 0.5, **interval("recovered", 0.94, 0.97)},
         "white_noise": {"estimated_nats_per_dim": 0.005},
+        "held_out": {"memory": {"estimated_nats_per_dim": 0.1, "recovered": 0.2}},
     }
     assert check_controls(good, limits) == ControlCheck({}, {})
     assert not check_controls(good, limits).failed
     short = good | {"memory": {"estimated_nats_per_dim": 0.4, "recovered": 0.96}}
     assert check_controls(short, limits) == ControlCheck({"memory": 0.96}, {})
-    false = good | {"white_noise": {"estimated_nats_per_dim": 0.006}}
-    assert check_controls(false, limits).false == {"white_noise": 0.006}
-    assert check_controls(false, limits).failed
+    for result in (0.006, -0.006):
+        false = good | {"white_noise": {"estimated_nats_per_dim": result}}
+        assert check_controls(false, limits).false == {"white_noise": result}
+        assert check_controls(false, limits).failed
 
 
 def test_information_ends_at_the_first_distance_without() -> None:
     """Whatever chance makes of a longer one."""
     ends = {"k1": 0.4, "k2": 0.1, "k10": 0.02, "k16": 0.001, "k64": 0.03}
     name = "dynamic_gain_nats_per_dim"
-    metrics = {k: interval(name, low, low + 0.1) for k, low in ends.items()} | {"half_life_ms": 99}
+    metrics = {k: interval(name, low, low + 0.1) for k, low in ends.items()} | {"kept_ms": 99}
     assert informative_horizon(metrics, 0.005) == 10
     assert informative_horizon(metrics, 0.5) == 0
 

@@ -61,7 +61,7 @@ def test_same_numbers_stand_there_once() -> None:
     text = screen(made_up(), made_up(COMMIT))
     assert text.startswith(f"All 18 numbers here are the same as in the commit {COMMIT}")
     assert "committed" not in text
-    assert line_of(text, "dynamic gain").endswith(" 0.400 [0.390, 0.410]")
+    assert line_of(text, "dynamic gain at horizon").endswith(" 0.400 [0.390, 0.410]")
     assert "within noise" not in text
 
 
@@ -79,10 +79,10 @@ def test_a_number_outside_its_interval_is_named(gain: float, reading: str) -> No
     text = screen(
         made_up(predict=predicted(gain), rollout={"x": 1}), made_up(COMMIT, rollout={"x": 2})
     )
-    line = line_of(text, "dynamic gain")
+    line = line_of(text, "dynamic gain at horizon")
     assert line.endswith(f"]  {reading}") or line.endswith(f"]    {reading}")
     assert line.count("[") == 2
-    named = "Left their interval, of the headline: dynamic gain." in text
+    named = "Left their interval, of the headline: dynamic gain at horizon." in text
     assert named == (reading == "outside its interval")
     assert f"{int(named)} left their interval; 1 have no interval and differ by more" in text
 
@@ -149,7 +149,7 @@ def test_stages_that_were_not_run_are_listed() -> None:
 def test_without_a_commit_it_says_why_and_shows_what_is_here() -> None:
     text = screen(made_up(), None, "git says: not a git repository")
     assert text.splitlines()[0] == "Results here alone; git says: not a git repository."
-    assert line_of(text, "dynamic gain").endswith(" 0.400 [0.390, 0.410]")
+    assert line_of(text, "dynamic gain at horizon").endswith(" 0.400 [0.390, 0.410]")
     assert "committed" not in text
     assert "supported (75 %)" in text
 
@@ -164,7 +164,7 @@ def test_changed_settings_stand_first() -> None:
         in text.split("\n\n")[0]
     )
     assert "of the headline" not in text
-    assert "outside its interval" in line_of(text, "dynamic gain")
+    assert "outside its interval" in line_of(text, "dynamic gain at horizon")
     rules = Results("", mine.metrics, theirs.settings, RULES | {"bet1.prior": 0.5})
     assert "The rules of the bets differ from the commit: bet1.prior" in screen(rules, theirs)
     waiting = Results("", theirs.metrics, {"horizon": 8}, RULES)

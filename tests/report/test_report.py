@@ -158,22 +158,22 @@ def test_a_page_of_few_stages_says_what_was_not_run(folder: Path, html: str) -> 
     said = "Stages that were not run, and have no section here"
     assert f"{said}: <code>horizons</code>, <code>rssm</code>." in short
     assert said not in html
-    assert "Run the stage rssm.</p>" in short
+    assert "Run the stage horizons.</p>" in short
     assert "Run the stage rssm. Aim at leads" in built(
         folder, few | {"horizons": all_metrics()["horizons"]}
     )
 
 
 def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
-    """As after `make quick`, controls and predict alone; it ends where the controls are missing."""
+    """As after `make quick`, three stages alone; it ends where the controls are missing."""
     shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
     (tmp_path / "plots").mkdir()
-    for name in ("calibration", "controls", "predict"):
+    for name in ("calibration", "controls", "horizons", "predict"):
         shutil.copy(ROOT / f"plots/{name}.csv", tmp_path / "plots")
     for name in ("params.yaml", "bets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     for path in (tmp_path / "metrics").rglob("*.json"):
-        if path.stem not in ("controls", "predict"):
+        if path.stem not in ("controls", "horizons", "predict"):
             path.unlink()
     command = [sys.executable, ROOT / "src/bets.py"]
     subprocess.run([sys.executable, ROOT / "src/figures.py"], cwd=tmp_path, check=True)
@@ -186,9 +186,8 @@ def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
         assert bool(stage.stdout) == bool(said)
     metrics = json.loads((tmp_path / "metrics/bets.json").read_text(encoding="utf-8"))
     assert [metrics[f"bet{number}"]["measured"] for number in (1, 2, 3, 4)] == [1, 0, 0, 0]
-    assert "informative_horizon_frames" not in metrics
     page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
-    assert "<code>horizons</code>" in page
+    assert "<code>rssm</code>" in page
     assert "<code>predict</code>" not in page
     for path in (tmp_path / "metrics").rglob("controls.json"):
         path.unlink()

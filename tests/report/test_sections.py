@@ -85,8 +85,8 @@ def test_collapse_of_the_state_is_told() -> None:
 
 
 def test_controls_outside_their_limits_are_named() -> None:
-    assert "Both are within the limits set: at least" in text_of("controls", {})
-    missed = text_of("controls", {"sign_flip": {"recovered": 0.1}})
+    assert "Both are within the limits set: intervals reach" in text_of("controls", {})
+    missed = text_of("controls", {"sign_flip": interval("recovered", 0.1, 0.2)})
     assert "outside the limits set for sign flip." in missed
 
 

@@ -94,7 +94,7 @@ def test_numbers_that_left_their_interval_do_not_fail(repository: Path) -> None:
     write(repository, "predict", {key: value + 0.1 for key, value in GAIN.items()})
     result = compare(repository)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "Left their interval, of the headline: gain from the past." in result.stdout
+    assert "Left their interval, of the headline: gain at horizon." in result.stdout
 
 
 def test_a_bet_that_was_not_measured_does_not_fail(repository: Path) -> None:

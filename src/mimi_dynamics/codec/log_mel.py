@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE
+from mimi_dynamics.codec.heard import heard_at, silence_gated
 
 # The number of mel bands by window length in samples. A band must be wider than a frequency bin,
 # or the lowest bands would be empty.
@@ -33,6 +34,37 @@ def log_mel_distance(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tens
         A scalar.
     """
     return reconstruction_terms(estimate, target)["log_mel"]
+
+
+def heard_distance(estimate: torch.Tensor, target: torch.Tensor, gated: np.ndarray) -> float:
+    """Give the `log_mel_distance` of two sounds at the times that lie in frames that count.
+
+    Args:
+        estimate: audio (samples,).
+        target: audio of the same shape.
+        gated: (frames,) bool, which frames of 80 ms do not count; see `codec.heard`.
+
+    Returns:
+        The distance in nepers; NaN if no frame counts.
+    """
+    distance = torch.zeros(())
+    for window in MEL_BANDS:
+        found, wanted = (heard_spectrum(audio, gated, window) for audio in (estimate, target))
+        distance = distance + (found - wanted).abs().mean()
+    return (distance / len(MEL_BANDS)).item()
+
+
+def heard_spectrum(audio: torch.Tensor, gated: np.ndarray, window: int) -> torch.Tensor:
+    """Give the (bands, times) log-mel spectrum at the times that lie in frames that count.
+
+    Args:
+        audio: (samples,).
+        gated: (frames,) bool, which frames of 80 ms do not count; see `codec.heard`.
+        window: a key of `MEL_BANDS`.
+    """
+    spectrum = mel_spectrum(silence_gated(audio, gated)[None], window)[0]
+    times = torch.arange(spectrum.shape[-1]) * (window // 4)  # Windows are centred on these.
+    return spectrum[:, heard_at(times, gated).nonzero()[:, 0]]
 
 
 def reconstruction_terms(estimate: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -137,9 +137,8 @@ def read_mini(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def _check_mini(params: MiniParams, path: Path) -> None:
     made_with = read_mini(path)[1].get("params", {})
-    # Weights that were trained before there were legs do not name any.
     for key, value in params.model_dump().items():
-        if made_with.get(key) != value and (key != "legs" or "legs" in made_with):
+        if made_with.get(key) != value:
             raise InputError(
                 f"{path}: trained with codec.mini.{key} = {made_with.get(key)}, not {value}: "
                 f"restore the setting, or train by `python src/codec.py`"

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from mimi_dynamics.codec.base import SAMPLE_RATE
+from mimi_dynamics.codec.heard import heard_at, silence_gated
 
 # Three samples are averaged, which gives 8 kHz and is enough of a low-pass for a fundamental.
 DECIMATION = 3
@@ -59,25 +60,35 @@ def _correlation(frames: torch.Tensor, longest: int) -> torch.Tensor:
     return products / (head * tail).sqrt().clamp(min=1e-9)
 
 
-def compare_pitch(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
+def compare_pitch(
+    found: torch.Tensor, wanted: torch.Tensor, gated: np.ndarray | None = None
+) -> dict[str, float]:
     """Compare the pitch of two sounds.
 
     Args:
         found: audio (samples,).
         wanted: audio of the same shape.
+        gated: (frames,) bool, which frames of 80 ms do not count, see `codec.heard`; None if all
+            do.
 
     Returns:
-        `voicing_agreement`, the share of times that are voiced in both sounds or in neither. For
-        the times that are voiced in both: `error_cents`, the median error, and
-        `gross_error_share`, the share of times that are more than 20 % off. These two are NaN if
-        no time is voiced in both.
+        `voicing_agreement`, the share of times that are voiced in both sounds or in neither; NaN
+        if no time counts. For the times that are voiced in both: `error_cents`, the median error,
+        and `gross_error_share`, the share of times that are more than 20 % off. These two are NaN
+        if no time is voiced in both.
     """
+    if gated is not None:
+        found, wanted = silence_gated(found, gated), silence_gated(wanted, gated)
     (found_hz, found_voiced), (wanted_hz, wanted_voiced) = track_pitch(found), track_pitch(wanted)
-    both = found_voiced & wanted_voiced
+    counted = torch.ones_like(found_voiced)
+    if gated is not None:
+        middles = torch.arange(len(counted)) * HOP + WINDOW // 2
+        counted = heard_at(middles * DECIMATION, gated)
+    both = found_voiced & wanted_voiced & counted
     cents = 1200 * (found_hz[both] / wanted_hz[both]).log2().abs()
     gross = cents > 1200 * np.log2(1.2)
     return {
-        "voicing_agreement": (found_voiced == wanted_voiced).float().mean().item(),
+        "voicing_agreement": (found_voiced == wanted_voiced)[counted].float().mean().item(),
         "error_cents": cents.median().item() if both.any() else float("nan"),
         "gross_error_share": gross.float().mean().item(),
     }

@@ -2,7 +2,7 @@
 
 import copy
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,6 @@ from mimi_dynamics.density.training import (
     TrainingParams,
     fit,
     losses,
-    mean_loss,
     repeats_for,
 )
 from mimi_dynamics.density.var import fit_var
@@ -59,14 +58,20 @@ class FittedDensity:
     """A fitted density and its scores on held-out frames.
 
     Attributes:
-        predictor: the model, or None for the closed-form `var`.
-        validation_nll: mean negative log-likelihood on validation, in nats per frame.
-        nll: (scored,) negative log-likelihoods in nats per frame, keyed by evaluated split.
+        predictor: the model, or None for the closed-form `var` and for a stack of densities.
+        nll: (scored,) negative log-likelihoods in nats per frame, keyed by split: validation and
+            the evaluated ones.
+        weights: of a stack, the weight of each density by name; see `density.stacking`.
     """
 
     predictor: Predictor | None
-    validation_nll: float
     nll: dict[str, np.ndarray]
+    weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def validation_nll(self) -> float:
+        """Give the mean negative log-likelihood on validation, in nats per frame."""
+        return float(self.nll["validation"].mean(dtype=np.float64))
 
 
 def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
@@ -75,8 +80,8 @@ def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
     First, a density without the past is trained for `pretrain_epochs`. Then two copies of it are
     trained for another `epochs`, one with and one without the past. They differ in nothing else,
     and the conditional density has to learn only what the past adds: trained from scratch, it ended
-    0.03 nats/dim above the marginal on permuted frames. Where the past does not help on validation,
-    the marginal is used as the conditional density too.
+    0.03 nats/dim above the marginal on permuted frames. Where the past does not help, it still
+    ends a little above it: `density.stacking` weighs the two.
 
     Args:
         job: what to fit.
@@ -108,7 +113,7 @@ def _fit_floors(job: FitSpec, batches: Batches) -> list[FittedDensity]:
         }
         for var in floors
     ]
-    return [FittedDensity(None, float(nll.pop("validation").mean()), nll) for nll in scores]
+    return [FittedDensity(None, nll) for nll in scores]
 
 
 def _fit_heads(job: FitSpec, batches: Batches) -> list[FittedDensity]:
@@ -134,17 +139,14 @@ def _fit_heads(job: FitSpec, batches: Batches) -> list[FittedDensity]:
     var = fit_var(batches["train"], batches["validation"], order)
     trunk = var, params.width, params.dropout, params.context_frames
     conditional = train(make_conditional(start, *trunk), params.epochs, anneal=True)
-    conditional = _score(job, conditional, batches)
-    if conditional.validation_nll > marginal.validation_nll:
-        conditional = _score(job, make_conditional(marginal.predictor, *trunk), batches)
-    return [marginal, conditional]
+    return [marginal, _score(job, conditional, batches)]
 
 
 def _score(job: FitSpec, predictor: Predictor, batches: Batches) -> FittedDensity:
-    evaluated = {split: of for split, of in batches.items() if split in EVALUATED_SPLITS}
+    held_out = {split: of for split, of in batches.items() if split != "train"}
     with on_device(predictor, job.compute):
-        nll = {split: losses(predictor, of).cpu().numpy() for split, of in evaluated.items()}
-        return FittedDensity(predictor, mean_loss(predictor, batches["validation"]), nll)
+        nll = {split: losses(predictor, of).cpu().numpy() for split, of in held_out.items()}
+    return FittedDensity(predictor, nll)
 
 
 def batches_of(job: FitSpec, split: str) -> list[Batch] | BatchSource:

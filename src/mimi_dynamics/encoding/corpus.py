@@ -26,10 +26,10 @@ from moshi.modules.seanet import SEANetEncoder
 from moshi.utils.compile import no_compile
 from tqdm import tqdm
 
-from mimi_dynamics.codec.base import FRAME_SIZE, Codec
+from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
-from mimi_dynamics.encoding.frames import frame_levels, gated_frames
+from mimi_dynamics.encoding.frames import frame_levels, gated_frames, silent_frames
 from mimi_dynamics.encoding.shards import Shard, gather_shards, plan_shards, remove_others
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.conventions import choose_evenly
@@ -52,11 +52,13 @@ class EncodedArrays(NamedTuple):
         latent: (frames, dim) float32.
         rms_db: (frames,) float32, level in dB of full scale.
         codes: (frames, codebooks) int16.
+        samples: number of samples of the clip, before it was padded to whole frames.
     """
 
     latent: np.ndarray
     rms_db: np.ndarray
     codes: np.ndarray
+    samples: int
 
 
 def encode_corpus(
@@ -76,8 +78,9 @@ def encode_corpus(
         work: folder for finished shards, which is removed in the end. No other call may use it.
 
     Returns:
-        Counts of clips and frames, the share of finite numbers, and the largest relative change
-        of latents by batching.
+        Counts of clips and frames; `silent_share`, the share of frames in or beside digital
+        silence; `padded_share`, the share of other frames within which their clip ends; the share
+        of finite numbers; and the largest relative change of latents by batching.
 
     Raises:
         InputError: a clip is missing or not 24 kHz mono, or its latents are not finite.
@@ -103,7 +106,8 @@ def encode_corpus(
             bar.update(clips)
     alone = manifest.iloc[choose_evenly(len(manifest), ALONE_CLIPS)]
     inspect = partial(_inspect, codec, dict(zip(alone["clip_id"], alone["path"], strict=True)))
-    metrics = _metrics(codec, gather_shards(shards, path, info, inspect, params.engine))
+    facts = gather_shards(shards, path, info, inspect, params.engine)
+    metrics = _metrics(codec, facts, _count_silent(manifest))
     remove(work)
     return metrics
 
@@ -141,7 +145,7 @@ class ShardFacts:
         split: the split of all its clips.
         clips: number of clips.
         frames: number of frames.
-        gated: number of frames in or beside digital silence.
+        gated: number of frames that never count; see `gated_frames`.
         finite: how many of the numbers in its latents are finite.
         noise: largest relative difference between clips in their batches and the same clips alone.
     """
@@ -193,15 +197,26 @@ def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFa
     )
 
 
-def _metrics(codec: Codec, shards: Sequence[ShardFacts]) -> dict[str, Any]:
+def _count_silent(manifest: pd.DataFrame) -> int:
+    """Count the frames of all clips that are in or beside digital silence."""
+    frames = [math.ceil(round(s * SAMPLE_RATE) / FRAME_SIZE) for s in manifest["seconds"]]
+    return sum(
+        int(np.count_nonzero(silent_frames(intervals, count)))
+        for intervals, count in zip(manifest["gated"], frames, strict=True)
+    )
+
+
+def _metrics(codec: Codec, shards: Sequence[ShardFacts], silent: int) -> dict[str, Any]:
     frames: Counter[str] = Counter()
     for shard in shards:
         frames[shard.split] += shard.frames
+    gated = sum(shard.gated for shard in shards)
     return {
         "clips": sum(shard.clips for shard in shards),
         "frames": frames.total(),
         "frames_by_split": dict(frames),
-        "silent_share": sum(shard.gated for shard in shards) / frames.total(),
+        "silent_share": silent / frames.total(),
+        "padded_share": (gated - silent) / frames.total(),
         "dim": codec.dim,
         "codebooks": codec.codebooks,
         "finite_share": sum(shard.finite for shard in shards) / (frames.total() * codec.dim),
@@ -250,7 +265,7 @@ def encode_group(
                 row.split,
                 latent=arrays.latent,
                 rms_db=arrays.rms_db,
-                gated=gated_frames(row.gated, len(arrays.latent)),
+                gated=gated_frames(row.gated, arrays.samples),
                 codes=arrays.codes,
             )
     return [clips[position] for position in range(len(group))]
@@ -288,8 +303,10 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
         codes = codec.quantize(latents).numpy().astype(np.int16)
     levels = frame_levels(audio)
     return [
-        EncodedArrays(latents[row, :count].numpy(), levels[row, :count], codes[row, :count])
-        for row, count in enumerate(frames)
+        EncodedArrays(
+            latents[row, :count].numpy(), levels[row, :count], codes[row, :count], len(clip)
+        )
+        for row, (clip, count) in enumerate(zip(clips, frames, strict=True))
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is known of each frame of a clip besides its latent: its level, and whether it is silent."""
+"""What is known of each frame of a clip besides its latent: its level, and whether it counts."""
 
 import numpy as np
 
@@ -22,7 +22,25 @@ def frame_levels(audio: np.ndarray) -> np.ndarray:
     return (10 * np.log10(np.maximum(power, floor))).astype(np.float32)
 
 
-def gated_frames(
+def gated_frames(intervals: np.ndarray, samples: int) -> np.ndarray:
+    """Tell which frames of a clip are context, but never a target and part of no score.
+
+    These are the silent ones, and the last one if the clip ends within it: the codec pads it with
+    zeros, which are no speech. Its neighbours count, for no frame depends on what follows it.
+
+    Args:
+        intervals: see `silent_frames`.
+        samples: number of samples of the clip.
+
+    Returns:
+        (frames,) bool, where frames = ceil(samples / 1920).
+    """
+    gated = silent_frames(intervals, -(-samples // FRAME_SIZE))
+    gated[samples // FRAME_SIZE :] = True
+    return gated
+
+
+def silent_frames(
     intervals: np.ndarray, frames: int, before: int = FRAMES_BEFORE, after: int = FRAMES_AFTER
 ) -> np.ndarray:
     """Tell which frames overlap an interval of digital silence, even in part, or are beside one.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimi_dynamics.pipeline.errors import InputError
+
 COVERAGE = 0.95
 
 
@@ -18,7 +20,8 @@ class Estimate:
 
     Attributes:
         value: the estimate on the clips as they are.
-        resamples: (samples,) the estimate on each bootstrap draw of clips.
+        resamples: (samples,) the estimate on each bootstrap draw of clips; NaN where none of the
+            clips drawn has a frame that counts.
     """
 
     value: float
@@ -27,6 +30,15 @@ class Estimate:
     def __sub__(self, other: "Estimate") -> "Estimate":
         """Give the paired difference."""
         return Estimate(self.value - other.value, self.resamples - other.resamples)
+
+    def beyond(self, null: "Estimate") -> "Estimate":
+        """Give the paired difference to what a null gains, in every draw at least nothing.
+
+        A surrogate that loses by overfitting must not be credited to what it lacks.
+        """
+        return Estimate(
+            self.value - max(null.value, 0.0), self.resamples - np.maximum(null.resamples, 0.0)
+        )
 
     def __neg__(self) -> "Estimate":
         """Give the same estimate with the opposite sign."""
@@ -41,10 +53,13 @@ class Estimate:
     def metrics(self, name: str) -> dict[str, float]:
         """Give the value and its central 95 % interval, as metrics.
 
+        Draws of clips on which there is nothing to estimate are left out.
+
         Returns:
             The keys `name`, `name_ci_low` and `name_ci_high`.
         """
-        low, high = np.quantile(self.resamples, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+        known = self.resamples[~np.isnan(self.resamples)]
+        low, high = np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
         return {name: self.value, f"{name}_ci_low": float(low), f"{name}_ci_high": float(high)}
 
 
@@ -67,11 +82,20 @@ class ClipBootstrap:
         Args:
             values: (frames,) the values to average.
             clip: (frames,) index of each frame's clip.
+
+        Raises:
+            InputError: there is no frame. The mean of none is no result, not even 0.
         """
+        if not len(values):
+            raise InputError(
+                "an average over clips has no frame that counts; look at silent_share and "
+                "padded_share in metrics/detail/encode.json"
+            )
         clips = self.weights.shape[1]
         sums = np.bincount(clip, values.astype(np.float64), minlength=clips)
         counts = np.bincount(clip, minlength=clips)
-        means = (self.weights @ sums) / np.maximum(self.weights @ counts, 1)
+        drawn = self.weights @ counts
+        means = np.where(drawn > 0, (self.weights @ sums) / np.maximum(drawn, 1), np.nan)
         return Estimate(float(means[0]), means[1:])
 
 

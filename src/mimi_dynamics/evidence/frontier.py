@@ -37,6 +37,7 @@ def frontier(rivals: Sequence[Point], fidelity: Estimate) -> Estimate:
             share = (asked - f[low]) / width
             mixed = e[low] + share * (e[high] - e[low])
             best = np.where(between, np.maximum(best, mixed), best)
+    best = np.where(np.isnan(f + e).any(0), np.nan, best)
     return Estimate(float(best[0]), best[1:])
 
 

@@ -1,10 +1,12 @@
 """From fitted densities to gains: every row of data, every subset of frames, with intervals.
 
 A row is the real data or one of its surrogates. The gain of a row is the NLL of the density without
-the past (the marginal) minus the NLL of the density given the past (the conditional).
+the past (the marginal) minus the NLL of the density given the past (the conditional). Of every row
+that was fitted by a head and by the linear model there is a stack, too: the conditional one mixes
+both and their marginals, the marginal one mixes the latter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -20,16 +22,21 @@ from mimi_dynamics.density.fit import (
     batches_of,
     fit_densities,
 )
+from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.distributed import as_main_process
 
+STACK = "stack"  # stands for the mixture of densities wherever a head is named
 POINT_HEAD = "gaussian"  # its mean is the maximum-likelihood point forecast
 Fits = dict[tuple[str, str, str], FittedDensity]  # keyed by row, head and density
 Frames = Literal["all", "voiced", "silent"]
 
 
 def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
-    """Fit every head to the real data, then the best head to every surrogate and to Δx.
+    """Fit every head to the real data, then the best one to every surrogate and to Δx, and stack.
+
+    The stack of every row mixes the best head with the linear model and both of their marginals.
 
     Args:
         template: settings shared by all fits.
@@ -37,17 +44,44 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
         heads: the heads to try, besides `LINEAR_BASELINE`.
 
     Returns:
-        All fits, and the name of the head with the lowest conditional validation NLL on real data.
+        All fits and stacks, and the name of the head with the lowest conditional validation NLL on
+        real data.
     """
     jobs = [_fit(template, rows, "real", head) for head in [*heads, LINEAR_BASELINE]]
     # The point forecast needs the Gaussian head, on shuffled frames too, whichever head is best.
     points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
     fits = fit_many(jobs + points)
-    best = best_head(fits, "real", heads)
-    jobs = [_fit(template, rows, row, best) for row in rows]
+    best = as_main_process(best_head(fits, "real", heads))
+    jobs = [_fit(template, rows, row, head) for row in rows for head in (best, LINEAR_BASELINE)]
     deltas = [replace(job, delta=True) for job in jobs]
-    missing = [job for job in jobs if (job.row, best, "conditional") not in fits]
-    return fits | fit_many(missing + deltas), best
+    missing = [job for job in jobs if (job.row, job.head, "conditional") not in fits]
+    fits |= fit_many(missing + deltas)
+    return fits | stacks(fits, best), best
+
+
+def stacks(fits: Fits, head: str) -> Fits:
+    """Stack the fits by one head and by `LINEAR_BASELINE`, for every row that has both.
+
+    Args:
+        fits: all fits.
+        head: name of the head.
+
+    Returns:
+        The stacks, as fits of a head named `STACK`.
+    """
+    stacked: Fits = {}
+    for row in dict.fromkeys(row for row, of, _ in fits if of == LINEAR_BASELINE):
+        experts = [of for of in (head, LINEAR_BASELINE) if (row, of, "conditional") in fits]
+        if len(experts) < 2:
+            continue
+        marginals = {f"{of} marginal": fits[row, of, "marginal"] for of in experts}
+        given_past = {of: fits[row, of, "conditional"] for of in experts}
+        stacked[row, STACK, "marginal"] = stack(marginals)
+        stacked[row, STACK, "conditional"] = stack(given_past | marginals)
+        if all((row, of, "delta_marginal") in fits for of in experts):
+            changes = {of: fits[row, of, "delta_marginal"] for of in experts}
+            stacked[row, STACK, "delta_marginal"] = stack(changes)
+    return stacked
 
 
 def best_head(fits: Fits, row: str, heads: list[str]) -> str:
@@ -67,13 +101,25 @@ def _fit(template: FitSpec, rows: Mapping[str, Sequences], row: str, head: str) 
 
 def fit_many(jobs: list[FitSpec]) -> Fits:
     """Run fits as `run_fits` does, each only once even if it is requested twice."""
-    ordered = in_order(jobs)
-    fitted = run_fits([partial(fit_densities, job) for job in ordered], "fit", ordered[0].compute)
-    return {
-        (job.row, job.head, density): result
-        for job, results in zip(ordered, fitted, strict=True)
-        for density, result in results.items()
-    }
+    return fit_trainings([jobs])[0]
+
+
+def fit_trainings(trainings: Sequence[list[FitSpec]]) -> list[Fits]:
+    """Run the fits of several trainings together, so that all cores are busy until the end.
+
+    Args:
+        trainings: the fits of each training, which differ from training to training in their seeds.
+
+    Returns:
+        The fits of each training, in the order of `trainings`.
+    """
+    ordered = [(number, job) for number, jobs in enumerate(trainings) for job in in_order(jobs)]
+    compute = ordered[0][1].compute
+    fitted = run_fits([partial(fit_densities, job) for _, job in ordered], "fit", compute)
+    fits: list[Fits] = [{} for _ in trainings]
+    for (number, job), results in zip(ordered, fitted, strict=True):
+        fits[number] |= {(job.row, job.head, density): found for density, found in results.items()}
+    return fits
 
 
 def in_order(jobs: list[FitSpec]) -> list[FitSpec]:
@@ -106,6 +152,11 @@ class Scored:
         frame = torch.cat([batch.frame for batch in batches_of(job, split)]).numpy()
         return cls(sequences.clip_of_frame[frame], sequences.voiced.numpy()[frame])
 
+    def of_kind(self, frames: Frames) -> np.ndarray:
+        """Tell which of the scored frames are of a kind, as (scored,) bool."""
+        every = np.full(len(self.voiced), fill_value=True)
+        return {"all": every, "voiced": self.voiced, "silent": ~self.voiced}[frames]
+
 
 class Gains:
     """Gains of several rows of data over the same clips, so that they can be compared in pairs.
@@ -131,6 +182,10 @@ class Gains:
         self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
         self.dim = template.sequences.dim
 
+    def has(self, frames: Frames) -> bool:
+        """Tell whether frames of a kind are scored in every row, so that they have gains."""
+        return all(scored.of_kind(frames).any() for scored in self.scored.values())
+
     def nll(self, row: str, head: str, density: str, frames: Frames = "all") -> Estimate:
         """Give the mean NLL in nats per dimension, of all scored frames or of some of them.
 
@@ -142,8 +197,7 @@ class Gains:
         """
         values = self.fits[row, head, density].nll[self.split]
         scored = self.scored[row]
-        every = np.full(len(values), fill_value=True)
-        kept = {"all": every, "voiced": scored.voiced, "silent": ~scored.voiced}[frames]
+        kept = scored.of_kind(frames)
         return self.bootstrap.mean(values[kept], scored.clip[kept]) / self.dim
 
     def gain(self, row: str, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
@@ -159,9 +213,9 @@ class Gains:
         return marginal - self.nll(row, head, "conditional", frames)
 
     def dynamic_gain(self, head: str, *, delta: bool = False, frames: Frames = "all") -> Estimate:
-        """Give the gain on real data minus that on shuffled frames: the evidence for dynamics."""
+        """Give the gain on real data beyond that on shuffled frames: the evidence for dynamics."""
         real = self.gain("real", head, delta=delta, frames=frames)
-        return real - self.gain("shuffled", head, delta=delta, frames=frames)
+        return real.beyond(self.gain("shuffled", head, delta=delta, frames=frames))
 
 
 def clip_bootstrap(sequences: Sequences, split: str, samples: int, seed: int) -> ClipBootstrap:

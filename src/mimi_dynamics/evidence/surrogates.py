@@ -20,18 +20,28 @@ LOUDNESS_BINS = 64
 LINEAR_BURN_IN = 64
 
 
-def shuffle(sequences: Sequences, generator: torch.Generator) -> Sequences:
-    """Permute frames within each clip: keeps speaker, channel and loudness, loses time order."""
-    return _permute_within(sequences, sequences.clip_of_frame, generator)
+def shuffle(sequences: Sequences, generator: torch.Generator, first: int) -> Sequences:
+    """Permute frames within each clip: keeps speaker, channel and loudness, loses time order.
+
+    Args:
+        sequences: the data.
+        generator: draws the permutation.
+        first: index within a clip of the first frame that may be a target. Frames before it are
+            permuted among themselves, so that exactly the same frames are scored as in the data.
+    """
+    return _permute_within(sequences, sequences.clip_of_frame, first, generator)
 
 
-def permute(sequences: Sequences, generator: torch.Generator) -> Sequences:
-    """Permute frames across the whole corpus, within each split; what is left must show no gain."""
-    return _permute_within(sequences, np.zeros(len(sequences.frames)), generator)
+def permute(sequences: Sequences, generator: torch.Generator, first: int) -> Sequences:
+    """Permute frames across the whole corpus, within each split; what is left must show no gain.
+
+    See `shuffle` for the arguments.
+    """
+    return _permute_within(sequences, np.zeros(len(sequences.frames)), first, generator)
 
 
 def keep_loudness(
-    sequences: Sequences, rms_db: np.ndarray, generator: torch.Generator
+    sequences: Sequences, rms_db: np.ndarray, generator: torch.Generator, first: int
 ) -> Sequences:
     """Permute frames among those of the same split and of about the same loudness.
 
@@ -40,23 +50,31 @@ def keep_loudness(
 
     Args:
         sequences: the data.
-        rms_db: (frames,) loudness in decibels, which is divided into `LOUDNESS_BINS` steps.
+        rms_db: (frames,) loudness in decibels, which is divided into `LOUDNESS_BINS` steps, each
+            with as many of the frames that are not gated.
         generator: draws the permutation.
+        first: see `shuffle`.
     """
-    steps = np.quantile(rms_db, np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
-    return _permute_within(sequences, np.searchsorted(steps, rms_db), generator)
+    heard = rms_db[~sequences.gated.numpy()]
+    steps = np.quantile(heard, np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
+    return _permute_within(sequences, np.searchsorted(steps, rms_db), first, generator)
 
 
 def _permute_within(
-    sequences: Sequences, group: np.ndarray, generator: torch.Generator
+    sequences: Sequences, group: np.ndarray, first: int, generator: torch.Generator
 ) -> Sequences:
-    """Permute the frames of each split that are in the same group; gated frames stay in place."""
+    """Permute the frames of each split that are in the same group; gated frames stay in place.
+
+    Those that may be targets are permuted among themselves, and the others too.
+    """
     noise = torch.rand(len(sequences.frames), generator=generator, dtype=torch.float64).numpy()
     split = np.unique(sequences.splits, return_inverse=True)[1][sequences.clip_of_frame]
     gated = sequences.gated.numpy()
     own = np.where(gated, np.arange(len(noise)), -1)  # Each gated frame is a group of its own.
     order = np.empty(len(noise), dtype=np.int64)
-    order[np.lexsort((own, group, split))] = np.lexsort((noise, own, group, split))
+    early = sequences.index_in_clip < first
+    places = own, early, group, split
+    order[np.lexsort(places)] = np.lexsort((noise, *places))
     taken = torch.from_numpy(order)
     return replace(sequences, frames=sequences.frames[taken], voiced=sequences.voiced[taken])
 
@@ -128,27 +146,27 @@ def _simulate(var: Var, lengths: np.ndarray, generator: torch.Generator) -> Tens
     return path[kept]
 
 
-def linear(sequences: Sequences, generator: torch.Generator, order: int) -> Sequences:
+def linear(sequences: Sequences, generator: torch.Generator, _first: int, order: int) -> Sequences:
     """Simulate every clip from a VAR of that order, fitted on train; see `simulate_linear`."""
     process = linear_process(sequences, order)
     simulate = partial(simulate_linear, process=process, at_once=sequences.at_once)
     return sequences.changed(simulate, generator)
 
 
-def shuffled(sequences: Sequences, generator: torch.Generator, *_: int) -> Sequences:
+def shuffled(sequences: Sequences, generator: torch.Generator, first: int, *_: int) -> Sequences:
     """Shuffle frames within each clip, including streamed clips; see `shuffle`."""
-    return sequences.changed(shuffle, generator)
+    return sequences.changed(partial(shuffle, first=first), generator)
 
 
-def permuted(sequences: Sequences, generator: torch.Generator, *_: int) -> Sequences:
+def permuted(sequences: Sequences, generator: torch.Generator, first: int, *_: int) -> Sequences:
     """Permute frames over the corpus, including streamed clips; see `permute`."""
-    return sequences.changed(permute, generator)
+    return sequences.changed(partial(permute, first=first), generator)
 
 
-# A surrogate is a function of the data, a generator and the order of the VAR behind `linear`. All
-# draw from the same generator in this order, so add a new one at the end: the others then keep
-# their random numbers.
-SURROGATES: dict[str, Callable[[Sequences, torch.Generator, int], Sequences]] = {
+# A surrogate is a function of the data, a generator, the index of the first target of a clip, and
+# the order of the VAR behind `linear`. All draw from the same generator in this order, so add a new
+# one at the end: the others then keep their random numbers.
+SURROGATES: dict[str, Callable[[Sequences, torch.Generator, int, int], Sequences]] = {
     "shuffled": shuffled,
     "permuted": permuted,
     "linear": linear,
@@ -156,18 +174,21 @@ SURROGATES: dict[str, Callable[[Sequences, torch.Generator, int], Sequences]] = 
 REORDERINGS = ("shuffled", "permuted")  # these only change the order of the frames
 
 
-def reorderings(real: Sequences, generator: torch.Generator) -> dict[str, Sequences]:
+def reorderings(real: Sequences, generator: torch.Generator, first: int) -> dict[str, Sequences]:
     """Make the surrogates that only change the order of the frames of `real`, by name."""
-    return {name: SURROGATES[name](real, generator, 0) for name in REORDERINGS}
+    return {name: SURROGATES[name](real, generator, first, 0) for name in REORDERINGS}
 
 
-def make_surrogates(real: Sequences, linear_order: int, seed: int) -> dict[str, Sequences]:
+def make_surrogates(
+    real: Sequences, first: int, linear_order: int, seed: int
+) -> dict[str, Sequences]:
     """Make every surrogate of `real`, by name.
 
     Args:
         real: the data.
+        first: index within a clip of the first frame that may be a target, see `shuffle`.
         linear_order: order of the VAR behind `linear`, in frames.
         seed: seed of the permutations and the simulation.
     """
     generator = torch.Generator().manual_seed(seed)
-    return {name: make(real, generator, linear_order) for name, make in SURROGATES.items()}
+    return {name: make(real, generator, first, linear_order) for name, make in SURROGATES.items()}

@@ -42,13 +42,13 @@ def gains_figure(table: pd.DataFrame, horizon: int, head: str) -> Figure:
         horizon: the horizon in frames.
         head: name of the density head, for the title.
     """
-    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head} head)"
+    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head}, stacked)"
     rows = table.set_index("row")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 4.6), layout="constrained")
         figure.suptitle(title, fontsize=12)
         left, right = figure.subplots(1, 2, sharey=True)
-        _bars(left, rows, "gain", "the next latent x: shuffling takes the gain away")
+        _bars(left, rows, "gain", "the latent x: shuffling takes the gain away")
         _bars(right, rows, "delta_gain", "its change Δx: noise seems predictable too")
         label = "½ ln 2: what Gaussian noise gives for free"
         right.axhline(HALF_LN_2, color="#b03030", lw=1.2, ls="--", label=label)
@@ -80,7 +80,8 @@ def horizons_figure(table: pd.DataFrame) -> Figure:
 
     Args:
         table: one row for each lead time `lead_ms`, with the columns `real`, `var`, `shuffled`,
-            `delta_var`, `delta_permuted`, each also with `_low` and `_high`, in nats per dimension.
+            `delta`, `delta_permuted`, `delta_var`, each also with `_low` and `_high`, in nats
+            per dimension.
     """
     on_x = {
         "real": (ROW_COLOURS["real"], "recorded speech"),
@@ -88,21 +89,27 @@ def horizons_figure(table: pd.DataFrame) -> Figure:
         "shuffled": (ROW_COLOURS["shuffled"], "frames shuffled within each clip: no dynamics"),
     }
     on_change = {
-        "delta_var": (ROW_COLOURS["linear"], "recorded speech, linear model"),
+        "delta": (ROW_COLOURS["real"], "recorded speech"),
+        "delta_var": (ROW_COLOURS["linear"], "of that, what a linear model finds"),
         "delta_permuted": (ROW_COLOURS["permuted"], "noise: frames permuted over the corpus"),
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.4), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-        _draw_curves(left, table, on_x)
-        _draw_curves(right, table, on_change)
+        _draw_curves(left, table, on_x, "upper right")
+        _draw_curves(right, table, on_change, (0.02, 0.12))
         left.set_ylabel("gain over not knowing the past, nats per dimension")
         left.set_title("How far ahead the past tells about the latent", fontsize=12, loc="left")
         right.set_title("The same of its change: noise gains too", fontsize=12, loc="left")
     return figure
 
 
-def _draw_curves(axes: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, str]]) -> None:
+def _draw_curves(
+    axes: Axes,
+    table: pd.DataFrame,
+    curves: dict[str, tuple[str, str]],
+    legend: str | tuple[float, float],
+) -> None:
     leads = table["lead_ms"]
     for name, (colour, label) in curves.items():
         axes.fill_between(
@@ -113,7 +120,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, curves: dict[str, tuple[str, s
     axes.set_xticks(leads, [f"{lead:g}" for lead in leads])
     axes.axhline(0, color="#222222", lw=0.8)
     axes.set_xlabel("how far ahead, ms")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc=legend)
 
 
 def controls_figure(table: pd.DataFrame) -> Figure:
@@ -121,7 +128,8 @@ def controls_figure(table: pd.DataFrame) -> Figure:
 
     Args:
         table: one row for each `process`, with `true_nats_per_dim` (missing where it is 0),
-            `estimated_nats_per_dim` with `_ci_low` and `_ci_high`, and `linear_floor_nats_per_dim`.
+            `estimated_nats_per_dim` with `_ci_low` and `_ci_high`, `linear_floor_nats_per_dim`, and
+            the `kind`: `development` or `held out`.
     """
     true = table["true_nats_per_dim"].fillna(0)
     estimated = table["estimated_nats_per_dim"]
@@ -130,7 +138,7 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         table["estimated_nats_per_dim_ci_high"] - estimated,
     ]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
         axes = figure.subplots()
         place = np.arange(len(table))
         axes.bar(place - 0.27, true, 0.26, color="#c9c9c9", label="true gain")
@@ -139,9 +147,24 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         floor = table["linear_floor_nats_per_dim"]
         axes.bar(place + 0.27, floor, 0.26, color=ROW_COLOURS["linear"], label="linear model alone")
         for x, t, f in zip(place, true, estimated, strict=True):
-            text = f"{f / t:.1%}" if t else f"{f:.3f}"
+            text = f"{round(f / t, 3) + 0.0:.1%}" if t else f"{f:.3f}"  # + 0.0: never −0
             axes.annotate(text, (x, max(t, f)), (0, 4), textcoords="offset points", ha="center")
-        axes.set_xticks(place, [name.replace("_", "\n") for name in table["process"]])
+        names = [name.replace("_", "\n") for name in table["process"]]
+        axes.set_xticks(place, names)
+        held_out = place[table["kind"] == "held out"]
+        if len(held_out):
+            axes.axvspan(held_out[0] - 0.5, held_out[-1] + 0.5, color="#f3efe6", zorder=0)
+            where = held_out.mean(), 1.0
+            axes.annotate(
+                "held out: no setting was chosen by these",
+                where,
+                (0, -12),
+                ha="center",
+                fontsize=9,
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+            )
+            axes.set_ylim(top=1.12 * axes.get_ylim()[1])
         axes.set_ylabel("nats per dimension")
         axes.set_title("Known answers: share of the true gain recovered", fontsize=12, loc="left")
         axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.12))

@@ -79,6 +79,16 @@ def read_data(params: Params) -> Sequences:
     )
 
 
+def read_voices(split: str) -> np.ndarray:
+    """Read who speaks in each clip of one split, in the order in which sequences have the clips.
+
+    Returns:
+        (clips,) str, the names of the voices.
+    """
+    groups = [group for group in row_groups(LATENTS) if group.split == split]
+    return np.array([name for of in groups for name in of.read(["voice"])["voice"].to_pylist()])
+
+
 def resident_bytes(groups: list[RowGroup], dim: int) -> float:
     """Estimate the memory, at most, of a process that has all frames in memory.
 

@@ -88,14 +88,15 @@ def fit_normalizer(latents: np.ndarray, dim: int) -> Normalizer:
 def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
     """Tell which frames are voiced, that is, within `range_db` dB of their clip's loudest frame.
 
-    Silence and breath are not voiced, nor is a frame in or beside digital silence. The range is
-    relative to the clip because recordings differ in level.
+    Silence and breath are not voiced, nor is a gated frame, which is not asked for the loudest
+    either. The range is relative to the clip because recordings differ in level.
 
     Returns:
         (frames,) bool.
     """
     starts = np.concatenate([[0], np.cumsum(latents.lengths)[:-1]])
-    loudest = np.maximum.reduceat(latents.rms_db, starts)
+    levels = np.where(latents.gated, np.float32(-np.inf), latents.rms_db)
+    loudest = np.maximum.reduceat(levels, starts)
     loud = latents.rms_db >= np.repeat(loudest, latents.lengths) - range_db
     return loud & ~latents.gated
 

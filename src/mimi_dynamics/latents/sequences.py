@@ -18,7 +18,8 @@ class Sequences:
     Attributes:
         frames: (frames, dim) float32, whitened.
         voiced: (frames,) bool, whether a frame is speech rather than silence.
-        gated: (frames,) bool, whether a frame is in or beside digital silence: never a target.
+        gated: (frames,) bool, whether a frame is in or beside digital silence, or its clip ends
+            within it: never a target and part of no score.
         lengths: (clips,) int64, number of frames of each clip. They sum to the number of frames.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
     """
@@ -45,13 +46,34 @@ class Sequences:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     @property
+    def index_in_clip(self) -> np.ndarray:
+        """Give the index of each frame within its clip, as (frames,) int64."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.arange(len(self.frames)) - np.repeat(starts, self.lengths)
+
+    @property
     def reach(self) -> np.ndarray:
         """Give the number of frames of each clip up to the last that may be a target, (clips,)."""
         return reach_of(self.gated.numpy(), self.lengths)
 
     def select(self, split: str) -> "Sequences":
         """Select the clips of one split, in their order."""
-        clips = self.splits == split
+        return self._keep(self.splits == split)
+
+    def train_mean(self) -> Tensor:
+        """Give the mean of the frames of train that may be targets, as (dim,)."""
+        train = self.select("train")
+        return train.frames[~train.gated].mean(0)
+
+    def part_of_train(self, parts: int) -> "Sequences":
+        """Give the data with only every `parts`-th clip of train, and all clips of other splits."""
+        train = np.flatnonzero(self.splits == "train")
+        clips = np.ones(len(self.splits), bool)
+        clips[np.setdiff1d(train, train[::parts])] = False
+        return self._keep(clips)
+
+    def _keep(self, clips: np.ndarray) -> "Sequences":
+        """Keep those clips that (clips,) bool says."""
         kept = torch.from_numpy(clips[self.clip_of_frame])
         return replace(
             self,
@@ -62,10 +84,10 @@ class Sequences:
             splits=self.splits[clips],
         )
 
-    def train_mean(self) -> Tensor:
-        """Give the mean of the frames of train that may be targets, as (dim,)."""
+    def train_targets(self, first: int) -> int:
+        """Count the frames of train that may be targets, from index `first` of each clip on."""
         train = self.select("train")
-        return train.frames[~train.gated].mean(0)
+        return int((~train.gated.numpy() & (train.index_in_clip >= first)).sum())
 
     def check_finite(self, split: str, name: str) -> None:
         """Check that all frames of a split are finite, since others must never become a metric.
@@ -188,13 +210,23 @@ def too_far(horizon: int, first: int, reach: np.ndarray) -> InputError:
     """
     longest = int(reach.max(initial=0))
     if not longest:
-        return InputError(
-            "data/latents: every frame of a split is in or beside digital silence, so none is left "
-            "to predict; look at silent_share in metrics/detail/encode.json"
-        )
+        return all_gated("a split")
     return InputError(
         f"horizon = {horizon} (first target at frame {first}): "
         f"must be below the longest clip of every split, here {longest} frames"
+    )
+
+
+def all_gated(split: str) -> InputError:
+    """Make the error to raise if no frame of a split counts.
+
+    Args:
+        split: the split, in words.
+    """
+    return InputError(
+        f"data/latents: every frame of {split} is in or beside digital silence, or cut short by "
+        "the end of its clip, so none is left to score; look at silent_share and padded_share in "
+        "metrics/detail/encode.json"
     )
 
 

@@ -56,7 +56,8 @@ class EncodedClip:
         split: `train`, `validation`, `test` or `test_voice`.
         latent: (frames, dim) float32.
         rms_db: (frames,) float32, level in dB relative to full scale.
-        gated: (frames,) bool, whether a frame is in or beside digital silence (`encoding.frames`).
+        gated: (frames,) bool, whether a frame is in or beside digital silence, or its clip ends
+            within it (`encoding.frames`).
         codes: (frames, codebooks) int16.
     """
 
@@ -76,7 +77,8 @@ class Latents:
     Attributes:
         values: (frames, dim) float32, the latents.
         rms_db: (frames,) float32, level in dB relative to full scale.
-        gated: (frames,) bool, whether a frame is in or beside digital silence (`encoding.frames`).
+        gated: (frames,) bool, whether a frame is in or beside digital silence, or its clip ends
+            within it (`encoding.frames`).
         codes: (frames, codebooks) int16.
         lengths: (clips,) int64, number of frames of each clip.
         clip_ids: (clips,) str, names in the manifest.

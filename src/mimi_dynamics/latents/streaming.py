@@ -41,6 +41,7 @@ class TrainStream:
         voiced_range_db: see `voiced_frames`.
         change: what turns a block into a surrogate; None for the real data.
         seed: seed of the change.
+        parts: one in so many clips of each block is kept; see `part_of_train`.
     """
 
     blocks: tuple[tuple[RowGroup, ...], ...]
@@ -50,10 +51,12 @@ class TrainStream:
     voiced_range_db: float
     change: Change | None = None
     seed: int = 0
+    parts: int = 1
 
     def read(self, block: int) -> Sequences:
         """Read one block, and change it if there is a change. It is the same every time."""
         sequences = read_groups(self.blocks[block], self.normalizer, self.voiced_range_db)
+        sequences = sequences.part_of_train(self.parts)
         if self.change is None:
             return sequences
         return self.change(sequences, torch.Generator().manual_seed(self.seed + block))
@@ -152,6 +155,20 @@ class StreamedSequences(Sequences):
         if split == "train":
             raise ValueError("train is on disk")
         return super().select(split)
+
+    def part_of_train(self, parts: int) -> Sequences:
+        """Give the data with only every `parts`-th clip of each block of train."""
+        lengths, reaches = (
+            tuple(of_block[::parts] for of_block in of)
+            for of in (self.train.lengths, self.train.reaches)
+        )
+        kept = {"lengths": lengths, "reaches": reaches, "parts": parts * self.train.parts}
+        return replace(self, train=replace(self.train, **kept))
+
+    def train_targets(self, first: int) -> int:
+        """Read all of train once, and count its possible targets; see `Sequences`."""
+        blocks = range(len(self.train.blocks))
+        return sum(self.train.read(block).train_targets(first) for block in blocks)
 
     def train_mean(self) -> Tensor:
         """Read all of train once, and give the mean of its possible targets as (dim,)."""

@@ -6,6 +6,9 @@ TEST_VOICE = "test_voice"
 SPLITS = ("train", "validation", "test", TEST_VOICE)
 EVALUATED_SPLITS = ("test", TEST_VOICE)
 FRAME_MS = 80
+# How many frames ahead stages predict that are not about lead times. It is no setting: they are
+# compared with each other and bets rest on them, so `horizon`, which is of `predict`, moves none.
+NEXT_FRAME = 1
 # The ways of decoding in stage `reconstruct`, each with its label in figures.
 WAYS = {
     "codec_unquantized": "codec latents, not quantised",

@@ -85,6 +85,15 @@ def main_process_first(work: Callable[[], Result]) -> Result:
     return result
 
 
+def as_main_process(choice: str) -> str:
+    """Give what the first process chose, as rounding may differ between the others and it."""
+    if world_size() == 1:
+        return choice
+    choices = [choice]
+    dist.broadcast_object_list(choices)
+    return choices[0]
+
+
 def all_reduce_mean(value: Tensor) -> Tensor:
     """Give the mean of a tensor over all processes, with the shape of `value`."""
     total = value.clone()

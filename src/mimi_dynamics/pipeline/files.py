@@ -64,6 +64,18 @@ def require(path: Path, stage: str) -> Path:
     return path
 
 
+def require_predictor(frames: int) -> Path:
+    """Give the path of the predictor that the stage `horizon` trained for one distance.
+
+    Args:
+        frames: the distance, in frames.
+
+    Raises:
+        InputError: it is not there.
+    """
+    return require(Path(f"models/horizons/k{frames}.safetensors"), f"horizon@{frames}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically. Line ends stay as they are, on every platform."""
     with atomic_path(path) as temporary:

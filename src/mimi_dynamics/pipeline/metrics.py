@@ -45,7 +45,13 @@ HEADLINES = {
         ),
         ("dynamic_gain_nats_per_dim",),
     ),
-    "horizons": Headline(tuple(f"k{k}.dynamic_gain_nats_per_dim" for k in (1, 2, 4, 8))),
+    "horizons": Headline(
+        (
+            *(f"k{k}.dynamic_gain_nats_per_dim" for k in (2, 4, 8)),
+            *(f"k{k}.delta.dnll_nats_per_dim" for k in (1, 2, 3, 4, 8)),
+        ),
+        ("k1.dynamic_gain_nats_per_dim",),
+    ),
     "encoders": Headline(
         tuple(f"{of}.dynamic_gain_nats_per_dim" for of in ("trained", "untrained", "log_mel"))
     ),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Share, load_settings
 
 PARAMS_FILE = Path("params.yaml")
@@ -371,12 +372,23 @@ class CalmStudyParams(Section):
     seeds: Count
 
 
+def _with_next_frame(horizons: list[int]) -> list[int]:
+    """Check that predictors of the next frame are trained, which other stages and a bet read."""
+    if NEXT_FRAME not in horizons:
+        raise ValueError(
+            f"{horizons!s:.60}: must have {NEXT_FRAME}, the step of rollouts, which recurrence, "
+            "calm and a rule of bets.yaml read too"
+        )
+    return horizons
+
+
 class Params(Section):
     """All of `params.yaml`."""
 
     seed: Annotated[int, Field(ge=0)]
     horizon: Count
-    horizons: Annotated[list[Count], Field(min_length=1)]
+    horizons: Annotated[list[Count], Field(min_length=1), AfterValidator(_with_next_frame)]
+    trainings: Annotated[int, Field(ge=2)]
     head: HeadName
     compute: ComputeParams
     memory_gib: Positive

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.metrics import Metrics
-from mimi_dynamics.report.metrics_file import Measured, measured
+from mimi_dynamics.report.metrics_file import Measured, has, measured
 
 UNITS = {  # scale, number of decimals and suffix of each unit
     "nats": (1, 3, ""),
@@ -33,6 +33,22 @@ def general(value: float) -> str:
 def milliseconds(frames: float) -> str:
     """Write a number of frames as a time in milliseconds."""
     return f"{FRAME_MS * round(float(frames))} ms"
+
+
+def half_life(horizons: Metrics) -> str:
+    """Write at which lead half of the dynamic gain is gone, which is known only as a bracket.
+
+    Args:
+        horizons: metrics of the stage `horizons`.
+    """
+    if not has(horizons, "half_life_above_ms"):
+        return "at a lead that is not known"
+    above = decimal(measured(horizons, "half_life_above_ms").value, 0)
+    if not has(horizons, "half_life_below_ms"):
+        return f"only beyond {above} ms ahead, if at all"
+    return (
+        f"between {above} and {decimal(measured(horizons, 'half_life_below_ms').value, 0)} ms ahead"
+    )
 
 
 def counted(number: float, noun: str) -> str:

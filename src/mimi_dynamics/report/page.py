@@ -15,7 +15,7 @@ from mimi_dynamics.report.rules import ControlLimits
 
 CONTENTS = (  # the sections of the page, below the bets
     Section("controls", "controls", "Known answers"),
-    Section("predict", "predict", "Can the next latent be predicted?"),
+    Section("predict", "predict", "What does the past tell?"),
     Section("calibration", "predict", "Is it as sure as it should be?"),
     Section("horizons", "horizons", "How far ahead?"),
     Section("structure", "structure", "What kind of structure?"),

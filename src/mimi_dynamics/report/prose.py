@@ -55,6 +55,7 @@ ENVIRONMENT.globals |= {
     "ci": formatting.interval,
     "cells": formatting.cells,
     "by_lead": by_lead,
+    "half_life": formatting.half_life,
     "informative_horizon": informative_horizon,
     "weakest_link": weakest_link,
 }

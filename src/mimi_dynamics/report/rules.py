@@ -64,8 +64,9 @@ class ControlLimits(Section):
     """How far the estimator may be from the truth where the truth is known.
 
     Attributes:
-        least_recovered: least share of a true gain that must be found.
-        most_null_nats_per_dim: largest gain allowed where there is nothing to find.
+        least_recovered: share of a true gain that the interval of what was found must reach.
+        most_null_nats_per_dim: how far from zero, on either side, an estimate may be where there is
+            nothing to find.
     """
 
     least_recovered: Share

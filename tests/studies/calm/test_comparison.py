@@ -16,10 +16,12 @@ from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.generation.rollouts import choose_starts, true_frames
 from mimi_dynamics.generation.scores import Grid, LeadScores, score_paths
 from mimi_dynamics.latents.sequences import Batch
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.studies.calm.adaln_mlp import AdaLnMlp, Dual
 from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation
 from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio, operations_to
+from mimi_dynamics.studies.calm.decoding import Continuations, decoded_scores
 from mimi_dynamics.studies.calm.flops import count, epoch_flops
 from mimi_dynamics.studies.calm.model import CalmShape, make_calm, matched, parameters_of, shape_of
 from mimi_dynamics.studies.calm.samples import first_runs, recorded_paths, train_windows
@@ -309,3 +311,32 @@ def test_stabilisers_that_are_needed_are_counted() -> None:
     found = study_metrics(table)["ablation"]["calm"]
     assert found["needed"] == 1
     assert found["without_a"]["worse"] == 0.2
+
+
+def tone(frames: torch.Tensor) -> np.ndarray:
+    """Decode the first coordinate of each frame to the loudness of 80 ms of a tone."""
+    level = frames[:, 0].repeat_interleave(1920).exp()
+    return (0.01 * level * torch.sin(torch.arange(len(level)) * 0.2)).numpy()
+
+
+def test_the_sound_of_gated_frames_does_not_count() -> None:
+    """Neither what is drawn there nor what was; starts with nothing else are left out."""
+    grid = noise_grid(2)
+    data, paths = grid.data, draws_like_truth(grid)
+    gated = torch.arange(len(data.frames)) % 3 == 0
+    marked = replace(grid, data=replace(data, gated=gated))
+    _, inside = recorded_paths(marked)
+    other = replace(
+        marked.data, frames=torch.where(gated[:, None], data.frames.flip(0), data.frames)
+    )
+    scores = ["log_mel_distance", "log_mel_energy_score"]
+    found = decoded_scores(Continuations("a", paths, marked), tone)
+    for changed in (
+        Continuations("a", paths, replace(marked, data=other)),
+        Continuations("a", torch.where(inside, 1.0, paths), marked),
+    ):
+        pd.testing.assert_frame_equal(decoded_scores(changed, tone), found, check_exact=True)
+    assert (decoded_scores(Continuations("a", paths, grid), tone) != found)[scores].all(axis=None)
+    silent = replace(marked, data=replace(data, gated=gated | True))
+    with pytest.raises(InputError, match="all that could be decoded"):
+        decoded_scores(Continuations("a", paths, silent), tone)

@@ -10,9 +10,11 @@ import torch
 
 from mimi_dynamics.codec.pitch import track_pitch
 from mimi_dynamics.pipeline.files import write_metrics
-from mimi_dynamics.studies.codec.evaluation import codebook_usage, evaluate_codec
+from mimi_dynamics.studies.codec.evaluation import HELD_OUT, codebook_usage, evaluate_codec
 from tests.harness.speechlike import speechlike
 from tests.harness.tiny_codec import TINY, load_tiny
+
+NOTHING = np.zeros(0, dtype=np.int64)
 
 
 @pytest.mark.parametrize("hertz", [75.0, 123.4, 210.0, 390.0])
@@ -47,9 +49,23 @@ def test_metrics_of_a_codec(tmp_path: Path) -> None:
     for number, split in enumerate(["train", "validation", "test", "test", "test_voice"]):
         path = tmp_path / f"{number}.flac"
         soundfile.write(path, speechlike(1.0, number), 24000)
-        rows.append({"split": split, "path": str(path)})
+        rows.append({"split": split, "path": str(path), "gated": NOTHING})
     metrics = evaluate_codec(load_tiny(tmp_path), pd.DataFrame(rows), TINY.bins)
     write_metrics(tmp_path / "codec.json", metrics)
     assert metrics["test"]["clips"] == 2
     assert metrics["test"]["log_mel_mean_spectrum"] < metrics["test"]["log_mel_silence"]
     assert set(metrics["codebooks"]) == {"level0", "level1", "level2"}
+
+
+@pytest.mark.trains
+def test_only_frames_that_count_are_measured(tmp_path: Path) -> None:
+    """What is marked as digital silence at the end of a clip is as good as cut off."""
+    audio = speechlike(2.0, 0)[: 24 * 1920]
+    audio[12 * 1920 :] = 0
+    marked, whole, found = np.array([12 * 1920, 24 * 1920]), tmp_path / "whole.flac", []
+    soundfile.write(whole, audio, 24000)
+    for gated in (marked, NOTHING):
+        clips = [{"split": s, "path": str(whole), "gated": gated} for s in HELD_OUT]
+        metrics = evaluate_codec(load_tiny(tmp_path), pd.DataFrame(clips), TINY.bins)
+        found.append(metrics["test"]["log_mel_silence"])
+    assert found[0] > 1.5 * found[1]

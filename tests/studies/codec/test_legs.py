@@ -18,7 +18,10 @@ from tests.harness.codec_leg import AUDIO, LEG, TWO_LEGS
 from tests.harness.tiny_codec import TINY
 from tests.harness.torchrun import torchrun
 
-CHECKPOINTS = sorted((ROOT / "models/checkpoints").glob("*.safetensors"))
+COMMITTED = [
+    ROOT / "models/mimi-mini.safetensors",
+    *sorted((ROOT / "models/checkpoints").glob("*.safetensors")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +52,8 @@ def test_the_weights_tell_all_legs(whole: Path) -> None:
     assert info["chain"][0]["start"] == CodecTraining(TINY, LEG, AUDIO).start
 
 
-@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.stem)
-def test_committed_checkpoints(path: Path) -> None:
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_weights(path: Path) -> None:
     """Are what they say they are, and of the shape that the settings name."""
     chained(path)
     shape = load_params(ROOT / "params.yaml").codec.mini.model_dump(exclude={"legs"})

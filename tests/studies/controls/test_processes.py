@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import differential_entropy
 
 from mimi_dynamics.studies.controls.processes import FREEDOM, PROCESSES, RHO, SCALES, VAR_GAIN
 from tests.harness.simulation import simulate
+
+SCORED = range(8, 100)
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -26,8 +29,8 @@ def test_processes_are_stationary_and_seeded(name: str) -> None:
 def test_sign_flip_loses_a_coin() -> None:
     """In many dimensions the modes do not overlap, in one they nearly do."""
     gain = PROCESSES["sign_flip"].true_gain
-    assert gain(32) == pytest.approx(VAR_GAIN - math.log(2) / 32, abs=1e-4)
-    assert VAR_GAIN - math.log(2) < gain(1) < VAR_GAIN / 2
+    assert gain(32, SCORED) == pytest.approx(VAR_GAIN - math.log(2) / 32, abs=1e-4)
+    assert VAR_GAIN - math.log(2) < gain(1, SCORED) < VAR_GAIN / 2
 
 
 def test_heteroscedastic_gain_against_samples() -> None:
@@ -36,7 +39,9 @@ def test_heteroscedastic_gain_against_samples() -> None:
     draws = rng.normal(size=1_000_000)
     mixture = differential_entropy(draws * rng.choice(SCALES, draws.size), window_length=500)
     own = np.mean([differential_entropy(draws * scale, window_length=500) for scale in SCALES])
-    assert PROCESSES["heteroscedastic"].true_gain(1) == pytest.approx(mixture - own, abs=0.004)
+    assert PROCESSES["heteroscedastic"].true_gain(1, SCORED) == pytest.approx(
+        mixture - own, abs=0.004
+    )
 
 
 def test_heavy_tails_gain_against_samples() -> None:
@@ -46,7 +51,7 @@ def test_heavy_tails_gain_against_samples() -> None:
     total = np.tensordot(RHO ** np.arange(30), draws, 1)
     entropies = [differential_entropy(x, window_length=500) for x in (total, draws[0])]
     found = entropies[0] - entropies[1]
-    assert PROCESSES["heavy_tails"].true_gain(1) == pytest.approx(found, abs=0.005)
+    assert PROCESSES["heavy_tails"].true_gain(1, SCORED) == pytest.approx(found, abs=0.005)
 
 
 def test_memory_is_eight_frames_long() -> None:
@@ -54,3 +59,21 @@ def test_memory_is_eight_frames_long() -> None:
     frames = simulate("memory", 100_000, 2).frames.view(-1, 50, 2)
     lagged = [(frames[:, lag:] * frames[:, : 50 - lag]).mean().item() for lag in range(9)]
     assert lagged == pytest.approx([1, 0, 0, 0, 0, 0, 0, 0, RHO], abs=0.04)
+
+
+def test_the_sign_flip_that_is_rare_loses_less_than_a_coin() -> None:
+    """Its sign has the entropy of one in four; mixing the coordinates changes nothing."""
+    rates = np.linspace(0.3, 0.95, 32)
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    expected = (-0.5 * np.log(1 - rates**2)).mean() - entropy / 32
+    assert PROCESSES["rare_sign_flip"].true_gain(32, SCORED) == pytest.approx(expected, abs=1e-4)
+
+
+def test_clip_offset_gain_against_least_squares() -> None:
+    """The best forecast is a shrunken mean of the past; its error gives the gain."""
+    frames, scored = PROCESSES["clip_offset"].simulate(40_000, 21, 1, seed=0).frames, range(20, 21)
+    clips = frames.view(-1, 21).double()
+    past, following = clips[:, :20].mean(1), clips[:, 20]
+    left = 1 - torch.corrcoef(torch.stack([past, following]))[0, 1].item() ** 2
+    found = PROCESSES["clip_offset"].true_gain(1, scored)
+    assert found == pytest.approx(-0.5 * math.log(left), abs=0.005)

@@ -22,7 +22,7 @@ from mimi_dynamics.studies.engram.keys import (
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing, next_primes
 from mimi_dynamics.studies.engram.metrics import Effects
 from mimi_dynamics.studies.engram.model import Shape, build, parameters, sizes, with_share
-from mimi_dynamics.studies.engram.study import Job, Subject, Trained, train
+from mimi_dynamics.studies.engram.study import Job, Subject, Trained, shuffled, train
 from tests.harness import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -64,7 +64,7 @@ def subject_of(data: Sequences) -> Subject:
     """With keys of k-means."""
     nothing = np.zeros(len(data.frames), np.int64)
     keys = make_keys("kmeans", data, nothing, CELLS, SETTINGS.least_count, 0)
-    return Subject("raw", data, keys, None, 1, PREDICT)
+    return Subject("raw", data, keys, None, PREDICT)
 
 
 def shape_of(subject: Subject) -> Shape:
@@ -284,3 +284,27 @@ def test_ngrams_stay_within_their_clip() -> None:
 def test_memory_can_be_of_any_width() -> None:
     memory = EngramMemory(Hashing(5, 11, 1, 0), row_dim=3, width=7)
     assert memory(torch.zeros(2, 4, dtype=torch.long), torch.randn(2, 4, 7)).shape == (2, 4, 7)
+
+
+@pytest.mark.parametrize("kind", ["kmeans", "product", "codebook"])
+def test_keys_are_not_learned_from_gated_frames(kind: str) -> None:
+    """Other gated frames: the same keys elsewhere."""
+    data = planted(motifs=True)
+    codes = np.random.default_rng(0).integers(0, 20, len(data.frames))
+    gated = torch.arange(len(data.frames)) % 7 == 3
+    frames = torch.where(gated[:, None], data.frames + 3, data.frames)
+    found, other = (
+        make_keys(kind, replace(data, frames=of, gated=gated), codes, 16, 5, 0)
+        for of in (data.frames, frames)
+    )
+    assert (found.values[~gated] == other.values[~gated]).all()
+
+
+def test_shuffled_keys_of_gated_frames_stay_in_place() -> None:
+    data = planted(motifs=True)
+    gated = torch.arange(len(data.frames)) % 7 == 3
+    keys = Keys(np.arange(len(gated)), len(gated))
+    marked = Subject("raw", replace(data, gated=gated), keys, None, PREDICT)
+    same = shuffled(marked, 0) == keys.values
+    assert same[gated].all()
+    assert same[~gated].mean() < 0.01

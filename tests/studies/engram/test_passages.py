@@ -9,7 +9,7 @@ import torch
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.studies.engram.keys import make_keys
 from mimi_dynamics.studies.engram.metrics import QUARTERS, Effects
-from mimi_dynamics.studies.engram.passages import distance_from_train
+from mimi_dynamics.studies.engram.passages import distance_from_train, whole_passages
 from mimi_dynamics.studies.engram.study import Subject, Trained
 from tests.studies.engram.test_engram import PREDICT
 
@@ -63,7 +63,7 @@ def test_help_is_put_where_it_is() -> None:
     """A memory that helps by 2 nats on the repeated quarter, and nowhere else."""
     data = with_repeats(0.1)
     keys = make_keys("kmeans", data, np.zeros(len(data.frames), np.int64), 4, 1, 0)
-    subject = Subject("raw", data, keys, None, 1, PREDICT)
+    subject = Subject("raw", data, keys, None, PREDICT)
     scored = 8 * (FRAMES - PREDICT.warmup_frames)
     trained = {
         variant: [Trained(None, {"test": np.zeros(scored)}, {}, {})]
@@ -78,3 +78,20 @@ def test_help_is_put_where_it_is() -> None:
     distances = [of["distance"] for of in found.values()]
     assert distances == sorted(distances)
     assert distances[0] < 0.01 < 0.2 < distances[1]
+
+
+def test_passages_with_gated_frames_are_not_compared() -> None:
+    """What is in gated frames of train moves no distance, and no passage of test holds one."""
+    data = with_repeats(0.2)
+    gated = torch.arange(len(data.frames)) % 10 == 4
+    noise = torch.randn(data.frames.shape, generator=torch.Generator().manual_seed(1))
+    ends = every_end()
+    of_test = replace(data, gated=gated).select("test")
+    ends = ends[whole_passages(of_test, ends, LENGTH)]
+    held = np.array([of_test.gated[end - LENGTH + 1 : end + 1].any() for end in every_end()])
+    assert len(ends) == (~held).sum() < len(every_end())
+    found, other = (
+        distance_from_train(replace(data, frames=frames, gated=gated), "test", ends, LENGTH)
+        for frames in (data.frames, torch.where(gated[:, None], noise, data.frames))
+    )
+    assert np.array_equal(found, other)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
@@ -60,7 +61,8 @@ def test_without_one_no_word_is_counted_and_a_line_says_so(
     paths = [f"data/{number}.flac" for number in range(len(SPLITS))]
     for number, path in enumerate(paths):
         soundfile.write(path, speechlike(1.0, number), SAMPLE_RATE)
-    manifest = pd.DataFrame({"path": paths, "split": SPLITS, "language": "en"})
+    silence = [np.array([], np.int64)] * len(paths)
+    manifest = pd.DataFrame({"path": paths, "split": SPLITS, "language": "en", "gated": silence})
     manifest.to_parquet("data/manifest.parquet")
 
     reconstruct.reconstruct(settings.model_copy(update={"reconstruct": few}))

@@ -133,3 +133,16 @@ def test_learned_key_finds_the_one_coordinate_that_matters() -> None:
     assert explained["learned"] > 0.7 * 8 / 17
     assert explained["learned"] > explained["whitened"] + 0.05
     assert explained["predicted_mean"] < 0.02
+
+
+def test_pooled_cells_are_not_learned_from_gated_frames() -> None:
+    """Other frames in clips that are all gated: the same keys in all others."""
+    sequences = simulate("linear", 5000, 3)
+    gated = torch.from_numpy(sequences.clip_of_frame % 5 == 0)
+    frames = torch.where(gated[:, None], 9 + sequences.frames, sequences.frames)
+    for marked, same in ((gated, True), (sequences.gated, False)):
+        before, after = (
+            KEYS["pooled"].make(key_data(replace(sequences, frames=of, gated=marked)))
+            for of in (sequences.frames, frames)
+        )
+        assert torch.equal(before[~gated], after[~gated]) == same

@@ -1,5 +1,6 @@
 """The factorisation finds a state that is there, claims none that is not, and never looks ahead."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from torch import Tensor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.evidence.energy_score import energy_of_pair
 from mimi_dynamics.evidence.surrogates import shuffle
+from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.states import MOST_GAIN, NOISE_FLOOR, make_candidate
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import RssmParams, load_params
 from mimi_dynamics.studies.rssm.collapse import diagnose
 from mimi_dynamics.studies.rssm.measures import Measure, Measured, measure
+from mimi_dynamics.studies.rssm.metrics import decoded_distances
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from mimi_dynamics.studies.rssm.networks import MULTIPLIER_RANGE, Budget
 from mimi_dynamics.studies.rssm.training import (
@@ -155,7 +158,7 @@ def test_ease_of_noise_is_what_a_filter_puts_there() -> None:
 def test_white_noise_has_no_easy_state() -> None:
     """A state learned on noise is not easier beyond what its encoder does to any noise."""
     data = simulate("white_noise", 40_000, 4)
-    again = shuffle(data, torch.Generator().manual_seed(1))
+    again = shuffle(data, torch.Generator().manual_seed(1), 8)
     model = train_rssm(RssmJob(data, 2, 2.0, settings(rec_dim=4), 1, 0)).model
     on_data, on_noise = (ease_of(of, encode_states(model, of)) for of in (data, again))
     assert on_data - on_noise == pytest.approx(0, abs=0.02)
@@ -253,3 +256,29 @@ def test_state_cannot_outgrow_the_frames() -> None:
 def test_most_gain_is_all_but_the_noise() -> None:
     """Ease 1: a coordinate known but for the noise floor."""
     assert pytest.approx(0.5 * np.log(1 + NOISE_FLOOR**-2)) == MOST_GAIN
+
+
+class ToneCodec:
+    """Turns the first coordinate of each latent into the loudness of 80 ms of a tone."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(clips, samples) of (clips, frames, dim)."""
+        level = latents[..., 0].repeat_interleave(1920, -1).exp()
+        return 0.01 * level * torch.sin(torch.arange(level.shape[-1]) * 0.2)
+
+
+def test_the_sound_of_gated_frames_does_not_count() -> None:
+    """Neither what is read in them nor what was there; and no clip that is all gated."""
+    test = simulate("white_noise", 5000, DIM).select("test")
+    normalizer = fit_normalizer(test.frames.numpy(), DIM)
+    gated = (torch.arange(len(test.frames)) % 7 == 3) | torch.from_numpy(test.clip_of_frame == 0)
+    other = torch.where(gated[:, None], test.frames.flip(0), test.frames)
+
+    def distance(data: Sequences, reading: Tensor) -> float:
+        return decoded_distances(ToneCodec(), normalizer, data, {"a": reading})["a"]
+
+    marked = replace(test, gated=gated)
+    found = distance(marked, test.frames / 2)
+    assert distance(replace(marked, frames=other), test.frames / 2) == found
+    assert distance(marked, torch.where(gated[:, None], 1.0, test.frames / 2)) == found
+    assert distance(test, test.frames / 2) != found

@@ -10,6 +10,7 @@ from mimi_dynamics.density.fit import FitSpec, fit_densities
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.structure.components import (
     component_effects,
     component_gains,
@@ -58,11 +59,11 @@ class LoudnessCodec:
         return 0.01 * level * torch.sin(torch.arange(level.shape[-1]) * 0.2)
 
 
-def test_only_what_is_heard_has_an_effect() -> None:
-    """Of two components, only the one that the decoder turns into sound has an effect."""
+def two_clips() -> Latents:
+    """Of 30 frames of noise each."""
     rng = np.random.default_rng(0)
     values = (rng.normal(size=(60, 2)) * [1.0, 0.2]).astype(np.float32)
-    latents = Latents(
+    return Latents(
         clip_ids=np.array(["a", "b"]),
         voices=np.array(["v", "v"]),
         splits=np.array(["test", "test"]),
@@ -73,7 +74,33 @@ def test_only_what_is_heard_has_an_effect() -> None:
         codes=np.zeros((60, 1), np.int16),
         info={},
     )
-    normalizer = fit_normalizer(values, 2)
+
+
+def test_only_what_is_heard_has_an_effect() -> None:
+    """Of two components, only the one that the decoder turns into sound has an effect."""
+    latents = two_clips()
+    normalizer = fit_normalizer(latents.values, 2)
     effects = component_effects(LoudnessCodec(), normalizer, latents, 2, 0)
     assert effects.shape == (2,)
     assert effects[0] > 3 * effects[1]
+
+
+def test_what_is_in_gated_frames_has_no_effect() -> None:
+    """Nor has a clip that is all gated."""
+    latents = two_clips()
+    normalizer = fit_normalizer(latents.values, 2)
+    gated = (np.arange(60) % 7 == 3) | (np.arange(60) >= 30)
+    noise = np.random.default_rng(1).normal(size=(60, 2)).astype(np.float32)
+    values = np.where(gated[:, None], noise, latents.values)
+    found, other, all_count = (
+        component_effects(LoudnessCodec(), normalizer, of, 2, 0)
+        for of in (
+            replace(latents, gated=gated),
+            replace(latents, gated=gated, values=values),
+            replace(latents, values=values),
+        )
+    )
+    assert np.array_equal(found, other)
+    assert not np.array_equal(found, all_count)
+    with pytest.raises(InputError, match="every frame of test that could be decoded is gated"):
+        component_effects(LoudnessCodec(), normalizer, replace(latents, gated=gated | True), 2, 0)

@@ -1,6 +1,7 @@
 """Continuations as sound: sounds to listen to, and their log-mel distance to the recording."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,15 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics.codec.base import FRAME_SIZE
-from mimi_dynamics.codec.log_mel import log_mel_distance
+from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.generation import continuations
 from mimi_dynamics.generation.continuations import Decoder
 from mimi_dynamics.generation.scores import Grid
 from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.pipeline.conventions import choose_evenly
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.calm.comparison import Comparison
-from mimi_dynamics.studies.calm.samples import Drawn, first_runs
+from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths
 
 DECODED_STARTS = 24
 DECODED_SAMPLES = 3
@@ -54,16 +56,22 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
     mean d(X, y) − ½ mean d(X, X′) is proper, also for this d, which is a mean of absolute
     differences.
 
+    Sound of frames that are gated in the recording does not count, and continuations in which all
+    are gated are left out.
+
     Returns:
         A table with the columns `row`, `clip`, `past`, `log_mel_distance`, `log_mel_energy_score`.
     """
     grid = job.grid
     frames = min(DECODED_FRAMES, int(grid.steps[0]))
-    reach = int((grid.steps >= frames).sum())
-    kept = choose_evenly(reach, DECODED_STARTS)
     clips = grid.data.select(grid.split)
+    _, gated = recorded_paths(grid)
+    gated = gated[:, :frames, 0].numpy()
+    able = np.flatnonzero((grid.steps >= frames) & ~gated.all(1))
+    if not len(able):
+        raise InputError(f"calm: all that could be decoded, {frames} frames at a time, is gated")
     rows = []
-    for number in kept:
+    for number in able[choose_evenly(len(able), DECODED_STARTS)]:
         clip, past = int(grid.starts.clip[number]), int(grid.starts.past[number])
         begin = int(clips.lengths[:clip].sum()) + past
         prompt = clips.frames[begin - min(past, PROMPT_FRAMES) : begin]
@@ -71,8 +79,9 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
         samples = job.paths[:DECODED_SAMPLES, number, :frames]
         heard = [_sound(prompt, continued, decode) for continued in (truth, *samples)]
         true, *others = heard
-        error = np.mean([log_mel_distance(o, true).item() for o in others])
-        pairs = [log_mel_distance(a, b).item() for i, a in enumerate(others) for b in others[:i]]
+        distance = partial(heard_distance, gated=gated[number])
+        error = np.mean([distance(o, true) for o in others])
+        pairs = [distance(a, b) for i, a in enumerate(others) for b in others[:i]]
         row = {"row": job.name, "clip": clip, "past": past}
         row |= {"log_mel_distance": error}
         row["log_mel_energy_score"] = error - np.mean(pairs) / 2 if pairs else error
@@ -81,9 +90,9 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
 
 
 def _sound(prompt: Tensor, continued: Tensor, decode: Decoder) -> Tensor:
-    """Decode a prompt with its continuation, and keep (1, samples) audio of the continuation."""
+    """Decode a prompt with its continuation, and keep (samples,) audio of the continuation."""
     audio = decode(torch.cat([prompt, continued]))
-    return torch.from_numpy(audio[len(prompt) * FRAME_SIZE :])[None]
+    return torch.from_numpy(audio[len(prompt) * FRAME_SIZE :])
 
 
 def listen(comparison: Comparison, names: np.ndarray, decode: Decoder) -> list[Listening]:

@@ -12,7 +12,6 @@ from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.studies.rssm.model import Rssm
 from mimi_dynamics.studies.rssm.training import load_rssm
 
-PREDICTOR = Path("models/horizons/k1.safetensors")
 RSSM = Path("models/rssm.safetensors")
 
 
@@ -27,15 +26,6 @@ class Factorisation:
 
     model: Rssm
     budget: float
-
-
-def require_predictor() -> Path:
-    """Give the path of the plain predictor one frame ahead.
-
-    Raises:
-        InputError: if the file is missing.
-    """
-    return require(PREDICTOR, "horizon with 1 among horizons")
 
 
 def read_factorisation() -> Factorisation:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.generation.scores import LeadScores
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.studies.calm.comparison import CONTENDERS, Comparison
@@ -103,15 +103,16 @@ def quality_metrics(comparison: Comparison, drawn: Drawn, name: str) -> dict[str
             for lead in scores.leads
             for key, value in scores.at(name, lead, "survival").metrics(f"k{lead}").items()
         },
-        **drift(comparison, drawn, name).metrics("norm_in_last_second"),
+        **drift(comparison, drawn, name),
     }
 
 
-def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
+def drift(comparison: Comparison, drawn: Drawn, name: str) -> dict[str, float]:
     """Divide the norm of the last second of generated frames by that of the recorded ones.
 
-    Neither counts where the recorded frame is gated. A ratio of 1 means no drift; silence gives
-    less, and explosions give more. Only the longest trajectories count.
+    Neither counts where the recorded frame is gated; if all are, the metric is left out. A ratio
+    of 1 means no drift; silence gives less, and explosions give more. Only the longest trajectories
+    count.
 
     Args:
         comparison: the trained contenders.
@@ -123,6 +124,8 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
     last = slice(max(0, int(grid.steps[0]) - LAST_SECOND), int(grid.steps[0]))
     truth, gated = recorded_paths(grid)
     heard = ~gated[longest, last, 0].numpy()
+    if not heard.any():
+        return {}
     generated = first_runs(drawn.paths)[name][:, longest, last].norm(dim=-1).mean(0)
     recorded = truth[longest, last].norm(dim=-1)
     clips, index = np.unique(grid.starts.clip[longest], return_inverse=True)
@@ -132,7 +135,7 @@ def drift(comparison: Comparison, drawn: Drawn, name: str) -> Estimate:
     above, below = (
         bootstrap.mean(norms.numpy()[heard], of_frame) for norms in (generated, recorded)
     )
-    return above / below
+    return (above / below).metrics("norm_in_last_second")
 
 
 def cost_metrics(comparison: Comparison, name: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What a codec preserves of speech: spectrum, pitch, and how much of its codebooks it uses."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from tqdm import tqdm
 
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.clips import read_clip
-from mimi_dynamics.codec.log_mel import MEL_BANDS, log_mel_distance, mel_spectrum
+from mimi_dynamics.codec.log_mel import MEL_BANDS, heard_distance, heard_spectrum
 from mimi_dynamics.codec.pitch import compare_pitch
+from mimi_dynamics.encoding.frames import gated_frames
 from mimi_dynamics.pipeline.conventions import choose_evenly
 
 CLIPS_PER_SPLIT = 128
@@ -23,11 +25,13 @@ def evaluate_codec(codec: Codec, manifest: pd.DataFrame, bins: int) -> dict[str,
 
     The metrics `log_mel_*` are distances in nepers, averaged over clips; the distances of `silence`
     and of the split's `mean_spectrum` show the scale. The metrics `pitch_*` are those of
-    `compare_pitch`, averaged over the clips that have any. `codebooks` covers all splits together.
+    `compare_pitch`, averaged over the clips that have any. Neither counts gated frames.
+    `codebooks` covers all splits and frames together.
 
     Args:
         codec: the codec to measure.
-        manifest: table of clips with the columns `split` and `path`.
+        manifest: table of clips with the columns `split`, `path` and `gated`, the intervals of
+            digital silence.
         bins: number of codes in each codebook.
     """
     metrics: dict[str, Any] = {}
@@ -36,13 +40,19 @@ def evaluate_codec(codec: Codec, manifest: pd.DataFrame, bins: int) -> dict[str,
         clips = manifest[manifest["split"] == split]
         clips = clips.iloc[choose_evenly(len(clips), CLIPS_PER_SPLIT)]
         rows = []
-        for path in tqdm(clips["path"], f"evaluate {split}", unit="clip", disable=None):
-            row, clip_codes = _evaluate_clip(codec, torch.from_numpy(read_clip(Path(path))))
+        audio = [torch.from_numpy(read_clip(Path(path))) for path in clips["path"]]
+        gated = [
+            gated_frames(intervals, len(clip))
+            for intervals, clip in zip(clips["gated"], audio, strict=True)
+        ]
+        pairs = list(zip(audio, gated, strict=True))
+        for pair in tqdm(pairs, f"evaluate {split}", unit="clip", disable=None):
+            row, clip_codes = _evaluate_clip(codec, *pair)
             rows.append(row)
             codes.append(clip_codes)
         metrics[split] = {
             **pd.DataFrame(rows).mean().dropna().to_dict(),
-            "log_mel_mean_spectrum": _distance_of_mean_spectrum(clips["path"]),
+            "log_mel_mean_spectrum": _distance_of_mean_spectrum(pairs),
             "clips": len(clips),
         }
     parameters = sum(parameter.numel() for parameter in codec.model.parameters())
@@ -53,7 +63,9 @@ def evaluate_codec(codec: Codec, manifest: pd.DataFrame, bins: int) -> dict[str,
     }
 
 
-def _evaluate_clip(codec: Codec, audio: torch.Tensor) -> tuple[dict[str, float], np.ndarray]:
+def _evaluate_clip(
+    codec: Codec, audio: torch.Tensor, gated: np.ndarray
+) -> tuple[dict[str, float], np.ndarray]:
     with torch.no_grad():
         latents = codec.encode(audio[None])
         codes = codec.quantize(latents)
@@ -62,25 +74,27 @@ def _evaluate_clip(codec: Codec, audio: torch.Tensor) -> tuple[dict[str, float],
             "quantized": codec.decode_codes(codes)[0, : len(audio)],
             "silence": torch.zeros_like(audio),
         }
-    row = {f"log_mel_{name}": _distance(result, audio) for name, result in decoded.items()}
+    row = {
+        f"log_mel_{name}": heard_distance(result, audio, gated) for name, result in decoded.items()
+    }
     for name in ("unquantized", "quantized"):
-        for measure, value in compare_pitch(decoded[name], audio).items():
+        for measure, value in compare_pitch(decoded[name], audio, gated).items():
             row[f"pitch_{measure}_{name}"] = value
     return row, codes[0].numpy()
 
 
-def _distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return log_mel_distance(found[None], wanted[None]).item()
+def _distance_of_mean_spectrum(clips: Sequence[tuple[torch.Tensor, np.ndarray]]) -> float:
+    """Give the log-mel distance of clips from the mean log-mel spectrum of all of them.
 
-
-def _distance_of_mean_spectrum(paths: pd.Series) -> float:
-    """Give the log-mel distance of clips from the mean log-mel spectrum of all of them."""
-    clips = [torch.from_numpy(read_clip(Path(path))) for path in paths]
+    Args:
+        clips: the audio of each clip, and which of its frames are gated.
+    """
     distances = []
     for window in MEL_BANDS:
-        spectra = [mel_spectrum(clip[None], window)[0] for clip in clips]
+        spectra = [heard_spectrum(*clip, window) for clip in clips]
         mean = torch.cat(spectra, 1).mean(1, keepdim=True)
-        distances.append(torch.stack([(s - mean).abs().mean() for s in spectra]).mean().item())
+        of_clips = [(s - mean).abs().mean().item() for s in spectra if s.numel()]
+        distances.append(float(np.mean(of_clips)))
     return float(np.mean(distances))
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, evaluated_splits
-from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
+from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, fit_many, stacks
 from mimi_dynamics.evidence.surrogates import shuffle
 from mimi_dynamics.latents.normalizer import (
     fit_normalizer,
@@ -15,6 +16,7 @@ from mimi_dynamics.latents.normalizer import (
 )
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.encoders.measures import (
     autocorrelation,
@@ -27,7 +29,8 @@ from mimi_dynamics.studies.encoders.measures import (
 def whitened(latents: Latents, params: Params) -> Sequences:
     """Give the leading principal components, computed as in the stage `normalize`."""
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
-    fitted_on = latents.values[frames_in_split(latents, "train") & voiced]
+    train = frames_in_split(latents, "train") & ~latents.gated
+    fitted_on = latents.values[train & voiced]
     normalizer = fit_normalizer(fitted_on, params.latents.dim)
     return normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
 
@@ -61,52 +64,60 @@ def predictability(
         data: the latents of each source, by its name; `trained` must be among them.
         params: all settings.
     """
-    generator = torch.Generator().manual_seed(params.seed)
-    rows = data | {f"{name}_shuffled": shuffle(of, generator) for name, of in data.items()}
     settings = params.predict.model_copy(update={"width": params.encoders.width})
-    shared = params.head, params.horizon, settings, params.seed
+    shared = params.head, NEXT_FRAME, settings, params.seed
     base = FitSpec("", data["trained"], *shared, compute=params.compute)
-    flows = {row: replace(base, row=row, sequences=of) for row, of in rows.items()}
-    fits = fit_many(list(flows.values()))
-    linear = {
-        k: fit_many([replace(job, head=LINEAR_BASELINE, horizon=k) for job in flows.values()])
+    rows = {k: with_shuffled(data, replace(base, horizon=k)) for k in params.horizons}
+    jobs = {
+        k: [replace(base, row=row, sequences=of, horizon=k) for row, of in rows[k].items()]
         for k in params.horizons
     }
+    fits = {
+        k: fit_many([replace(job, head=LINEAR_BASELINE) for job in of]) for k, of in jobs.items()
+    }
+    fits[NEXT_FRAME] |= fit_many(jobs[NEXT_FRAME])
+    fits[NEXT_FRAME] |= stacks(fits[NEXT_FRAME], params.head)
     results = {}
     for split in evaluated_splits(base.sequences):
         draws = clip_bootstrap(base.sequences, split, settings.bootstrap_samples, params.seed)
-        gains = Gains(base, rows, fits, split, draws)
-        by_lead = {
-            k: Gains(replace(base, horizon=k), rows, of, split, draws) for k, of in linear.items()
-        }
-        results[split] = {name: gain_metrics(name, gains, by_lead, params.head) for name in data}
+        gains = {k: Gains(replace(base, horizon=k), rows[k], fits[k], split, draws) for k in fits}
+        results[split] = {name: gain_metrics(name, gains) for name in data}
     return results
 
 
-def gain_metrics(
-    name: str, gains: Gains, by_lead: dict[int, Gains], head: str
-) -> dict[str, object]:
+def with_shuffled(data: dict[str, Sequences], job: FitSpec) -> dict[str, Sequences]:
+    """Give the latents of each source and the same shuffled within clips, by name.
+
+    Args:
+        data: the latents of each source, by its name.
+        job: the fit that they are for.
+    """
+    generator = torch.Generator().manual_seed(job.seed)
+    first = max(job.horizon, job.params.warmup_frames)
+    return data | {f"{name}_shuffled": shuffle(of, generator, first) for name, of in data.items()}
+
+
+def gain_metrics(name: str, gains: dict[int, Gains]) -> dict[str, object]:
     """Give the gains of one source in nats per dimension.
 
     Args:
         name: the source.
-        gains: gains of the density head.
-        by_lead: gains of the linear model, by lead in frames.
-        head: name of the density head.
+        gains: gains by lead in frames.
 
     Returns:
-        The whole gain, the part of it that the order in time adds, and the linear part of the
-        latter by lead.
+        The whole gain one frame ahead, the part of it that the order in time adds, and the linear
+        part of the latter by lead.
     """
-    gain, shuffled = gains.gain(name, head), gains.gain(f"{name}_shuffled", head)
+
+    def dynamic(k: int, head: str) -> Estimate:
+        return gains[k].gain(name, head).beyond(gains[k].gain(f"{name}_shuffled", head))
+
     linear = {
-        f"k{k}": (
-            of.gain(name, LINEAR_BASELINE) - of.gain(f"{name}_shuffled", LINEAR_BASELINE)
-        ).metrics("linear_dynamic_gain_nats_per_dim")
-        for k, of in by_lead.items()
+        f"k{k}": dynamic(k, LINEAR_BASELINE).metrics("linear_dynamic_gain_nats_per_dim")
+        for k in gains
     }
     return (
-        gain.metrics("gain_nats_per_dim")
-        | (gain - shuffled).metrics("dynamic_gain_nats_per_dim")
+        gains[NEXT_FRAME].gain(name, STACK).metrics("gain_nats_per_dim")
+        | dynamic(NEXT_FRAME, STACK).metrics("dynamic_gain_nats_per_dim")
         | linear
     )

@@ -14,7 +14,7 @@ from mimi_dynamics.studies.engram.subjects import make_shape
 
 Key = TypeVar("Key", bound=Hashable)
 # Sections of params.yaml on which the results of the study depend.
-SECTIONS = ("engram", "engram_study", "horizon", "latents", "predict", "rssm", "seed")
+SECTIONS = ("engram", "engram_study", "latents", "predict", "rssm", "seed")
 
 
 def study_params(params: Params) -> Params:

@@ -32,6 +32,8 @@ def make_keys(
 ) -> Keys:
     """Make keys that are learned on train, with rare ones merged into their nearest neighbours.
 
+    Gated frames get keys too, but nothing is learned from them.
+
     Merging is the counterpart of Engram's tokenizer compression: keys that mean nearly the same
     share their rows.
 
@@ -44,7 +46,7 @@ def make_keys(
         least_count: number of train frames below which a key is merged.
         seed: seed of k-means.
     """
-    frames, train = data.frames.numpy(), in_split(data, "train")
+    frames, train = data.frames.numpy(), in_split(data, "train") & ~data.gated.numpy()
     if kind == "codebook":
         raw = codebook.astype(np.int64)
         values = merge_rare(raw, frames, train, least_count)[raw]
@@ -104,7 +106,7 @@ def merge_rare(
         raw: (frames,) raw codes.
         frames: (frames, dim) what codes stand for: the position of a code is the mean of its train
             frames.
-        train: (frames,) bool, whether a frame is in train.
+        train: (frames,) bool, whether a frame is one of train that counts.
         least_count: number of train frames that make a code common; the most common one always is.
         codes: number of codes; None to take it from `raw`.
 

@@ -11,11 +11,12 @@ from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.evidence.surrogates import shuffle
 from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.engram.keys import Keys, in_split, ngram_counts, suffix_ngrams
 from mimi_dynamics.studies.engram.memory import ORDERS, Hashing
 from mimi_dynamics.studies.engram.model import parameters
-from mimi_dynamics.studies.engram.passages import distance_from_train
+from mimi_dynamics.studies.engram.passages import distance_from_train, whole_passages
 from mimi_dynamics.studies.engram.study import Job, Subject, Trained, noise_keys
 
 CONTROLS = {  # maps names in metrics to the variant with which the memory is compared
@@ -53,7 +54,7 @@ class Effects:
         batches = subject.batches(split)
         target = torch.cat([batch.frame for batch in batches]).numpy()
         self.clip = subject.data.select(split).clip_of_frame[target]
-        self.known = target - subject.horizon  # index in the split of the newest context frame
+        self.known = target - NEXT_FRAME  # index in the split of the newest context frame
 
     def mean(self, values: Sequence[np.ndarray], kept: np.ndarray | None = None) -> Estimate:
         """Estimate the mean over frames and seeds.
@@ -131,16 +132,22 @@ class Effects:
         """Give the help over `iso_parameter`, by how similar the most similar passage of train is.
 
         A passage ends at the target. A memory of recordings helps only where a test passage repeats
-        one of train; a memory of motifs helps elsewhere, too.
+        one of train; a memory of motifs helps elsewhere, too. Passages with a gated frame are left
+        out, and so is a quarter that has none.
         """
-        ends = self.known + self.subject.horizon
+        ends = self.known + NEXT_FRAME
         length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
-        distance = distance_from_train(self.subject.data, self.split, ends, length)
+        heard = np.flatnonzero(whole_passages(self.subject.data.select(self.split), ends, length))
+        distance = distance_from_train(self.subject.data, self.split, ends[heard], length)
         rank, quarters = distance.argsort(kind="stable").argsort(), {}
         for number, name in enumerate(QUARTERS):
-            kept = rank * len(QUARTERS) // len(rank) == number
+            quarter = rank * len(QUARTERS) // max(len(rank), 1) == number
+            if not quarter.any():
+                continue
+            kept = np.zeros(len(ends), bool)
+            kept[heard[quarter]] = True
             quarters[name] = {
-                "distance": float(np.median(distance[kept])),
+                "distance": float(np.median(distance[quarter])),
                 **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
             }
         return quarters
@@ -150,11 +157,12 @@ class Effects:
         subject = self.subject
         generator = torch.Generator().manual_seed(0)
         column = torch.from_numpy(subject.keys.values).double()[:, None]
-        moved = shuffle(replace(subject.data, frames=column), generator)
+        keyed = replace(subject.data, frames=column)
+        moved = shuffle(keyed, generator, max(NEXT_FRAME, subject.params.warmup_frames))
         values = moved.frames[:, 0].long().numpy()
         mixed = replace(subject.keys, values=values)
         noisy = noise_keys(subject.data, subject.keys, NOISE_FLOOR, 0)
-        of_split = in_split(subject.data, self.split)
+        of_split = in_split(subject.data, self.split) & ~subject.data.gated.numpy()
         same = noisy == subject.keys.values
         return {
             "seen_ngram_share": float((self.counts(max(ORDERS)) > 0).mean()),

@@ -10,7 +10,7 @@ import torch
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, losses
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
-from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
+from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, NEXT_FRAME
 from mimi_dynamics.pipeline.params import PredictParams
 from mimi_dynamics.studies.engram.keys import Keys, in_split
 from mimi_dynamics.studies.engram.model import (
@@ -32,7 +32,6 @@ class Subject:
         data: the clips.
         keys: the keys of all frames.
         noisy: (frames,) keys of the frames with noise added, for training; None for no noise.
-        horizon: the horizon in frames.
         params: settings of the estimator, for warm-up and batches.
     """
 
@@ -40,7 +39,6 @@ class Subject:
     data: Sequences
     keys: Keys
     noisy: np.ndarray | None
-    horizon: int
     params: PredictParams
 
     def batches(self, split: str, keys: np.ndarray | None = None) -> list[Batch]:
@@ -55,7 +53,7 @@ class Subject:
         keyed = replace(self.data, frames=torch.cat([self.data.frames, column], 1)).select(split)
         plain = self.data.select(split)
         size = self.params.warmup_frames, self.params.batch_frames
-        return make_batches(keyed, self.horizon, *size, targets=plain.frames)
+        return make_batches(keyed, NEXT_FRAME, *size, targets=plain.frames)
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,14 @@ def gate(trunk: KeyedTrunk, batches: list[Batch]) -> np.ndarray:
 
 
 def shuffled(subject: Subject, seed: int) -> np.ndarray:
-    """Give the (frames,) keys in another order within each split, so that addresses are wrong."""
+    """Give the (frames,) keys in another order within each split, so that addresses are wrong.
+
+    Keys of gated frames stay in place.
+    """
     random = np.random.default_rng(seed)
     values = subject.keys.values.copy()
     for split in np.unique(subject.data.splits):
-        places = np.flatnonzero(in_split(subject.data, split))
+        places = np.flatnonzero(in_split(subject.data, split) & ~subject.data.gated.numpy())
         values[places] = values[random.permutation(places)]
     return values
 

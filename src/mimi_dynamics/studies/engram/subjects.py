@@ -9,6 +9,7 @@ from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.latents.states import make_candidate, read_states, update_index
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.engram.keys import make_keys
@@ -49,14 +50,14 @@ def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) 
     sizes = settings.cells, settings.least_count
     keys = make_keys(settings.keys, data, codes, *sizes, params.seed)
     noisy = noise_keys(data, keys, settings.key_noise, params.seed) if settings.key_noise else None
-    return Subject(name, data, keys, noisy, params.horizon, params.predict)
+    return Subject(name, data, keys, noisy, params.predict)
 
 
 def make_shape(subject: Subject, params: Params) -> Shape:
     """Fit what all models of a subject share."""
     size = params.predict.warmup_frames, params.predict.batch_frames
     learned, validation = (
-        make_batches(subject.data.select(split), subject.horizon, *size)
+        make_batches(subject.data.select(split), NEXT_FRAME, *size)
         for split in ("train", "validation")
     )
     var, gaussian = (fit_var(learned, validation, order) for order in (params.predict.var_order, 0))

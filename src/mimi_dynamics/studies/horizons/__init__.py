@@ -1,1 +1,1 @@
-"""Gains by lead time and their half-life; stage `horizon` fits them with `density` alone."""
+"""Gains by lead time and where they halve; stage `horizon` fits them with `density` alone."""

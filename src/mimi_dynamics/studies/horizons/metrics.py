@@ -1,79 +1,137 @@
-"""Gains by horizon, and the horizon at which the dynamic gain has halved."""
+"""Gains by horizon, and between which two leads the dynamic gain has halved."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 
 import numpy as np
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE
 from mimi_dynamics.evidence.bootstrap import Estimate
-from mimi_dynamics.evidence.gains import Gains
+from mimi_dynamics.evidence.gains import STACK, Gains
+from mimi_dynamics.evidence.intervals import (
+    ByVoice,
+    TrainedEstimate,
+    over_trainings,
+    over_voices,
+)
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.params import Params
+
+ByLead = Mapping[int, Sequence[Gains]]  # the gains of every training, by horizon in frames
 
 
-def half_life(gains: Mapping[int, Estimate]) -> Estimate:
-    """Give the distance at which the gain is half of that at the shortest distance.
+def half_life(gains: Mapping[int, TrainedEstimate | Estimate]) -> dict[str, float]:
+    """Give a bracket of the lead at which the gain is half of that at the shortest lead.
 
-    Between two distances, the logarithm of the gain is interpolated linearly over the logarithm of
-    the distance. If the gain has not halved at the longest distance, the half-life is that
-    distance.
+    Between two leads that were measured, nothing is known of the gain, so nothing is interpolated.
 
     Args:
-        gains: gains by distance; the result has the unit of the distances.
+        gains: gains by lead in milliseconds; only that at the shortest lead may be of several
+            trainings.
+
+    Returns:
+        `half_life_above_ms`, the longest lead up to which the gain is surely more than half, by the
+        95 % intervals of the paired differences; and `half_life_below_ms`, the shortest lead at
+        which it surely is not. The latter is missing if the gain never surely halves, and both are
+        if there is surely no gain to halve, even at the shortest lead.
     """
     leads = sorted(gains)
-    values = np.array([[gains[k].value, *gains[k].resamples] for k in leads])
-    level = np.log(np.maximum(values, 1e-9) / np.maximum(values[0] / 2, 1e-9))
-    reached = level <= 0
-    after = np.where(reached.any(0), reached.argmax(0), len(leads) - 1)
-    before = np.maximum(after - 1, 0)
-    columns = np.arange(values.shape[1])
-    high, low = level[before, columns], np.minimum(level[after, columns], 0)
-    share = np.where(high > low, high / np.where(high > low, high - low, 1), 0)
-    log_leads = np.log(leads)
-    halved = np.exp(log_leads[before] + share * (log_leads[after] - log_leads[before]))
-    halved = np.where(reached.any(0), halved, leads[-1])
-    return Estimate(float(halved[0]), halved[1:])
+    half = gains[leads[0]] / 2
+    missing = {lead: (half - gains[lead]).metrics("missing") for lead in leads}
+    kept = list(takewhile(lambda lead: missing[lead]["missing_ci_high"] < 0, leads))
+    gone = [lead for lead in leads if missing[lead]["missing_ci_low"] >= 0]
+    if not kept:
+        return {}
+    below = {"half_life_below_ms": gone[0]} if gone else {}
+    return {"half_life_above_ms": kept[-1]} | below
 
 
-def horizon_metrics(gains: Gains, head: str) -> dict[str, object]:
-    """Give the entry of one horizon in `metrics/detail/horizons.json`."""
+def horizon_metrics(trainings: Sequence[Gains], voices: np.ndarray) -> dict[str, object]:
+    """Give the entry of one horizon in `metrics/detail/horizons.json`.
+
+    Args:
+        trainings: the gains of every training. What is fitted once is in those of the first.
+        voices: (clips,) str, who speaks in each clip of the split.
+    """
+    first = trainings[0]
+
+    def over(measure: Callable[[Gains], Estimate]) -> TrainedEstimate | Estimate:
+        return over_trainings([measure(gains) for gains in trainings])
+
+    voiced = {}
+    if first.has("voiced"):
+        dynamic = over(lambda gains: gains.dynamic_gain(STACK, frames="voiced"))
+        voiced = dynamic.metrics("voiced_dynamic_gain_nats_per_dim")
+    of_voices = over(lambda gains: by_voice(gains, voices).dynamic_gain(STACK))
+    unseen = over_voices(of_voices, "dynamic_gain_nats_per_dim")
     return {
-        **gains.gain("real", head).metrics("gain_nats_per_dim"),
-        **gains.dynamic_gain(head).metrics("dynamic_gain_nats_per_dim"),
-        **gains.dynamic_gain(head, frames="voiced").metrics("voiced_dynamic_gain_nats_per_dim"),
-        **gains.gain("shuffled", head).metrics("shuffled_gain_nats_per_dim"),
-        **gains.gain("real", LINEAR_BASELINE).metrics("linear_gain_nats_per_dim"),
-        "delta": {
-            **gains.gain("real", LINEAR_BASELINE, delta=True).metrics("linear_gain_nats_per_dim"),
-            **gains.gain("permuted", LINEAR_BASELINE, delta=True).metrics(
-                "permuted_gain_nats_per_dim"
-            ),
-        },
-        "frames": len(gains.scored["real"].clip),
+        **over(lambda gains: gains.gain("real", STACK)).metrics("gain_nats_per_dim"),
+        **over(lambda gains: gains.dynamic_gain(STACK)).metrics("dynamic_gain_nats_per_dim"),
+        **voiced,
+        **over(lambda gains: gains.gain("shuffled", STACK)).metrics("shuffled_gain_nats_per_dim"),
+        **first.gain("real", LINEAR_BASELINE).metrics("linear_gain_nats_per_dim"),
+        "delta": delta_metrics(over(lambda gains: gains.gain("real", STACK, delta=True)), first),
+        **({"over_voices": unseen} if unseen else {}),
+        "trainings": len(trainings),
+        "frames": len(first.scored["real"].clip),
     }
 
 
-def summarise(params: Params, gains: dict[str, dict[int, Gains]]) -> dict[str, object]:
+def delta_metrics(gain: TrainedEstimate | Estimate, first: Gains) -> dict[str, object]:
+    """Give what the past tells about the change Δx, and what it seems to tell without dynamics.
+
+    Args:
+        gain: the gain on Δx.
+        first: the gains of the first training.
+    """
+    linear = first.gain("real", LINEAR_BASELINE, delta=True)
+    permuted_linear = first.gain("permuted", LINEAR_BASELINE, delta=True)
+    return {
+        **(-gain).metrics("dnll_nats_per_dim"),
+        **gain.metrics("gain_nats_per_dim"),
+        **linear.metrics("linear_gain_nats_per_dim"),
+        "permuted": {
+            **free_gain(first).metrics("gain_nats_per_dim"),
+            **permuted_linear.metrics("linear_gain_nats_per_dim"),
+        },
+    }
+
+
+def free_gain(gains: Gains) -> Estimate:
+    """Give the gain on Δx of permuted frames, which is what the change gains for free.
+
+    Frames are independent there, so it estimates h(x′ − x) − h(x), where h is entropy per
+    dimension and x′ another frame. By the entropy power inequality (Shannon 1948) that is at least
+    ½ ln 2, and equal to it only for Gaussian frames.
+    """
+    marginal = gains.nll("permuted", STACK, "delta_marginal")
+    return marginal - gains.nll("permuted", STACK, "marginal")
+
+
+def by_voice(gains: Gains, voices: np.ndarray) -> Gains:
+    """Give the same gains on one voice at a time, in place of draws of clips."""
+    of_voices = copy.copy(gains)
+    of_voices.bootstrap = ByVoice(voices)
+    return of_voices
+
+
+def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> dict[str, object]:
     """Give the contents of `metrics/detail/horizons.json`.
 
     Args:
-        params: all settings.
-        gains: gains by split and by horizon in frames.
+        gains: gains by split and by horizon.
+        voices: (clips,) str by split, who speaks in each clip.
     """
     by_split = {
-        split: {f"k{k}": horizon_metrics(table, params.head) for k, table in by_k.items()}
-        | half_life_ms(params, by_k).metrics("half_life_ms")
-        for split, by_k in gains.items()
+        split: {
+            f"k{k}": horizon_metrics(trainings, voices[split]) for k, trainings in by_lead.items()
+        }
+        | half_life(
+            {
+                k * FRAME_MS: over_trainings([of.dynamic_gain(STACK) for of in trainings])
+                for k, trainings in by_lead.items()
+            }
+        )
+        for split, by_lead in gains.items()
     }
     return by_split.pop("test") | by_split
-
-
-def half_life_ms(params: Params, gains: dict[int, Gains]) -> Estimate:
-    """Give the lead time in milliseconds at which the dynamic gain has halved.
-
-    Args:
-        params: all settings.
-        gains: gains by horizon in frames.
-    """
-    return half_life({k * FRAME_MS: gains[k].dynamic_gain(params.head) for k in gains})

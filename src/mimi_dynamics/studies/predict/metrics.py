@@ -8,7 +8,7 @@ import torch
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, batches_of
 from mimi_dynamics.evidence.bootstrap import r2_equivalent
-from mimi_dynamics.evidence.gains import POINT_HEAD, Fits, Gains
+from mimi_dynamics.evidence.gains import POINT_HEAD, STACK, Fits, Gains
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.studies.predict.calibration import Ranks, calibration_metrics, rank_truth
@@ -17,10 +17,11 @@ from mimi_dynamics.studies.predict.calibration import Ranks, calibration_metrics
 def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
     """Give the headline gains of one split, on x and Δx, for all frames and voiced frames."""
     gain, dynamic = gains.gain("real", head), gains.dynamic_gain(head)
-    voiced, voiced_dynamic = (
-        gains.gain("real", head, frames="voiced"),
-        gains.dynamic_gain(head, frames="voiced"),
-    )
+    voiced: dict[str, float] = {}
+    if gains.has("voiced"):
+        voiced |= gains.gain("real", head, frames="voiced").metrics("gain_nats_per_dim")
+        voiced_dynamic = gains.dynamic_gain(head, frames="voiced")
+        voiced |= voiced_dynamic.metrics("dynamic_gain_nats_per_dim")
     delta = gains.gain("real", head, delta=True)
     return {
         **gain.metrics("gain_nats_per_dim"),
@@ -34,8 +35,7 @@ def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
             **gains.dynamic_gain(head, delta=True).metrics("dynamic_gain_nats_per_dim"),
         },
         "voiced": {
-            **voiced.metrics("gain_nats_per_dim"),
-            **voiced_dynamic.metrics("dynamic_gain_nats_per_dim"),
+            **voiced,
             "share": float(gains.scored["real"].voiced.mean()),
         },
     }
@@ -136,7 +136,7 @@ def summarise(
         ranks: ranks of observed frames by head.
     """
     test = gains["test"]
-    surrogates = surrogate_metrics(test, best, list(rows))
+    surrogates = surrogate_metrics(test, STACK, list(rows))
     points = {
         row: point_forecast_metrics(
             replace(template, sequences=rows[row]), fits[row, POINT_HEAD, "conditional"], "test"
@@ -148,13 +148,14 @@ def summarise(
         "horizon_frames": template.horizon,
         "dim": test.dim,
         "best_head": best,
+        "weights": fits["real", STACK, "conditional"].weights,
         "frames": len(test.scored["real"].clip),
-        **gain_metrics(test, best),
+        **gain_metrics(test, STACK),
         **points["real"],
-        "heads": head_metrics(test, [*template.params.heads, LINEAR_BASELINE]),
+        "heads": head_metrics(test, [*template.params.heads, LINEAR_BASELINE, STACK]),
         "calibration": calibration_metrics(ranks, test.bootstrap),
         "surrogates": surrogates,
     }
     if "test_voice" in gains:
-        metrics["test_voice"] = gain_metrics(gains["test_voice"], best)
+        metrics["test_voice"] = gain_metrics(gains["test_voice"], STACK)
     return metrics

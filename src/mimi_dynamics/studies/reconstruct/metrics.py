@@ -3,6 +3,7 @@
 import pandas as pd
 
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.reconstruct.reconstruction import OPUS_BITS_PER_S
 
@@ -22,7 +23,12 @@ def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]
     Args:
         table: one row for each clip and way of decoding, see `measure_clips`.
         params: all settings.
+
+    Raises:
+        InputError: no clip has a frame that counts.
     """
+    if table.empty:
+        raise InputError("reconstruct: every frame of the clips of a split is gated")
     bootstrap = bootstrap_of(table, params)
     results: dict[str, dict[str, float]] = {}
     for way, rows in table.groupby("way", sort=False):

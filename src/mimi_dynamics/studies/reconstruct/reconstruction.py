@@ -13,6 +13,7 @@ import torch
 from mimi_dynamics.codec.base import FRAME_RATE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
+from mimi_dynamics.encoding.frames import gated_frames
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import CodecParams
 from mimi_dynamics.speech.audio import decode_audio, to_pcm
@@ -29,16 +30,20 @@ def bits_per_second(codec: Codec) -> float:
     return codec.codebooks * float(np.log2(codec.bins)) * FRAME_RATE
 
 
-def spectral_beside(codec: Codec, paths: Sequence[Path], seed: int) -> SpectralCodec:
+def spectral_beside(
+    codec: Codec, paths: Sequence[Path], silence: Sequence[np.ndarray], seed: int
+) -> SpectralCodec:
     """Fit a codec without learning on train clips, with the size and bit rate of `codec`.
 
     Args:
         codec: the codec.
         paths: paths of the train clips.
+        silence: intervals of digital silence in each, see `encoding.frames`.
         seed: seed of k-means.
     """
     clips = [read_clip(path) for path in paths]
-    return fit_spectral(clips, codec.dim, codec.codebooks, codec.bins, seed)
+    gated = [gated_frames(of, len(clip)) for of, clip in zip(silence, clips, strict=True)]
+    return fit_spectral(clips, gated, codec.dim, codec.codebooks, codec.bins, seed)
 
 
 def reconstruct_clip(
@@ -86,7 +91,12 @@ def through_opus(audio: np.ndarray) -> np.ndarray:
 
 
 def measure_clips(
-    codec: CodecParams, spectral: SpectralCodec, paths: Sequence[Path], *, english: bool
+    codec: CodecParams,
+    spectral: SpectralCodec,
+    paths: Sequence[Path],
+    silence: Sequence[np.ndarray],
+    *,
+    english: bool,
 ) -> pd.DataFrame:
     """Measure every clip in every way of decoding.
 
@@ -94,15 +104,19 @@ def measure_clips(
         codec: settings of the codec, which every process loads for itself.
         spectral: the codec without learning.
         paths: paths of the clips.
+        silence: intervals of digital silence in each, see `encoding.frames`; what is gated by them
+            counts in no measure but the number of words.
         english: whether to run a recogniser, which gives `word_errors` and the number of `words`
             that it hears in the recording; otherwise `speech_quality` is measured.
 
     Returns:
-        One row for each clip and way of decoding, with `clip`, `way` and the measures.
+        One row for each clip and way of decoding, with `clip`, `way` and the measures. Clips in
+        which there is nothing to measure have none.
     """
     measure = partial(_measure, codec.model_dump_json(), spectral, english)
+    clips = list(zip(paths, silence, strict=True))
     jobs = [
-        partial(measure, paths[start : start + CLIPS_PER_JOB])
+        partial(measure, clips[start : start + CLIPS_PER_JOB])
         for start in range(0, len(paths), CLIPS_PER_JOB)
     ]
     tables = run_parallel(jobs, "listen" if english else "measure")
@@ -112,21 +126,25 @@ def measure_clips(
 
 
 def _measure(
-    codec_params: str, spectral: SpectralCodec, english: bool, paths: Sequence[Path]
+    codec_params: str,
+    spectral: SpectralCodec,
+    english: bool,
+    clips: Sequence[tuple[Path, np.ndarray]],
 ) -> pd.DataFrame:
     rows = []
     codec = _loaded(codec_params)
-    for path in paths:
+    for path, silence in clips:
         audio = read_clip(path)
+        gated = gated_frames(silence, len(audio))
         heard = transcribe(audio) if english else ""
-        if english and not heard:
+        if gated.all() or (english and not heard):
             continue  # without words there is nothing to get wrong
         decoded = reconstruct_clip(codec, spectral, audio)
         for way, result in decoded.items():
             measured = (
                 {"word_errors": word_errors(transcribe(result), heard), "words": len(heard.split())}
                 if english
-                else speech_quality(result, audio)
+                else speech_quality(result, audio, gated)
             )
             rows.append({"path": str(path), "way": way, **measured})
     return pd.DataFrame(rows, columns=None if rows else ["path", "way", "word_errors", "words"])

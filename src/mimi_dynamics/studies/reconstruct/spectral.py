@@ -22,6 +22,7 @@ from mimi_dynamics.codec.log_mel import (
     log_mel_frames,
     mel_filters,
 )
+from mimi_dynamics.pipeline.errors import InputError
 
 ITERATIONS = 32
 KMEANS_FRAMES = 4096  # number of frames in one batch of k-means
@@ -64,18 +65,29 @@ class SpectralCodec:
 
 
 def fit_spectral(
-    clips: Sequence[np.ndarray], dim: int, codebooks: int, bins: int, seed: int
+    clips: Sequence[np.ndarray],
+    gated: Sequence[np.ndarray],
+    dim: int,
+    codebooks: int,
+    bins: int,
+    seed: int,
 ) -> SpectralCodec:
     """Fit the components, then the codebooks one after the other, as in a residual quantiser.
 
     Args:
         clips: (samples,) audio of each clip.
+        gated: (frames,) bool of each clip, which of its frames are left out.
         dim: number of components to keep.
         codebooks: number of codebooks.
         bins: number of codes in each codebook, or fewer if there are not as many frames.
         seed: seed of k-means.
+
+    Raises:
+        InputError: all frames are gated.
     """
-    frames = np.concatenate([log_mel_frames(clip) for clip in clips])
+    frames = np.concatenate([log_mel_frames(clip) for clip in clips])[~np.concatenate(gated)]
+    if not len(frames):
+        raise InputError("reconstruct: every frame of the clips of train is gated")
     pca = PCA(min(dim, *frames.shape), svd_solver="covariance_eigh").fit(frames)
     left = pca.transform(frames)
     results = []

@@ -7,7 +7,8 @@ import torch
 from pystoi import stoi
 
 from mimi_dynamics.codec.base import SAMPLE_RATE
-from mimi_dynamics.codec.log_mel import log_mel_distance
+from mimi_dynamics.codec.heard import silence_gated
+from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.codec.pitch import compare_pitch
 
 # The value that pystoi gives, with a warning, for clips with less than 0.4 s of sound.
@@ -15,24 +16,28 @@ TOO_SHORT_FOR_STOI = 1e-5
 QUIET = 1e-9
 
 
-def speech_quality(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+def speech_quality(found: np.ndarray, wanted: np.ndarray, gated: np.ndarray) -> dict[str, float]:
     """Compare (samples,) audio with the recording by every measure.
+
+    What is in gated frames is silenced in both, and not counted. STOI leaves out silence by itself.
 
     Args:
         found: (samples,) decoded audio.
         wanted: (samples,) the recording.
+        gated: (frames,) bool, which frames of 80 ms do not count, but not all of them.
 
     Returns:
-        `log_mel`, the distance of `log_mel.log_mel_distance` in nepers; `si_sdr_db`, how much of
+        `log_mel`, the distance of `log_mel.heard_distance` in nepers; `si_sdr_db`, how much of
         the waveform is right; `estoi`, intelligibility from 0 to 1 (Jensen & Taal 2016); and
         `pitch_*`, see `pitch.compare_pitch`. A measure that is not defined for the clip is NaN.
     """
-    pair = torch.from_numpy(found), torch.from_numpy(wanted)
-    pitch = {f"pitch_{name}": value for name, value in compare_pitch(*pair).items()}
+    pair = [silence_gated(torch.from_numpy(audio), gated) for audio in (found, wanted)]
+    pitch = {f"pitch_{name}": value for name, value in compare_pitch(*pair, gated).items()}
+    heard = [audio.numpy() for audio in pair]
     return {
-        "log_mel": log_mel_distance(pair[0][None], pair[1][None]).item(),
-        "si_sdr_db": si_sdr(found, wanted),
-        "estoi": extended_stoi(found, wanted),
+        "log_mel": heard_distance(*pair, gated),
+        "si_sdr_db": si_sdr(*heard),
+        "estoi": extended_stoi(*heard),
         **pitch,
     }
 

@@ -61,15 +61,16 @@ class KeyData:
     seed: int
 
     def batches(self, split: str) -> list[Batch]:
-        """Give padded clips of one split, with the targets that `predict` scores."""
+        """Give padded clips of one split, with the targets that stage `horizon` scores."""
         sequences = self.sequences.select(split)
         return make_batches(sequences, self.horizon, self.warmup_frames, BATCH_FRAMES)
 
     def shuffled(self) -> "KeyData":
-        """Permute frames and their codes within each clip, in the same way as in `predict`."""
+        """Permute frames and their codes within each clip, in the same way as in `horizon@1`."""
         labelled = torch.cat([self.sequences.frames, self.codes[:, None].float()], 1)
         generator = torch.Generator().manual_seed(self.seed)
-        mixed = shuffle(replace(self.sequences, frames=labelled), generator)
+        labelled_clips = replace(self.sequences, frames=labelled)
+        mixed = shuffle(labelled_clips, generator, max(self.horizon, self.warmup_frames))
         sequences = replace(mixed, frames=mixed.frames[:, :-1].contiguous())
         return replace(self, sequences=sequences, codes=mixed.frames[:, -1].long())
 
@@ -125,10 +126,12 @@ def pooled_key(data: KeyData) -> Tensor:
     """Give the k-means cell of the mean of the last frames, (frames, 1) int64.
 
     This rebuilds the key of an earlier lookup test: rtavasso/audioEngram pooled a window of 8
-    frames into 64 cells, and found next to nothing about the change that followed.
+    frames into 64 cells, and found next to nothing about the change that followed. Cells are not
+    learned from windows that end in a gated frame.
     """
     pooled = past_frames(data.sequences, POOLED_FRAMES).mean(1).numpy()
     train = (data.sequences.splits == "train")[data.sequences.clip_of_frame]
+    train &= ~data.sequences.gated.numpy()
     with threadpool_limits(1):  # several threads add up in any order, which changes the last bits
         count = min(POOLED_CELLS, int(train.sum()))
         cells = KMeans(count, n_init=1, random_state=data.seed).fit(pooled[train])

@@ -44,7 +44,7 @@ class Moments(NamedTuple):
 
 
 def moments(data: KeyData, split: str) -> Moments:
-    """Give the pairs of one split whose future `predict` scores, thinned, in frame order."""
+    """Give the pairs of one split whose future stage `horizon` scores, thinned, in frame order."""
     sequences = data.sequences
     batches, stride = data.batches(split), _stride(data, split)
     frame = torch.cat([batch.frame for batch in batches]).sort().values

@@ -96,7 +96,7 @@ def split_metrics(
     metrics["best"] = {
         "key": key,
         "metric": metric,
-        **(reduction - null).metrics("variance_reduction_over_shuffled"),
+        **reduction.beyond(null).metrics("variance_reduction_over_shuffled"),
         **(reduction - parametric).metrics("variance_reduction_over_predictor"),
     }
     return metrics

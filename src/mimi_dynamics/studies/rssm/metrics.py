@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics.codec.base import Codec
-from mimi_dynamics.codec.log_mel import log_mel_distance
+from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
@@ -59,8 +59,8 @@ def rssm_metrics(sweep: Sweep, chosen: str) -> dict[str, object]:
     metrics = sweep_metrics(sweep, chosen)
     surrogates = {row: sweep.ease(row, "test").metrics("ease") for row in SURROGATES}
     surrogates["shuffled"] |= sweep.ease(RAW_SHUFFLED, "test").metrics("raw_ease")
-    dynamic = sweep.ease(chosen, "test") - sweep.ease("shuffled", "test")
-    raw_dynamic = sweep.ease(RAW, "test") - sweep.ease(RAW_SHUFFLED, "test")
+    dynamic = sweep.ease(chosen, "test").beyond(sweep.ease("shuffled", "test"))
+    raw_dynamic = sweep.ease(RAW, "test").beyond(sweep.ease(RAW_SHUFFLED, "test"))
     longer = sweep.sufficiency(chosen, "test", RAW_LONG)
     metrics |= {
         "chosen": chosen,
@@ -170,6 +170,8 @@ def decoded_distances(
 ) -> dict[str, float]:
     """Give the mean log-mel distance to sound decoded from x itself, over some clips.
 
+    Gated frames are decoded too, as the past of what follows, but their sound does not count.
+
     Args:
         codec: the codec of the latents.
         normalizer: maps coordinates to latents.
@@ -181,7 +183,8 @@ def decoded_distances(
     """
     versions = {"x": test.frames, **readings}
     ends = np.cumsum(test.lengths)
-    clips = np.unique(np.linspace(0, len(ends) - 1, DECODED_CLIPS).astype(int))
+    heard = np.flatnonzero(test.reach)
+    clips = heard[np.unique(np.linspace(0, len(heard) - 1, DECODED_CLIPS).astype(int))]
     distances: dict[str, list[float]] = {name: [] for name in readings}
     for clip in clips:
         part = slice(ends[clip] - test.lengths[clip], ends[clip])
@@ -189,6 +192,6 @@ def decoded_distances(
         with torch.no_grad():
             original, *others = codec.decode(torch.from_numpy(np.stack(latents)))
         for name, other in zip(readings, others, strict=True):
-            distance = log_mel_distance(other.flatten()[None], original.flatten()[None])
-            distances[name].append(distance.item())
+            pair = other.flatten(), original.flatten()
+            distances[name].append(heard_distance(*pair, test.gated[part].numpy()))
     return {name: float(np.mean(values)) for name, values in distances.items()}

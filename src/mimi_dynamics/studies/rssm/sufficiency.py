@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor
-from mimi_dynamics.density.training import TrainingParams, fit, losses, mean_loss, repeats_for
+from mimi_dynamics.density.training import TrainingParams, fit, losses, repeats_for
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.latents.sequences import Batch, make_batches
-from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
 from mimi_dynamics.studies.rssm.measures import Measure, Measured
 
 
@@ -83,8 +82,8 @@ def fit_from_state(job: FromState) -> FittedDensity:
     training = TrainingParams(params.lr, repeats * params.epochs)
     generator = torch.Generator().manual_seed(seed)
     fit(predictor, batches["train"], batches["validation"], training, generator)
-    nll = {s: losses(predictor, of).numpy() for s, of in batches.items() if s in EVALUATED_SPLITS}
-    return FittedDensity(predictor, mean_loss(predictor, batches["validation"]), nll)
+    nll = {s: losses(predictor, of).numpy() for s, of in batches.items() if s != "train"}
+    return FittedDensity(predictor, nll)
 
 
 class NewestState(nn.Module):

@@ -15,6 +15,7 @@ from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.states import make_candidate, update_index
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.rssm.baselines import rivals
@@ -225,7 +226,8 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
     results = run_parallel(work, "train")
     sweep.trained = dict(zip(sweep.jobs, results, strict=False))
 
-    made = make_surrogates(data, params.predict.linear_order, params.seed)
+    first = max(NEXT_FRAME, params.predict.warmup_frames) * settings.state_stride
+    made = make_surrogates(data, first, params.predict.linear_order, params.seed)
     jobs = [
         sweep.job(RAW, data.frames),
         sweep.job(RAW_SHUFFLED, made["shuffled"].frames, readout=False),

@@ -30,12 +30,16 @@ def variants(template: FitSpec, params: Params) -> dict[str, FitSpec]:
 def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
     """Give the fit to frames in which only the course of loudness is left."""
     generator = torch.Generator().manual_seed(template.seed)
-    frames = keep_loudness(template.sequences, latents.rms_db, generator)
+    first = max(template.horizon, template.params.warmup_frames)
+    frames = keep_loudness(template.sequences, latents.rms_db, generator, first)
     return replace(template, row="loudness", sequences=frames)
 
 
 def summarise(gains: Gains, params: Params) -> dict[str, object]:
-    """Give the entry of one split in `metrics/detail/structure.json`, without the components."""
+    """Give the entry of one split in `metrics/detail/structure.json`, without the components.
+
+    `voiced` or `silent` is left out if no such frame is scored.
+    """
     settings, name = params.structure, "gain_nats_per_dim"
     whole = gains.gain("real", HEAD)
     loudness = gains.gain("loudness", HEAD)
@@ -51,8 +55,11 @@ def summarise(gains: Gains, params: Params) -> dict[str, object]:
     return {
         "context": {key: beside_whole(row) for key, row in contexts.items()},
         "width": {f"w{width:03d}": beside_whole(widths[width]) for width in sorted(widths)},
-        "voiced": gains.gain("real", HEAD, frames="voiced").metrics(name),
-        "silent": gains.gain("real", HEAD, frames="silent").metrics(name),
+        **{
+            frames: gains.gain("real", HEAD, frames=frames).metrics(name)
+            for frames in ("voiced", "silent")
+            if gains.has(frames)
+        },
         "loudness_only": loudness.metrics(name),
-        "beyond_loudness": (whole - loudness).metrics(name),
+        "beyond_loudness": whole.beyond(loudness).metrics(name),
     }

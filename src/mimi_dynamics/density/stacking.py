@@ -1,0 +1,61 @@
+"""Stacking: the mixture of fitted densities whose weights are best on validation.
+
+Where the past tells nothing, the weights of the densities that use it fall, and the gain shrinks to
+zero without a hard switch (Smyth & Wolpert 1999, "Linearly combining density estimators via
+stacking").
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import logsumexp
+
+from mimi_dynamics.density.fit import FittedDensity
+
+MOST_ROUNDS = 1000
+# The rounds end when the mean log-likelihood rises by less than this, in nats per frame. The
+# likelihood is concave in the weights, so there is one best choice.
+TOLERANCE = 1e-7
+
+
+def stack(experts: Mapping[str, FittedDensity]) -> FittedDensity:
+    """Mix densities of the same targets, with the weights that are best on validation.
+
+    Args:
+        experts: the densities by name.
+
+    Returns:
+        The mixture, with the weights of its densities, which sum to 1.
+    """
+    log_prob = -np.stack([expert.nll["validation"] for expert in experts.values()], 1)
+    log_weights = np.log(fit_weights(log_prob.astype(np.float64)))
+    nll = {
+        split: -logsumexp(
+            log_weights - np.stack([expert.nll[split] for expert in experts.values()], 1), axis=1
+        )
+        for split in next(iter(experts.values())).nll
+    }
+    weights = dict(zip(experts, np.exp(log_weights).tolist(), strict=True))
+    return FittedDensity(None, nll, weights)
+
+
+def fit_weights(log_prob: np.ndarray) -> np.ndarray:
+    """Find the weights of a mixture of fixed densities by expectation maximisation.
+
+    Args:
+        log_prob: (frames, densities) log-likelihoods in nats.
+
+    Returns:
+        (densities,) weights that sum to 1, none of which is exactly 0.
+    """
+    log_weights = np.full(log_prob.shape[1], -np.log(log_prob.shape[1]))
+    before = -np.inf
+    for _ in range(MOST_ROUNDS):
+        joint = log_prob + log_weights
+        total = logsumexp(joint, axis=1, keepdims=True)
+        log_weights = logsumexp(joint - total, axis=0) - np.log(len(log_prob))
+        reached = float(total.mean())
+        if reached - before < TOLERANCE:
+            break
+        before = reached
+    return np.maximum(np.exp(log_weights), np.finfo(np.float64).tiny)

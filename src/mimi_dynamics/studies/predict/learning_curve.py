@@ -1,0 +1,89 @@
+"""How the gain grows with the amount of training data: is it still rising?"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.evidence.gains import STACK, Fits, Gains, fit_many, stacks
+from mimi_dynamics.evidence.surrogates import shuffled
+from mimi_dynamics.latents.sequences import Sequences
+
+PARTS = {"quarter": 4, "half": 2}  # One in so many clips of train.
+WHOLE = "all"
+
+
+def parts_of_train(template: FitSpec) -> dict[str, dict[str, Sequences]]:
+    """Give the real data with less of train, and the same shuffled within clips.
+
+    Args:
+        template: the fit to all of train.
+
+    Returns:
+        The data by part and by row.
+    """
+    first = max(template.horizon, template.params.warmup_frames)
+    parts = {}
+    for name, count in PARTS.items():
+        real = template.sequences.part_of_train(count)
+        generator = torch.Generator().manual_seed(template.seed)
+        parts[name] = {"real": real, "shuffled": shuffled(real, generator, first)}
+    return parts
+
+
+def fit_part(template: FitSpec, rows: Mapping[str, Sequences], head: str) -> Fits:
+    """Fit a head and the linear model to every row of a part, and stack them.
+
+    Args:
+        template: the fit to all of train.
+        rows: the data of the part by row.
+        head: name of the head.
+    """
+    jobs = [
+        replace(template, row=row, sequences=data, head=of)
+        for row, data in rows.items()
+        for of in (head, LINEAR_BASELINE)
+    ]
+    fits = fit_many(jobs)
+    return fits | stacks(fits, head)
+
+
+def learning_curve(
+    template: FitSpec,
+    parts: Mapping[str, Mapping[str, Sequences]],
+    fits: Mapping[str, Fits],
+    whole: Gains,
+    bootstrap: ClipBootstrap,
+) -> dict[str, object]:
+    """Compare the gains that were found with a quarter, a half and all of train.
+
+    Args:
+        template: the fit to all of train.
+        parts: what `parts_of_train` gave.
+        fits: the fits of each part.
+        whole: the gains found with all of train, on the same split.
+        bootstrap: bootstrap draws of the clips of that split.
+
+    Returns:
+        By part, the number of train frames that are targets, and the gain and the dynamic gain of
+        the stack, in nats per dimension; and `rise_nats_per_dim`, the paired difference of the gain
+        with all of train to that with half of it.
+    """
+    first = max(template.horizon, template.params.warmup_frames)
+    gains = {
+        name: Gains(template, rows, fits[name], whole.split, bootstrap)
+        for name, rows in parts.items()
+    }
+    sizes = {name: rows["real"].train_targets(first) for name, rows in parts.items()}
+    gains[WHOLE], sizes[WHOLE] = whole, template.sequences.train_targets(first)
+    rise = whole.gain("real", STACK) - gains["half"].gain("real", STACK)
+    return {
+        name: {
+            "train_frames": sizes[name],
+            **of.gain("real", STACK).metrics("gain_nats_per_dim"),
+            **of.dynamic_gain(STACK).metrics("dynamic_gain_nats_per_dim"),
+        }
+        for name, of in gains.items()
+    } | rise.metrics("rise_nats_per_dim")
