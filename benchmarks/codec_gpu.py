@@ -15,19 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mimi_dynamics.codec.mimi_mini import halves, read_mini, save_mini
+from mimi_dynamics.codec.mimi_mini import MINI_WEIGHTS, halves, read_mini, save_mini
 from mimi_dynamics.pipeline.params import LegParams, MiniParams, load_params
 from mimi_dynamics.pipeline.tensors import sha256_of_tensors
 from mimi_dynamics.studies.codec.legs import train_leg
 from mimi_dynamics.studies.codec.speech import join_speech, training_speech
 from mimi_dynamics.studies.codec.training import CodecTraining
 
-START = Path("models/checkpoints/leg-2.safetensors")
 SCRATCH = Path("runs/codec")
 TIMED_STEPS = 12
-MARGIN = (
-    0.9  # of the time goes to steps; what is left to checkpoints and to machines that slow down
-)
+# Share of the time that goes to steps; the rest is for checkpoints and machines that slow down.
+MARGIN = 0.9
 
 
 def main() -> None:
@@ -38,8 +36,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=96, help="clips of a step")
     parser.add_argument("--lr", type=float, default=0.0006)
     parser.add_argument("--average", type=float, default=0.999)
-    parser.add_argument("--seed", type=int, default=12)
-    parser.add_argument("--start", type=Path, default=START, help="'none' = new weights")
+    parser.add_argument("--seed", type=int, default=13)
+    parser.add_argument("--start", type=Path, default=MINI_WEIGHTS, help="'none' = new weights")
     parser.add_argument("--steps", type=int, help="of a leg to go on with, instead of --minutes")
     parser.add_argument("--out", type=Path, default=SCRATCH / "leg.safetensors")
     arguments = parser.parse_args()

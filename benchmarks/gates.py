@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.loading import load_codec
@@ -175,7 +174,7 @@ def dynamic_gain(data: Sequences, params: Params) -> Estimate:
     """Train a small density on the noise and on its frames in another order."""
     predict = params.predict.model_copy(update=SMALL)
     job = FitSpec("real", data, HEAD, 1, predict, 0)
-    order = reorderings(data, torch.Generator().manual_seed(0), predict.warmup_frames)
+    order = reorderings(data, job.first, job.seed)
     rows = {"real": data, "shuffled": order["shuffled"]}
     fits, _ = fit_all(job, rows, [HEAD])
     bootstrap = clip_bootstrap(data, "test", predict.bootstrap_samples, 0)

@@ -2,10 +2,10 @@
 
 Fits p(x_{t+k} | x_{≤t}), p(x_{t+k}) and the density of the change, p(x_{t+k} − x_t), to the real
 latents, and the first two to the same frames shuffled within each clip. One frame ahead, which is
-what bets read, it does so `trainings` times with a seed each. Frames permuted over the whole corpus
-show what the change gains without any dynamics. Also fits a linear model in closed form, both to x
-and to its change, on real and on permuted frames. Stage `horizons` compares the scores of all
-distances.
+what bet 1 reads, it does so `trainings` times with a seed each. Frames permuted over the whole
+corpus show what the change gains without any dynamics. Also fits a linear model in closed form,
+both to x and to its change, on real and on permuted frames. Stage `horizons` compares the scores of
+all distances.
 
     python src/horizon.py 4      (or: dvc repro horizon@4)
 
@@ -37,12 +37,11 @@ from mimi_dynamics.evidence.gains import STACK, Fits, fit_trainings, stacks
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.distributed import is_main_process
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.tensors import write_tensors
-
-JUDGED = 1  # the distance that bets read, in frames
 
 
 def horizon(params: Params, frames: int) -> None:
@@ -57,10 +56,8 @@ def horizon(params: Params, frames: int) -> None:
         "real", real, params.head, frames, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
-    generator = torch.Generator().manual_seed(params.seed)
-    first = max(frames, params.predict.warmup_frames)
-    rows = {"real": real} | reorderings(real, generator, first)
-    trainings = params.trainings if frames == JUDGED else 1
+    rows = {"real": real} | reorderings(real, template.first, template.seed)
+    trainings = params.trainings if frames == NEXT_FRAME else 1
     fits = fit_trainings(jobs_of(template, rows, trainings))
     if not is_main_process():
         return

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
@@ -18,7 +17,6 @@ from mimi_dynamics.evidence.gains import STACK, Fits, Gains, clip_bootstrap
 from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data, read_voices
-from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
@@ -37,24 +35,14 @@ def horizons(params: Params) -> None:
     }
     gains: dict[str, dict[int, list[Gains]]] = {split: {} for split in bootstraps}
     for k in params.horizons:
-        described, rows, fits = template(params, real, k), rows_of(params, real, k), read_fits(k)
+        template = FitSpec("real", real, params.head, k, params.predict, params.seed)
+        rows = {"real": real} | reorderings(real, template.first, template.seed)
+        fits = read_fits(k)
         for split, bootstrap in bootstraps.items():
-            gains[split][k] = [Gains(described, rows, of, split, bootstrap) for of in fits]
+            gains[split][k] = [Gains(template, rows, of, split, bootstrap) for of in fits]
     voices = {split: read_voices(split) for split in bootstraps}
     write_stage_metrics("horizons", summarise(gains, voices))
     write_plots(gains["test"])
-
-
-def rows_of(params: Params, real: Sequences, k: int) -> dict[str, Sequences]:
-    """Give the data whose scores `horizon` wrote for distance k, by name."""
-    generator = torch.Generator().manual_seed(params.seed)
-    first = max(k, params.predict.warmup_frames)
-    return {"real": real} | reorderings(real, generator, first)
-
-
-def template(params: Params, real: Sequences, k: int) -> FitSpec:
-    """Describe the densities of the real latents k frames ahead."""
-    return FitSpec("real", real, params.head, k, params.predict, params.seed)
 
 
 def read_fits(k: int) -> list[Fits]:

@@ -41,8 +41,8 @@ def predict(params: Params) -> None:
         "real", real, "", params.horizon, params.predict, params.seed, compute=params.compute
     )
     check_horizon(template)
-    first = max(params.horizon, params.predict.warmup_frames)
-    rows = {"real": real} | make_surrogates(real, first, params.predict.linear_order, params.seed)
+    order = params.predict.linear_order
+    rows = {"real": real} | make_surrogates(real, template.first, order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
     parts = parts_of_train(template)
     fits_of_parts = {name: fit_part(template, part, best) for name, part in parts.items()}
@@ -56,28 +56,26 @@ def predict(params: Params) -> None:
     }
     ranks = calibrate(template, fits)
     metrics = summarise(template, rows, fits, best, gains, ranks)
-    test = gains["test"]
-    curve = learning_curve(template, parts, fits_of_parts, test, test.bootstrap)
+    curve = learning_curve(template, parts, fits_of_parts, gains["test"])
     write_stage_metrics("predict", metrics | {"learning_curve": curve})
     write_learning_curve(curve)
-    write_plots(gains["test"], STACK, list(rows))
+    write_plots(gains["test"], list(rows))
     write_calibration(ranks, gains["test"].bootstrap)
     write_predictor(fits["real", best, "conditional"].predictor, best, params)
 
 
-def write_plots(gains: Gains, head: str, rows: list[str]) -> None:
-    """Write the gains of one head on real data and on every surrogate as CSV.
+def write_plots(gains: Gains, rows: list[str]) -> None:
+    """Write the gains of the stack on real data and on every surrogate as CSV.
 
     Args:
         gains: the gains on one split.
-        head: name of the head.
         rows: `real` and the names of the surrogates.
     """
     table = {
         row: {
             key.replace("_ci", ""): value
             for name, delta in (("gain", False), ("delta_gain", True))
-            for key, value in gains.gain(row, head, delta=delta).metrics(name).items()
+            for key, value in gains.gain(row, STACK, delta=delta).metrics(name).items()
         }
         for row in rows
     }

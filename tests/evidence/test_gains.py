@@ -35,10 +35,9 @@ def table(request: pytest.FixtureRequest) -> tuple[str, dict[str, dict]]:
     bootstrap = ClipBootstrap(len(data.select("test").lengths), 200, 0)
     gains = Gains(template, rows, fits, "test", bootstrap)
     return request.param, {
-        "gains": gain_metrics(gains, STACK),
-        "surrogates": surrogate_metrics(gains, STACK, list(rows)),
+        "gains": gain_metrics(gains),
+        "surrogates": surrogate_metrics(gains, list(rows)),
         "heads": head_metrics(gains, [*HEADS, "var", STACK]),
-        "weights": {row: fits[row, STACK, "conditional"].weights for row in rows},
         "points": point_forecast_metrics(template, fits["real", "gaussian", "conditional"], "test"),
     }
 

@@ -66,13 +66,12 @@ def test_impossible_dimensions_are_named(frames: int, dim: int) -> None:
         fit_normalizer(correlated()[:frames], dim)
 
 
-def test_voiced_is_relative_to_each_clip() -> None:
-    """A quiet recording has as much speech as a loud one."""
-    levels = np.array([-20, -30, -70, -50, -60, -100], np.float32)
-    latents = Latents(
+def two_clips(levels: list[float], gated: list[bool]) -> Latents:
+    """One clip of train and one of test, of three frames each with these levels in dB."""
+    return Latents(
         values=correlated(6, 2),
-        rms_db=levels,
-        gated=np.zeros(6, bool),
+        rms_db=np.array(levels, np.float32),
+        gated=np.array(gated),
         codes=np.zeros((6, 1), np.int16),
         lengths=np.array([3, 3]),
         clip_ids=np.array(["a", "b"]),
@@ -80,6 +79,11 @@ def test_voiced_is_relative_to_each_clip() -> None:
         splits=np.array(["train", "test"]),
         info={},
     )
+
+
+def test_voiced_is_relative_to_each_clip() -> None:
+    """A quiet recording has as much speech as a loud one."""
+    latents = two_clips([-20, -30, -70, -50, -60, -100], [False] * 6)
     assert voiced_frames(latents, 35).tolist() == [True, True, False, True, True, False]
     normalizer = fit_normalizer(correlated(100, 2), 2)
     sequences = normalized_sequences(latents, normalizer, 35)
@@ -89,17 +93,8 @@ def test_voiced_is_relative_to_each_clip() -> None:
 
 def test_gated_frames_do_not_say_what_is_voiced() -> None:
     """However loud they are; a clip that is all gated has no voiced frame."""
-    latents = Latents(
-        values=correlated(6, 2),
-        rms_db=np.array([-20, -30, 0, -50, -60, -100], np.float32),
-        gated=np.array([False, False, True, True, True, True]),
-        codes=np.zeros((6, 1), np.int16),
-        lengths=np.array([3, 3]),
-        clip_ids=np.array(["a", "b"]),
-        voices=np.array(["v", "v"]),
-        splits=np.array(["train", "test"]),
-        info={},
-    )
+    gated = [False, False, True, True, True, True]
+    latents = two_clips([-20, -30, 0, -50, -60, -100], gated)
     assert voiced_frames(latents, 15).tolist() == [True, True, False, False, False, False]
 
 

@@ -52,6 +52,11 @@ class FitSpec:
     delta: bool = False
     compute: ComputeParams = PLAIN
 
+    @property
+    def first(self) -> int:
+        """Give the index within a clip of the first frame that may be a target."""
+        return max(self.horizon, self.params.warmup_frames)
+
 
 @dataclass(frozen=True)
 class FittedDensity:

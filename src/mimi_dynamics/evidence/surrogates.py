@@ -174,8 +174,12 @@ SURROGATES: dict[str, Callable[[Sequences, torch.Generator, int, int], Sequences
 REORDERINGS = ("shuffled", "permuted")  # these only change the order of the frames
 
 
-def reorderings(real: Sequences, generator: torch.Generator, first: int) -> dict[str, Sequences]:
-    """Make the surrogates that only change the order of the frames of `real`, by name."""
+def reorderings(real: Sequences, first: int, seed: int) -> dict[str, Sequences]:
+    """Make the surrogates that only change the order of the frames of `real`, by name.
+
+    See `make_surrogates` for the arguments.
+    """
+    generator = torch.Generator().manual_seed(seed)
     return {name: SURROGATES[name](real, generator, first, 0) for name in REORDERINGS}
 
 

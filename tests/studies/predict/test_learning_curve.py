@@ -40,7 +40,7 @@ def test_a_linear_process_is_known_from_little() -> None:
     rows = {"real": data, "shuffled": data}
     bootstrap = clip_bootstrap(data, "test", 50, 0)
     whole = Gains(template, rows, fit_part(template, rows, "gaussian"), "test", bootstrap)
-    curve = learning_curve(template, parts, fits, whole, bootstrap)
+    curve = learning_curve(template, parts, fits, whole)
     gains = [curve[name]["gain_nats_per_dim"] for name in ("quarter", "half", "all")]
     assert gains == pytest.approx([-0.5 * np.log(1 - 0.8**2)] * 3, abs=0.04)
     assert curve["rise_nats_per_dim"] == pytest.approx(gains[2] - gains[1])

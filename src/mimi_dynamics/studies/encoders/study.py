@@ -29,8 +29,7 @@ from mimi_dynamics.studies.encoders.measures import (
 def whitened(latents: Latents, params: Params) -> Sequences:
     """Give the leading principal components, computed as in the stage `normalize`."""
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
-    train = frames_in_split(latents, "train") & ~latents.gated
-    fitted_on = latents.values[train & voiced]
+    fitted_on = latents.values[frames_in_split(latents, "train") & voiced]
     normalizer = fit_normalizer(fitted_on, params.latents.dim)
     return normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
 
@@ -93,8 +92,9 @@ def with_shuffled(data: dict[str, Sequences], job: FitSpec) -> dict[str, Sequenc
         job: the fit that they are for.
     """
     generator = torch.Generator().manual_seed(job.seed)
-    first = max(job.horizon, job.params.warmup_frames)
-    return data | {f"{name}_shuffled": shuffle(of, generator, first) for name, of in data.items()}
+    return data | {
+        f"{name}_shuffled": shuffle(of, generator, job.first) for name, of in data.items()
+    }
 
 
 def gain_metrics(name: str, gains: dict[int, Gains]) -> dict[str, object]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
-from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.evidence.gains import STACK, Fits, Gains, fit_many, stacks
 from mimi_dynamics.evidence.surrogates import shuffled
 from mimi_dynamics.latents.sequences import Sequences
@@ -24,12 +23,11 @@ def parts_of_train(template: FitSpec) -> dict[str, dict[str, Sequences]]:
     Returns:
         The data by part and by row.
     """
-    first = max(template.horizon, template.params.warmup_frames)
     parts = {}
     for name, count in PARTS.items():
         real = template.sequences.part_of_train(count)
         generator = torch.Generator().manual_seed(template.seed)
-        parts[name] = {"real": real, "shuffled": shuffled(real, generator, first)}
+        parts[name] = {"real": real, "shuffled": shuffled(real, generator, template.first)}
     return parts
 
 
@@ -55,7 +53,6 @@ def learning_curve(
     parts: Mapping[str, Mapping[str, Sequences]],
     fits: Mapping[str, Fits],
     whole: Gains,
-    bootstrap: ClipBootstrap,
 ) -> dict[str, object]:
     """Compare the gains that were found with a quarter, a half and all of train.
 
@@ -63,21 +60,19 @@ def learning_curve(
         template: the fit to all of train.
         parts: what `parts_of_train` gave.
         fits: the fits of each part.
-        whole: the gains found with all of train, on the same split.
-        bootstrap: bootstrap draws of the clips of that split.
+        whole: the gains found with all of train, on the split to score.
 
     Returns:
         By part, the number of train frames that are targets, and the gain and the dynamic gain of
         the stack, in nats per dimension; and `rise_nats_per_dim`, the paired difference of the gain
         with all of train to that with half of it.
     """
-    first = max(template.horizon, template.params.warmup_frames)
     gains = {
-        name: Gains(template, rows, fits[name], whole.split, bootstrap)
+        name: Gains(template, rows, fits[name], whole.split, whole.bootstrap)
         for name, rows in parts.items()
     }
-    sizes = {name: rows["real"].train_targets(first) for name, rows in parts.items()}
-    gains[WHOLE], sizes[WHOLE] = whole, template.sequences.train_targets(first)
+    sizes = {name: rows["real"].train_targets(template.first) for name, rows in parts.items()}
+    gains[WHOLE], sizes[WHOLE] = whole, template.sequences.train_targets(template.first)
     rise = whole.gain("real", STACK) - gains["half"].gain("real", STACK)
     return {
         name: {

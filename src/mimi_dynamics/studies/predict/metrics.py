@@ -14,15 +14,15 @@ from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.studies.predict.calibration import Ranks, calibration_metrics, rank_truth
 
 
-def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
+def gain_metrics(gains: Gains) -> dict[str, object]:
     """Give the headline gains of one split, on x and Δx, for all frames and voiced frames."""
-    gain, dynamic = gains.gain("real", head), gains.dynamic_gain(head)
+    gain, dynamic = gains.gain("real", STACK), gains.dynamic_gain(STACK)
     voiced: dict[str, float] = {}
     if gains.has("voiced"):
-        voiced |= gains.gain("real", head, frames="voiced").metrics("gain_nats_per_dim")
-        voiced_dynamic = gains.dynamic_gain(head, frames="voiced")
+        voiced |= gains.gain("real", STACK, frames="voiced").metrics("gain_nats_per_dim")
+        voiced_dynamic = gains.dynamic_gain(STACK, frames="voiced")
         voiced |= voiced_dynamic.metrics("dynamic_gain_nats_per_dim")
-    delta = gains.gain("real", head, delta=True)
+    delta = gains.gain("real", STACK, delta=True)
     return {
         **gain.metrics("gain_nats_per_dim"),
         **dynamic.metrics("dynamic_gain_nats_per_dim"),
@@ -32,7 +32,7 @@ def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
         "delta": {
             **(-delta).metrics("dnll_nats_per_dim"),
             **delta.metrics("gain_nats_per_dim"),
-            **gains.dynamic_gain(head, delta=True).metrics("dynamic_gain_nats_per_dim"),
+            **gains.dynamic_gain(STACK, delta=True).metrics("dynamic_gain_nats_per_dim"),
         },
         "voiced": {
             **voiced,
@@ -41,12 +41,12 @@ def gain_metrics(gains: Gains, head: str) -> dict[str, object]:
     }
 
 
-def surrogate_metrics(gains: Gains, head: str, rows: list[str]) -> dict[str, object]:
+def surrogate_metrics(gains: Gains, rows: list[str]) -> dict[str, object]:
     """Give the gains of each surrogate, on x and on Δx."""
     return {
         row: {
-            **gains.gain(row, head).metrics("gain_nats_per_dim"),
-            **gains.gain(row, head, delta=True).metrics("delta_gain_nats_per_dim"),
+            **gains.gain(row, STACK).metrics("gain_nats_per_dim"),
+            **gains.gain(row, STACK, delta=True).metrics("delta_gain_nats_per_dim"),
         }
         for row in rows
         if row != "real"
@@ -136,7 +136,7 @@ def summarise(
         ranks: ranks of observed frames by head.
     """
     test = gains["test"]
-    surrogates = surrogate_metrics(test, STACK, list(rows))
+    surrogates = surrogate_metrics(test, list(rows))
     points = {
         row: point_forecast_metrics(
             replace(template, sequences=rows[row]), fits[row, POINT_HEAD, "conditional"], "test"
@@ -150,12 +150,12 @@ def summarise(
         "best_head": best,
         "weights": fits["real", STACK, "conditional"].weights,
         "frames": len(test.scored["real"].clip),
-        **gain_metrics(test, STACK),
+        **gain_metrics(test),
         **points["real"],
         "heads": head_metrics(test, [*template.params.heads, LINEAR_BASELINE, STACK]),
         "calibration": calibration_metrics(ranks, test.bootstrap),
         "surrogates": surrogates,
     }
     if "test_voice" in gains:
-        metrics["test_voice"] = gain_metrics(gains["test_voice"], STACK)
+        metrics["test_voice"] = gain_metrics(gains["test_voice"])
     return metrics

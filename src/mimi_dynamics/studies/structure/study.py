@@ -30,8 +30,7 @@ def variants(template: FitSpec, params: Params) -> dict[str, FitSpec]:
 def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
     """Give the fit to frames in which only the course of loudness is left."""
     generator = torch.Generator().manual_seed(template.seed)
-    first = max(template.horizon, template.params.warmup_frames)
-    frames = keep_loudness(template.sequences, latents.rms_db, generator, first)
+    frames = keep_loudness(template.sequences, latents.rms_db, generator, template.first)
     return replace(template, row="loudness", sequences=frames)
 
 
