@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
-from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, fit_many, stacks
+from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, experts, fit_many, stacks
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
@@ -35,7 +35,7 @@ def controls(params: Params) -> None:
     template = FitSpec("", any_row, "", 1, params.predict, params.seed, compute=params.compute)
     jobs = [
         replace(template, row=row, sequences=data, head=head)
-        for head in (params.head, LINEAR_BASELINE)
+        for head in experts(params.head)
         for row, data in rows.items()
     ]
     fits = fit_many(jobs)

@@ -25,6 +25,7 @@ from torch import nn
 from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.fit import (
     LINEAR_BASELINE,
+    WITHOUT_NETWORK,
     FitSpec,
     batches_of,
     check_horizon,
@@ -33,7 +34,7 @@ from mimi_dynamics.density.fit import (
 from mimi_dynamics.density.predictor import Predictor, save_predictor
 from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.density.training import losses
-from mimi_dynamics.evidence.gains import STACK, Fits, fit_trainings, stacks
+from mimi_dynamics.evidence.gains import STACK, Fits, experts, fit_trainings, stacks
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
@@ -62,8 +63,8 @@ def horizon(params: Params, frames: int) -> None:
     if not is_main_process():
         return
 
-    linear = {key: fitted for key, fitted in fits[0].items() if key[1] == LINEAR_BASELINE}
-    fits = [of | stacks(of | linear, params.head) for of in fits]
+    shared = {key: fitted for key, fitted in fits[0].items() if key[1] in WITHOUT_NETWORK}
+    fits = [of | stacks(of | shared, params.head) for of in fits]
     fits[0] |= stacks_of_permuted(replace(template, sequences=rows["permuted"]), fits[0])
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
     predictor = weightiest(fits[0], params.head)
@@ -90,10 +91,9 @@ def jobs_of(
     permuted = replace(template, row="permuted", sequences=rows["permuted"])
     shuffled = replace(template, row="shuffled", sequences=rows["shuffled"])
     repeated = [template, shuffled, replace(template, delta=True)]
-    once = [replace(permuted, delta=True), replace(shuffled, head=LINEAR_BASELINE)]
-    for job in (template, permuted):
-        linear = replace(job, head=LINEAR_BASELINE)
-        once += [linear, replace(linear, delta=True)]
+    once = [replace(job, head=head) for job in repeated for head in WITHOUT_NETWORK]
+    linear = replace(permuted, head=LINEAR_BASELINE)
+    once += [linear, replace(linear, delta=True), replace(permuted, delta=True)]
     jobs = [[replace(job, seed=job.seed + n) for job in repeated] for n in range(trainings)]
     return [jobs[0] + once, *jobs[1:]]
 
@@ -109,7 +109,7 @@ def weightiest(fits: Fits, head: str) -> Predictor:
     """
     given_past, marginal = (fits["real", head, of].predictor for of in ("conditional", "marginal"))
     weights = fits["real", STACK, "conditional"].weights
-    if weights[head] + weights[LINEAR_BASELINE] >= 0.5:
+    if sum(weights.get(of, 0.0) for of in experts(head)) >= 0.5:
         return given_past
     blind = copy.deepcopy(given_past)
     blind.head = copy.deepcopy(marginal.head)

@@ -10,13 +10,15 @@ import torch
 
 from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
+from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
+from mimi_dynamics.density.threshold_var import ThresholdVar, fit_threshold_var
 from mimi_dynamics.density.training import (
     TrainingParams,
     fit,
     losses,
     repeats_for,
 )
-from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
@@ -24,7 +26,11 @@ from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
 Batches = dict[str, list[Batch] | BatchSource]  # keyed by split; only train may be streamed
 Density = Literal["conditional", "marginal", "delta_marginal"]
 PAIR: tuple[Density, Density] = ("marginal", "conditional")
-LINEAR_BASELINE = "var"  # stands for the closed-form ridge VAR wherever a head is named
+# These stand for densities without a network wherever a head is named.
+LINEAR_BASELINE = "var"
+SWITCHING = "switching_var"
+THRESHOLD = "threshold_var"
+WITHOUT_NETWORK = (LINEAR_BASELINE, SWITCHING, THRESHOLD)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class FitSpec:
     Attributes:
         row: name of the data: `real`, or the name of a surrogate.
         sequences: the data of all splits.
-        head: a key of `heads.HEADS`, or `LINEAR_BASELINE`.
+        head: a key of `heads.HEADS`, or one of `WITHOUT_NETWORK`.
         horizon: the horizon k, in frames.
         params: settings of the predictor.
         seed: seed of the initial weights, the order of batches and dropout.
@@ -63,7 +69,7 @@ class FittedDensity:
     """A fitted density and its scores on held-out frames.
 
     Attributes:
-        predictor: the model, or None for the closed-form `var` and for a stack of densities.
+        predictor: the model, or None for densities without a network and for a stack of densities.
         nll: (scored,) negative log-likelihoods in nats per frame, keyed by split: validation and
             the evaluated ones.
         weights: of a stack, the weight of each density by name; see `density.stacking`.
@@ -103,26 +109,40 @@ def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
     for split in splits:
         job.sequences.check_finite(split, job.row)
     batches = {split: batches_of(job, split) for split in splits}
-    fitted = (_fit_floors if job.head == LINEAR_BASELINE else _fit_heads)(job, batches)
+    fitted = (_fit_without_network if job.head in WITHOUT_NETWORK else _fit_heads)(job, batches)
     return {"delta_marginal": fitted[0]} if job.delta else dict(zip(PAIR, fitted, strict=True))
 
 
-def _fit_floors(job: FitSpec, batches: Batches) -> list[FittedDensity]:
-    orders = (0,) if job.delta else (0, job.params.var_order)
-    floors = [fit_var(batches["train"], batches["validation"], order) for order in orders]
-    scores = [
+def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
+    """Fit one of `WITHOUT_NETWORK`, of which the marginal is a Gaussian, or a mixture of them."""
+    data = batches["train"], batches["validation"]
+    generator = torch.Generator().manual_seed(_seed(job))
+
+    def fitted(order: int) -> Var | SwitchingVar | ThresholdVar:
+        if job.head == SWITCHING:
+            return fit_switching_var(*data, order, job.horizon, generator)
+        if job.head == THRESHOLD and order:
+            return fit_threshold_var(*data, generator)
+        return fit_var(*data, order)
+
+    densities = [fitted(order) for order in ((0,) if job.delta else (0, job.params.lags))]
+    nll = [
         {
-            split: -torch.cat([var.log_prob(batch) for batch in of]).numpy()
+            split: -torch.cat([density.log_prob(batch) for batch in of]).numpy()
             for split, of in batches.items()
             if split != "train"
         }
-        for var in floors
+        for density in densities
     ]
-    return [FittedDensity(None, nll) for nll in scores]
+    return [FittedDensity(None, of_density) for of_density in nll]
+
+
+def _seed(job: FitSpec) -> int:
+    return zlib.crc32(f"{job.seed} {job.row} {job.head} {job.delta}".encode())
 
 
 def _fit_heads(job: FitSpec, batches: Batches) -> list[FittedDensity]:
-    seed = zlib.crc32(f"{job.seed} {job.row} {job.head} {job.delta}".encode())
+    seed = _seed(job)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     params = job.params

@@ -3,18 +3,25 @@
 The linear surrogate is simulated from it, too.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mimi_dynamics.density.regression import (
+    Moments,
+    Regression,
+    best_regression,
+    choose_lags,
+    complete,
+)
 from mimi_dynamics.latents.sequences import Batch
 
-# Ridge penalties to try, per frame and in units of the whitened variance.
-RIDGE_GRID = tuple(10.0**power for power in range(-4, 4))
+# Most regressors of a VAR: 32 dimensions may look 128 frames back, 512 dimensions 8.
+MOST_COLUMNS = 4096
+SHARE_KNOWN = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -23,14 +30,25 @@ class Var:
 
     Attributes:
         coefficients: (order, dim, dim) matrices A_i, with A_0 for the newest frame first; order 0
-            is a Gaussian that does not depend on the past.
+            is a Gaussian that does not depend on the past. Zeros stand for lags not chosen.
         intercept: (dim,) vector b.
         covariance: (dim, dim) covariance of the residual on the training frames.
+        shorter: a VAR of lower order for targets that lie too early in their clip for this one;
+            None if no target does.
     """
 
     coefficients: Tensor
     intercept: Tensor
     covariance: Tensor
+    shorter: "Var | None" = None
+
+    @classmethod
+    def of(cls, regression: Regression, lags: Sequence[int]) -> "Var":
+        """Make a VAR of a regression on the frames at these lags, where 0 is the newest frame."""
+        dim, chosen = len(regression.covariance), [lags[index] for index in regression.lags]
+        coefficients = torch.zeros(max(chosen, default=-1) + 1, dim, dim)
+        coefficients[chosen] = regression.weights[:-1].view(-1, dim, dim).transpose(1, 2).float()
+        return cls(coefficients, regression.weights[-1].float(), regression.covariance.float())
 
     def mean(self, context: Tensor) -> Tensor:
         """Give the (clips, time, dim) expected target at every t, from frames up to t only.
@@ -51,49 +69,62 @@ class Var:
         normal = torch.distributions.MultivariateNormal(
             torch.zeros_like(self.intercept), covariance_matrix=self.covariance
         )
-        return normal.log_prob(residual)
+        log_prob = normal.log_prob(residual)
+        if self.shorter is None:
+            return log_prob
+        known = batch.scored.nonzero()[:, 1] + 1
+        return torch.where(known >= len(self.coefficients), log_prob, self.shorter.log_prob(batch))
 
 
 def fit_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
-    """Fit by least squares over the scored targets, with the best ridge penalty on validation.
+    """Fit by least squares over the scored targets, with the lags that are best on validation.
 
     Args:
         train: batches to fit on.
-        validation: batches that choose the penalty from `RIDGE_GRID`.
-        order: number of past frames used; 0 fits only mean and covariance.
+        validation: batches that choose the lags and the ridge penalty.
+        order: how many frames may be looked back at most; 0 fits only mean and covariance.
     """
     dim = validation[0].target.shape[-1]
-    gram = torch.zeros(order * dim + 1, order * dim + 1, dtype=torch.float64)
-    moment = torch.zeros(order * dim + 1, dim, dtype=torch.float64)
-    scatter = torch.zeros(dim, dim, dtype=torch.float64)
-    for batch in train:
-        inputs, targets = _regressors(batch, order), batch.target[batch.scored].double()
-        gram += inputs.T @ inputs
-        moment += inputs.T @ targets
-        scatter += targets.T @ targets
-    candidates = [_solve(gram, moment, scatter, ridge, order) for ridge in RIDGE_GRID]
-    if order == 0:
-        return candidates[0]
-    scores = [sum(var.log_prob(b).sum().item() for b in validation) for var in candidates]
-    return candidates[int(np.argmax(scores))]
+    order = min(order, MOST_COLUMNS // dim, longest_lag(validation) + 1)
+    lags = choose_lags(*(Moments.of(of, order) for of in (train, validation)))
+    if order and not lags:
+        lags = (0,)
+    longest = max(lags, default=0)
+    late = ((complete(batch, longest) for batch in of) for of in (train, validation))
+    return nested(*(Moments.of(of, order) for of in late), lags, range(order), validation)
 
 
-def _regressors(batch: Batch, order: int) -> Tensor:
-    """Give (scored, order * dim + 1) float64 inputs: the newest frames first, then a constant 1."""
-    past = functional.pad(batch.context, (0, 0, max(order - 1, 0), 0))
-    length = batch.context.shape[1]
-    lags = [past[:, order - 1 - i : order - 1 - i + length][batch.scored] for i in range(order)]
-    ones = torch.ones(int(batch.scored.sum()), 1)
-    return torch.cat([*lags, ones], dim=1).double()
+def nested(
+    known: Moments,
+    held_out: Moments,
+    chosen: tuple[int, ...],
+    lags: Sequence[int],
+    validation: list[Batch],
+) -> Var:
+    """Fit a VAR, and others of ever fewer lags for targets before which the longest is unknown.
+
+    With zeros in place of unknown frames, the covariance would be too large for most targets and
+    too small for the early ones.
+
+    Args:
+        known: sums over targets before which all lags are known.
+        held_out: the like on validation, to choose penalties.
+        chosen: the lags of the VAR, as indices of `lags`.
+        lags: the lags that were summed up.
+        validation: batches that tell how early the first target lies.
+    """
+    var = Var.of(best_regression(known, held_out, chosen), lags)
+    if len(var.coefficients) <= known_before_first(validation):
+        return var
+    return replace(var, shorter=nested(known, held_out, chosen[:-1], lags, validation))
 
 
-def _solve(gram: Tensor, moment: Tensor, scatter: Tensor, ridge: float, order: int) -> Var:
-    count, dim = gram[-1, -1], moment.shape[1]
-    penalty = torch.full((len(gram),), ridge * float(count), dtype=torch.float64)
-    penalty[-1] = 0  # the intercept is not penalised
-    weights = torch.linalg.solve(gram + torch.diag(penalty), moment)
-    cross = weights.T @ moment
-    covariance = (scatter - cross - cross.T + weights.T @ gram @ weights) / count
-    covariance += 1e-6 * torch.eye(dim, dtype=torch.float64)
-    coefficients = weights[:-1].reshape(order, dim, dim).transpose(1, 2)
-    return Var(coefficients.float(), weights[-1].float(), covariance.float())
+def known_before_first(batches: list[Batch]) -> int:
+    """Give the number of frames that are known before the earliest target of a clip."""
+    return min(int(batch.scored.any(0).nonzero()[0]) for batch in batches if len(batch.frame)) + 1
+
+
+def longest_lag(batches: list[Batch]) -> int:
+    """Give the longest lag that is known before at least `SHARE_KNOWN` of all targets."""
+    known = torch.cat([batch.scored.nonzero()[:, 1] for batch in batches])
+    return int(known.sort().values[int((1 - SHARE_KNOWN) * len(known))])

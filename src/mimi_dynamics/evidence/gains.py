@@ -2,8 +2,8 @@
 
 A row is the real data or one of its surrogates. The gain of a row is the NLL of the density without
 the past (the marginal) minus the NLL of the density given the past (the conditional). Of every row
-that was fitted by a head and by the linear model there is a stack, too: the conditional one mixes
-both and their marginals, the marginal one mixes the latter.
+that was fitted by a head and by the densities without a network there is a stack, too: the
+conditional one mixes all of them and their marginals, the marginal one mixes the latter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,9 @@ import torch
 from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.density.fit import (
     LINEAR_BASELINE,
+    SWITCHING,
+    THRESHOLD,
+    WITHOUT_NETWORK,
     FitSpec,
     FittedDensity,
     batches_of,
@@ -36,7 +39,8 @@ Frames = Literal["all", "voiced", "silent"]
 def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) -> tuple[Fits, str]:
     """Fit every head to the real data, then the best one to every surrogate and to Δx, and stack.
 
-    The stack of every row mixes the best head with the linear model and both of their marginals.
+    The stack of every row mixes the best head with the densities without a network, and with the
+    marginals of all of them.
 
     Args:
         template: settings shared by all fits.
@@ -52,7 +56,7 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
     points = [_fit(template, rows, row, POINT_HEAD) for row in ("real", "shuffled")]
     fits = fit_many(jobs + points)
     best = as_main_process(best_head(fits, "real", heads))
-    jobs = [_fit(template, rows, row, head) for row in rows for head in (best, LINEAR_BASELINE)]
+    jobs = [_fit(template, rows, row, head) for row in rows for head in experts(best)]
     deltas = [replace(job, delta=True) for job in jobs]
     missing = [job for job in jobs if (job.row, job.head, "conditional") not in fits]
     fits |= fit_many(missing + deltas)
@@ -60,7 +64,7 @@ def fit_all(template: FitSpec, rows: Mapping[str, Sequences], heads: list[str]) 
 
 
 def stacks(fits: Fits, head: str) -> Fits:
-    """Stack the fits by one head and by `LINEAR_BASELINE`, for every row that has both.
+    """Stack the fits by one head and by those of `WITHOUT_NETWORK`, for every row that has both.
 
     Args:
         fits: all fits.
@@ -71,17 +75,23 @@ def stacks(fits: Fits, head: str) -> Fits:
     """
     stacked: Fits = {}
     for row in dict.fromkeys(row for row, of, _ in fits if of == LINEAR_BASELINE):
-        experts = [of for of in (head, LINEAR_BASELINE) if (row, of, "conditional") in fits]
-        if len(experts) < 2:
+        marginals, given_past, changes = (
+            {of: fits[row, of, density] for of in experts(head) if (row, of, density) in fits}
+            for density in ("marginal", "conditional", "delta_marginal")
+        )
+        if head not in given_past:
             continue
-        marginals = {f"{of} marginal": fits[row, of, "marginal"] for of in experts}
-        given_past = {of: fits[row, of, "conditional"] for of in experts}
+        blind = {f"{of} marginal": fitted for of, fitted in marginals.items()}
         stacked[row, STACK, "marginal"] = stack(marginals)
-        stacked[row, STACK, "conditional"] = stack(given_past | marginals)
-        if all((row, of, "delta_marginal") in fits for of in experts):
-            changes = {of: fits[row, of, "delta_marginal"] for of in experts}
+        stacked[row, STACK, "conditional"] = stack(given_past | blind)
+        if head in changes:
             stacked[row, STACK, "delta_marginal"] = stack(changes)
     return stacked
+
+
+def experts(head: str) -> tuple[str, ...]:
+    """List the densities that are stacked: those of a head, and those without a network."""
+    return head, *WITHOUT_NETWORK
 
 
 def best_head(fits: Fits, row: str, heads: list[str]) -> str:
@@ -128,7 +138,8 @@ def in_order(jobs: list[FitSpec]) -> list[FitSpec]:
     Flows take the longest and closed forms almost no time, so cores are busy until the end. A head
     of which nothing is known here may take as long as a flow.
     """
-    rank = {"flow": 0, "autoregressive": 1, "mdn": 2, "gaussian": 3, LINEAR_BASELINE: 4}
+    order = "flow", "autoregressive", SWITCHING, "mdn", THRESHOLD, "gaussian", LINEAR_BASELINE
+    rank = {head: place for place, head in enumerate(order)}
     unique = {(job.delta, job.head, job.row): job for job in jobs}
     return sorted(unique.values(), key=lambda job: (job.delta, rank.get(job.head, 0), job.row))
 

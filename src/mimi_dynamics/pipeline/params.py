@@ -209,6 +209,7 @@ class PredictParams(Section):
     heads: Annotated[list[HeadName], Field(min_length=1)]
     warmup_frames: Annotated[int, Field(ge=0)]
     var_order: Count
+    lags: Count
     linear_order: Count
     context_frames: Annotated[Literal[0, 1, 2, 4, 8, 16, 32, 64], WholeNumber]
     width: Count

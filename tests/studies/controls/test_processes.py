@@ -77,3 +77,25 @@ def test_clip_offset_gain_against_least_squares() -> None:
     left = 1 - torch.corrcoef(torch.stack([past, following]))[0, 1].item() ** 2
     found = PROCESSES["clip_offset"].true_gain(1, scored)
     assert found == pytest.approx(-0.5 * math.log(left), abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["turned", "switching"])
+def test_the_past_that_decides_hides_itself(name: str) -> None:
+    """Frames are standard normal, and no linear forecast from one earlier frame explains them."""
+    frames = PROCESSES[name].simulate(20_000, 16, 2, seed=0).frames.view(-1, 16, 2)
+    assert torch.cov(frames[:, -1].T) == pytest.approx(torch.eye(2), abs=0.03)
+    newest = frames[:, -2].T @ frames[:, -1] / len(frames)
+    assert newest == pytest.approx(torch.zeros(2, 2), abs=0.03)
+
+
+def test_switching_loses_a_coin_and_what_lies_before_the_clip() -> None:
+    """Once both frames are known, the gain is that of a VAR less the entropy of the coin."""
+    gain = PROCESSES["switching"].true_gain
+    assert gain(32, range(12, 40)) == pytest.approx(VAR_GAIN - math.log(2) / 32, abs=0.002)
+    assert gain(32, range(12)) < VAR_GAIN / 2
+    assert gain(32, range(3)) == pytest.approx(0, abs=1e-6)
+
+
+def test_memory_gains_nothing_before_its_lag() -> None:
+    """Of eight scored frames with four known past ones, half the gain is left."""
+    assert PROCESSES["memory"].true_gain(2, range(4, 12)) == VAR_GAIN / 2

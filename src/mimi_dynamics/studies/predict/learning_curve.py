@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
-from mimi_dynamics.evidence.gains import STACK, Fits, Gains, fit_many, stacks
+from mimi_dynamics.density.fit import FitSpec
+from mimi_dynamics.evidence.gains import STACK, Fits, Gains, experts, fit_many, stacks
 from mimi_dynamics.evidence.surrogates import shuffled
 from mimi_dynamics.latents.sequences import Sequences
 
@@ -32,7 +32,7 @@ def parts_of_train(template: FitSpec) -> dict[str, dict[str, Sequences]]:
 
 
 def fit_part(template: FitSpec, rows: Mapping[str, Sequences], head: str) -> Fits:
-    """Fit a head and the linear model to every row of a part, and stack them.
+    """Fit a head and the densities without a network to every row of a part, and stack them.
 
     Args:
         template: the fit to all of train.
@@ -42,7 +42,7 @@ def fit_part(template: FitSpec, rows: Mapping[str, Sequences], head: str) -> Fit
     jobs = [
         replace(template, row=row, sequences=data, head=of)
         for row, data in rows.items()
-        for of in (head, LINEAR_BASELINE)
+        for of in experts(head)
     ]
     fits = fit_many(jobs)
     return fits | stacks(fits, head)

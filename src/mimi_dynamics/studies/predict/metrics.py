@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, batches_of
+from mimi_dynamics.density.fit import WITHOUT_NETWORK, FitSpec, FittedDensity, batches_of
 from mimi_dynamics.evidence.bootstrap import r2_equivalent
 from mimi_dynamics.evidence.gains import POINT_HEAD, STACK, Fits, Gains
 from mimi_dynamics.latents.sequences import Sequences
@@ -152,7 +152,7 @@ def summarise(
         "frames": len(test.scored["real"].clip),
         **gain_metrics(test),
         **points["real"],
-        "heads": head_metrics(test, [*template.params.heads, LINEAR_BASELINE, STACK]),
+        "heads": head_metrics(test, [*template.params.heads, *WITHOUT_NETWORK, STACK]),
         "calibration": calibration_metrics(ranks, test.bootstrap),
         "surrogates": surrogates,
     }

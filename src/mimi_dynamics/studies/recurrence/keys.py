@@ -141,7 +141,7 @@ def pooled_key(data: KeyData) -> Tensor:
 def predicted_mean_key(data: KeyData) -> Tensor:
     """Give the (frames, dim) forecast of a ridge VAR: the same key should have the same future."""
     var = fit_var(data.batches("train"), data.batches("validation"), data.var_order)
-    past = past_frames(data.sequences, data.var_order)
+    past = past_frames(data.sequences, len(var.coefficients))
     return var.intercept + torch.einsum("fod,oed->fe", past, var.coefficients)
 
 
