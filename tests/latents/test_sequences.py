@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from mimi_dynamics.latents.lengths import reach_of
 from mimi_dynamics.latents.sequences import (
     Sequences,
     difference_targets,
     make_batches,
-    reach_of,
     scored_frames,
 )
 from mimi_dynamics.pipeline.errors import InputError
