@@ -11,6 +11,7 @@ from mimi_dynamics.studies.codec_row.records import differences, origin_of, row_
 from mimi_dynamics.studies.codec_row.subjects import RUN, weights_of
 
 NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
+MOST_TOLD = 3
 MEASURES = {  # what the figure shows, by its name in the table of it
     "gain": "gain_nats_per_dim",
     "dynamic": "dynamic_gain_nats_per_dim",
@@ -41,10 +42,16 @@ def read_rows(params: Params, clips: str) -> dict[str, Any]:
         metrics = read_metrics(row_path(row))
         origin = metrics.pop("origin")
         if told := differences(origin, origin_of(row, weights_of(row, params), clips, params)):
-            others[row] = {**metrics, "differs": "; ".join(told)}
+            others[row] = {**metrics, "differs": in_words(told)}
         else:
             rows[row] = metrics
     return rows | ({NOT_TODAYS: others} if others else {})
+
+
+def in_words(told: Sequence[str]) -> str:
+    """Join what differs, but for the number of it after the first few."""
+    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return "; ".join([*told[:MOST_TOLD], *more])
 
 
 def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
