@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 STUDIES := calm_study rssm_sweep rssm_slow engram_study
+ROWS := untrained log_mel
 
 # Two environments in one folder: what the pipeline needs, and what tests and lint need on top of it. The second
 # lock holds all of the first at the same versions, so that installing one never takes from the other.
@@ -52,6 +53,8 @@ quick: install
 studies: install
 	set -e; for study in $(STUDIES); do \
 		$(BIN)/python src/$$study.py; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f $$study; done
+	set -e; for row in $(ROWS); do \
+		$(BIN)/python src/codec_row.py $$row; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f codec_row_frozen@$$row; done
 
 # The numbers of README.md and docs/findings.md, from metrics/.
 readme: install

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mimi_dynamics.figures.calm import calm_figure
-from mimi_dynamics.figures.encoders import encoder_figure
+from mimi_dynamics.figures.codec_table import codec_table_figure
 from mimi_dynamics.figures.engram import engram_figure
 from mimi_dynamics.figures.gains import (
     calibration_figure,
@@ -88,7 +88,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table a
     "controls": lambda: controls_figure(table("controls")),
     "horizons": lambda: horizons_figure(table("horizons")),
     "structure": lambda: structure_figure(table("structure")),
-    "encoders": lambda: encoder_figure(table("encoders")),
+    "codec_table": lambda: codec_table_figure(table("codec_table")),
     "reconstruct": lambda: reconstruct_figure(table("reconstruct")),
     "rollout": draw_rollout,
     "recurrence": draw_recurrence,

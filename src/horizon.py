@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from mimi_dynamics.density.devices import on_device
@@ -35,6 +34,7 @@ from mimi_dynamics.density.predictor import Predictor, save_predictor
 from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.density.training import losses
 from mimi_dynamics.evidence.gains import STACK, Fits, experts, fit_trainings, stacks
+from mimi_dynamics.evidence.scores import write_fits
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
 from mimi_dynamics.latents.sequences import Sequences
@@ -42,7 +42,6 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.distributed import is_main_process
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.tensors import write_tensors
 
 
 def horizon(params: Params, frames: int) -> None:
@@ -69,13 +68,7 @@ def horizon(params: Params, frames: int) -> None:
     info = {"head": params.head, "horizon": frames, **params.predict.model_dump()}
     predictor = weightiest(fits[0], params.head)
     save_predictor(predictor, Path(f"models/horizons/k{frames}.safetensors"), info)
-    nll = {
-        f"{split}.{row}.{head}.{density}.{training}": torch.from_numpy(values)
-        for training, of_training in enumerate(fits)
-        for (row, head, density), fitted in of_training.items()
-        for split, values in fitted.nll.items()
-    }
-    write_tensors(Path(f"data/horizons/k{frames}.safetensors"), nll, info)
+    write_fits(frames, fits, info)
 
 
 def jobs_of(

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, FittedDensity, evaluated_splits
+from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
-from mimi_dynamics.evidence.gains import STACK, Fits, Gains, clip_bootstrap
+from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap
 from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
+from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data, read_voices
 from mimi_dynamics.pipeline.conventions import FRAME_MS
-from mimi_dynamics.pipeline.files import require, write_table
+from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.tensors import read_tensors
 from mimi_dynamics.studies.horizons.metrics import ByLead, free_gain, summarise
 
 
@@ -43,25 +43,6 @@ def horizons(params: Params) -> None:
     voices = {split: read_voices(split) for split in bootstraps}
     write_stage_metrics("horizons", summarise(gains, voices))
     write_plots(gains["test"])
-
-
-def read_fits(k: int) -> list[Fits]:
-    """Read the scores that stage `horizon` wrote for distance k.
-
-    Returns:
-        Fits by row, head and density, of each training. They hold only the NLL of each scored
-        frame, in nats, by split; there is no predictor in them.
-    """
-    tensors, _ = read_tensors(require(Path(f"data/horizons/k{k}.safetensors"), "horizon"))
-    scores: dict[int, dict[tuple[str, str, str], dict]] = {}
-    for name, nll in tensors.items():
-        split, row, head, density, training = name.split(".")
-        of_training = scores.setdefault(int(training), {})
-        of_training.setdefault((row, head, density), {})[split] = nll.numpy()
-    return [
-        {key: FittedDensity(None, nll) for key, nll in scores[training].items()}
-        for training in sorted(scores)
-    ]
 
 
 def write_plots(gains: ByLead) -> None:

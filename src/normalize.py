@@ -17,13 +17,13 @@ from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.log_mel import heard_distance
+from mimi_dynamics.latents.lengths import all_gated, reach_of
 from mimi_dynamics.latents.normalizer import (
     Normalizer,
     fit_normalizer,
     frames_in_split,
     voiced_frames,
 )
-from mimi_dynamics.latents.sequences import all_gated, reach_of
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.files import require

@@ -103,12 +103,14 @@ def test_every_stage_that_reads_latents_stops_in_one_line(
     for k in PARAMS.horizons:  # only looked for before latents are read
         Path("models/horizons").mkdir(exist_ok=True)
         Path(f"models/horizons/k{k}.safetensors").touch()
-    if name == "encoders":
+    if name == "codec_row":
         write_manifest()
+        monkeypatch.setattr(module, "read_fits", lambda _: [])
     if name == "calm":
         monkeypatch.setattr(module, "read_factorisation", lambda: None)
-    arguments = {"frames": int} if name == "horizon" else {}
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *("1" for _ in arguments)])
+    arguments = {"horizon": {"frames": int}, "codec_row": {"row": str}}.get(name, {})
+    items = {"frames": "1", "row": "codec"}
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *(items[item] for item in arguments)])
     before = {path for path in workplace.rglob("*") if path.is_file()}
     with pytest.raises(SystemExit, match=rf"^{name}: error: clip clip/7: .* not finite") as caught:
         run_stage(getattr(module, name), **arguments)

@@ -13,6 +13,7 @@ import bets
 import figures
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.report.page import CONTENTS
+from mimi_dynamics.studies.codec_row.records import row_path
 from tests.harness import ROOT
 
 SRC = ROOT / "src"
@@ -20,6 +21,7 @@ PACKAGE = SRC / "mimi_dynamics"
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 # Frozen stages that `make studies` runs.
 STUDIES = re.search(r"^STUDIES := (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+ROWS = "codec_row_frozen"  # so is this group, an item a codec; its script is that of `codec_row`
 # It starts stages and moves their results but makes none of them; otherwise one new setting in
 # `params.py` would run all of them again.
 NEVER_A_DEPENDENCY = "src/mimi_dynamics/pipeline"
@@ -59,7 +61,7 @@ def room(file: Path) -> str:
     return PACKAGE.joinpath(*parts[:depth]).relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("stage", [name for name in STAGES if name not in STUDIES])
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in (*STUDIES, ROWS)])
 def test_code_dependencies_are_those_of_the_imports(stage: str) -> None:
     rooms = {room(file) for file in reached_files(SRC / f"{stage}.py")}
     listed = [dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")]
@@ -77,6 +79,19 @@ def test_a_study_is_frozen_and_depends_on_its_script_and_settings_alone(study: s
     paths = [path for out in stage["outs"] for path in out]
     assert f"metrics/detail/{study}.json" in paths
     assert all((ROOT / path).exists() for path in paths)
+
+
+def test_frozen_rows_are_those_of_the_settings_and_in_git() -> None:
+    """By the script of the row of the run, and on nothing else."""
+    stage, settings = STAGES[ROWS], YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    assert stage["frozen"]
+    assert stage["matrix"] == {"row": "${codec_table.rows}"}
+    assert stage["deps"] == ["src/codec_row.py"]
+    assert "params" not in stage
+    assert stage["cmd"] == STAGES["codec_row"]["cmd"]
+    made = re.search(r"^ROWS := (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert made == settings["codec_table"]["rows"]
+    assert all((ROOT / row_path(row)).exists() for row in made)
 
 
 def test_every_picture_and_its_table_are_those_of_the_stage_that_draws() -> None:

@@ -29,7 +29,8 @@ def fit_sparse_var(data: Sequences, horizon: int = 1) -> Density:
 
 def fit_switching(data: Sequences, horizon: int = 1) -> Density:
     splits = (batches(data, split, horizon) for split in ("train", "validation"))
-    return fit_switching_var(*splits, 16, horizon, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    return fit_switching_var(*splits, 16, horizon, generator, sticky=True)
 
 
 def fit_threshold(data: Sequences, horizon: int = 1) -> Density:

@@ -22,7 +22,7 @@ from mimi_dynamics.encoding.transplant import (
     with_targets,
 )
 from mimi_dynamics.latents.normalizer import Normalizer
-from mimi_dynamics.latents.sequences import Sequences, make_batches
+from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
 from tests.harness.speechlike import speechlike
@@ -211,11 +211,11 @@ def test_targets_of_the_estimator(encoded: tuple[Sequences, Latents, Normalizer]
     """In the components of the context, at the same frames; a clip without any is never scored."""
     sequences, latents, normalizer = encoded
     found = {"a3": np.full((14, 3), 5.0, np.float32), "a1": np.full((12, 3), 3.0, np.float32)}
-    context, targets = with_targets(sequences, latents, normalizer, found)
-    assert torch.equal(context.frames, sequences.frames)
+    speech = with_targets(sequences, latents, normalizer, found)
+    assert torch.equal(speech.frames, sequences.frames)
     expected = torch.tensor([[1.0, 0.5], [0.0, 0.0], [2.0, 1.0]])
-    assert torch.equal(targets, expected.repeat_interleave(torch.tensor([12, 10, 14]), 0))
-    batches = make_batches(context, 1, 4, 100, targets)
+    assert torch.equal(speech.targets, expected.repeat_interleave(torch.tensor([12, 10, 14]), 0))
+    batches = speech.batches("train", 1, 4, 100, delta=False)
     scored = torch.cat([batch.frame for batch in batches]).tolist()
     assert sorted(scored) == [frame for frame in [*range(4, 12), *range(26, 35)] if frame != 5]
 

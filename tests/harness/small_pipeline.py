@@ -123,12 +123,14 @@ def put_over(settings: dict[str, Any], partial: dict[str, Any]) -> None:
 
 def frozen_outputs() -> list[str]:
     """Give the paths of what frozen stages have written; all of it is in git."""
+    rows = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["codec_table"]["rows"]
     stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"].values()
     frozen = [stage for stage in stages if stage.get("frozen")]
     outputs = [
         out for stage in frozen for kind in ("outs", "metrics") for out in stage.get(kind, [])
     ]
-    return [path for out in outputs for path in out]
+    paths = [path for out in outputs for path in out]
+    return list(dict.fromkeys(path.replace("${item.row}", row) for path in paths for row in rows))
 
 
 def make_clone(folder: Path) -> None:

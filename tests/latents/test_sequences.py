@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from mimi_dynamics.latents.lengths import reach_of
 from mimi_dynamics.latents.sequences import (
     Sequences,
     difference_targets,
     make_batches,
-    reach_of,
     scored_frames,
 )
 from mimi_dynamics.pipeline.errors import InputError
@@ -112,3 +112,36 @@ def test_reach_ends_with_the_last_frame_that_is_not_gated(lengths: list[int]) ->
     clips = np.split(gated, np.cumsum(lengths)[:-1])
     expected = [max([0, *(np.flatnonzero(~clip) + 1)]) for clip in clips]
     assert reach_of(gated, np.array(lengths)).tolist() == expected
+
+
+def test_targets_that_are_the_frames_change_nothing() -> None:
+    """Bit for bit, at any distance; the change Δx has targets of its own."""
+    sequences = counted()
+    same = replace(sequences, targets=sequences.frames.clone())
+    for split, horizon, delta in (("train", 1, False), ("test", 2, False), ("train", 2, True)):
+        size = horizon, 0, 20
+        plain = sequences.batches(split, *size, delta=delta)
+        for ours, theirs in zip(same.batches(split, *size, delta=delta), plain, strict=True):
+            assert all(torch.equal(own, other) for own, other in zip(ours, theirs, strict=True))
+
+
+def test_targets_go_with_their_frames() -> None:
+    """Through splits and parts of train; the context stays that of the frames."""
+    sequences = counted()
+    named = replace(sequences, targets=sequences.frames + 100)
+    for kept in (named.select("train"), named.part_of_train(2), named):
+        assert torch.equal(kept.targets, kept.frames + 100)
+    for batch in named.batches("train", 2, 4, 40, delta=False):
+        ahead = torch.tensor([100.0, 102.0])
+        now, target = batch.context[batch.scored], batch.target[batch.scored]
+        assert torch.equal(now + ahead, target)
+
+
+def test_targets_that_are_not_finite_are_counted() -> None:
+    sequences = counted()
+    targets = sequences.frames.clone()
+    targets[[2, 3], 0] = torch.nan
+    broken = replace(sequences, targets=targets)
+    with pytest.raises(InputError, match=r"2 of 47 frames of train \(real\) are not finite"):
+        broken.check_finite("train", "real")
+    broken.check_finite("test", "real")

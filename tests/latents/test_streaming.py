@@ -1,6 +1,7 @@
 """Train read from disk block by block is train, and never more of it in memory than was said."""
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +261,15 @@ def test_frames_that_are_not_numbers_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^clip train/\d+: 1 frames are not finite") as streamed:
         [stream.read(block) for block in range(len(stream.blocks))]
     assert str(streamed.value).split(";")[0] == str(resident.value).split(";")[0]
+
+
+def test_targets_beside_the_frames_are_refused(corpus: Corpus) -> None:
+    """Those of train would have to be on disk, too."""
+    streamed = corpus.streamed(1000)
+    with pytest.raises(
+        InputError, match=r"^train is read from disk, which holds no targets.*raise"
+    ):
+        replace(streamed, targets=streamed.frames)
 
 
 def test_too_long_a_horizon_is_named(corpus: Corpus) -> None:

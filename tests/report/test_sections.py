@@ -46,8 +46,10 @@ def rendered(name: str, metrics: Mapping[str, Any]) -> str:
         ("calibration", "calibration.flow.region_90", (0.89, 0.91), "as sure as it should be"),
         ("calibration", "calibration.flow.region_90", (0.8, 0.89), "too sure of itself"),
         ("horizons", "k1.dynamic_gain_nats_per_dim", (-0.1, 0.1), "At no distance is"),
-        ("encoders", "trained.dynamic_gain_nats_per_dim", (0.9, 0.99), ", more than the untrained"),
-        ("encoders", "trained.dynamic_gain_nats_per_dim", (0, 0.01), ", less than the untrained"),
+        ("codec_table", "codec.dynamic_gain_nats_per_dim", (0.9, 0.99), "codec&#39;s own is more."),
+        ("codec_table", "codec.dynamic_gain_nats_per_dim", (0, 0.01), "codec&#39;s own is less."),
+        ("codec_table", "codec.speech_borne_gain_nats_per_dim", (0.1, 0.2), ", carried by the sp"),
+        ("codec_table", "codec.speech_borne_gain_nats_per_dim", (-0.1, 0.1), ", not surely anyth"),
         ("rollout", "k4.gap", (0.1, 0.2), "free running loses at"),
         ("recurrence", "best.variance_reduction_over_shuffled", (0.1, 0.2), "Patterns recur: the"),
         ("recurrence", "best.variance_reduction_over_shuffled", (-0.1, 0.2), "recur is open: the"),
@@ -130,3 +132,27 @@ def test_words_that_nobody_counted_are_not_told(english: Mapping[str, Any] | Non
     assert "intelligible (ESTOI" in " ".join(told.split())
     assert "recogniser" not in told
     assert "words wrong" not in told
+
+
+def test_rows_of_another_run_are_named_and_not_shown() -> None:
+    table = all_metrics()["codec_table"]
+    told = text_of("codec_table", {})
+    assert '<th scope="row">log-mel frames</th>' in told
+    assert "Not of this run" not in told
+    other = {"log_mel": {**table["log_mel"], "differs": "other clips"}}
+    rest = {name: row for name, row in table.items() if name != "log_mel"}
+    told = rendered("codec_table", {**rest, "not_todays": other})
+    assert '<th scope="row">log-mel frames</th>' not in told
+    assert "Not of this run, so not shown: log-mel frames (other clips)." in " ".join(told.split())
+    alone = rendered("codec_table", {"not_todays": table})
+    assert "The row of this run's codec is of another run." in " ".join(alone.split())
+
+
+def test_a_codec_without_a_speech_borne_gain_or_codes() -> None:
+    """A dash in their columns, and no words."""
+    row = all_metrics()["codec_table"]["codec"]
+    row = {key: value for key, value in row.items() if "speech_borne" not in key}
+    del row["bits_per_s"]
+    told = " ".join(rendered("codec_table", {"codec": row}).split())
+    assert "shares no audio" not in told
+    assert told.count("<td>–</td>") == 2

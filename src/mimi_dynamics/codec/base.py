@@ -34,6 +34,8 @@ class Codec(ABC):
 
     sample_rate = SAMPLE_RATE
     frame_rate = FRAME_RATE
+    hears_back: int | None = None  # how many frames back a frame hears; None if nobody counted
+    hears_ahead = False  # whether a frame depends on what follows it
 
     def __init__(
         self, name: str, weights_sha256: str, model: nn.Module, dim: int, codebooks: int, bins: int

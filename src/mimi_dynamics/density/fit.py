@@ -120,7 +120,8 @@ def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
 
     def fitted(order: int) -> Var | SwitchingVar | ThresholdVar:
         if job.head == SWITCHING:
-            return fit_switching_var(*data, order, job.horizon, generator)
+            sticky = job.sequences.targets is None
+            return fit_switching_var(*data, order, job.horizon, generator, sticky=sticky)
         if job.head == THRESHOLD and order:
             return fit_threshold_var(*data, generator)
         return fit_var(*data, order)

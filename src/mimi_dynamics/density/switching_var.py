@@ -162,6 +162,8 @@ def fit_switching_var(
     order: int,
     horizon: int,
     generator: torch.Generator,
+    *,
+    sticky: bool,
 ) -> SwitchingVar:
     """Fit on train by expectation maximisation; the lags of each regime are the best on validation.
 
@@ -171,13 +173,17 @@ def fit_switching_var(
         order: how many frames may be looked back at most; with 0 this is a mixture of Gaussians.
         horizon: how many frames ahead the targets lie.
         generator: draws the first shares of the regimes.
+        sticky: whether a regime may last. Earlier targets then tell which one it is, so this must
+            be False where the past does not hold them.
     """
     some = list(islice(train, 0, None, math.ceil(len(train) / MOST_BATCHES)))
     order = min(order, longest_lag(validation) + 1)
     most = min(MOST_LAGS, max(1, MOST_COLUMNS // some[0].target.shape[-1]))
     lags = strongest_lags(some, order, generator, most) if order else ()
     known, held_out = _Rows.of(some, lags), _Rows.of(validation, lags)
-    fitted = [_fit(known, held_out, count, generator, sticky=order > 0) for count in REGIMES]
+    fitted = [
+        _fit(known, held_out, count, generator, sticky=sticky and order > 0) for count in REGIMES
+    ]
     chain = max(fitted, key=lambda chain: chain.expect(held_out).log_likelihood)
     regimes = (
         nested(*moments, regime.lags, lags, validation)

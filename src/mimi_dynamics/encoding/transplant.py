@@ -13,8 +13,10 @@ other way, in which the look-back is encoded anew before every frame, it takes 2
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,11 @@ from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.parallel import run_parallel
 
 LOOK_BACK_FRAMES = 25  # 2 s
 FRAMES_AT_ONCE = 128  # of audio in a forward pass, which bounds the memory
+CLIPS_PER_JOB = 32
 
 
 def choose_look_backs(manifest: pd.DataFrame, seed: int) -> dict[str, Path]:
@@ -64,6 +68,33 @@ def choose_look_backs(manifest: pd.DataFrame, seed: int) -> dict[str, Path]:
     return chosen
 
 
+def transplant_corpus(codec: Codec, manifest: pd.DataFrame, seed: int) -> dict[str, np.ndarray]:
+    """Give the transplanted latents of all clips that have a look-back, made on all cores.
+
+    Args:
+        codec: the codec, which hears nothing of what follows a frame.
+        manifest: one row per clip: `clip_id`, `voice`, `split`, `performance`, `path`.
+        seed: see `choose_look_backs`.
+
+    Returns:
+        y as (frames, dim) float32 by `clip_id`.
+
+    Raises:
+        InputError: see `transplant_clips`.
+    """
+    look_backs = choose_look_backs(manifest, seed)
+    parts = np.array_split(np.arange(len(manifest)), math.ceil(len(manifest) / CLIPS_PER_JOB))
+    jobs = [partial(_transplant_part, codec, manifest.iloc[part], look_backs) for part in parts]
+    found = run_parallel(jobs, "transplant")
+    return {clip_id: latents for part in found for clip_id, latents in part.items()}
+
+
+def _transplant_part(
+    codec: Codec, clips: pd.DataFrame, look_backs: Mapping[str, Path]
+) -> dict[str, np.ndarray]:
+    return dict(transplant_clips(codec, clips, look_backs))
+
+
 def transplant_clips(
     codec: Codec, clips: pd.DataFrame, look_backs: Mapping[str, Path]
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -86,7 +117,7 @@ def transplant_clips(
     for clip in clips.itertuples():
         if clip.clip_id not in look_backs:
             continue
-        past = look_back(read_clip(look_backs[clip.clip_id]))
+        past = look_back(read_clip(look_backs[clip.clip_id]), needed_look_back(codec))
         if not len(past):
             path = look_backs[clip.clip_id]
             raise InputError(f"{path}: shorter than a frame of 80 ms; raise ingest.min_seconds")
@@ -96,13 +127,23 @@ def transplant_clips(
         yield clip.clip_id, latents
 
 
-def look_back(audio: np.ndarray) -> np.ndarray:
+def needed_look_back(codec: Codec) -> int:
+    """Give the number of frames of a look-back, which no frame has to hear more of than it can."""
+    heard = LOOK_BACK_FRAMES if codec.hears_back is None else codec.hears_back
+    return max(1, min(heard, LOOK_BACK_FRAMES))
+
+
+def look_back(audio: np.ndarray, most_frames: int = LOOK_BACK_FRAMES) -> np.ndarray:
     """Take the middle of a clip (samples,), where pauses are rare.
 
+    Args:
+        audio: (samples,) the clip.
+        most_frames: length of the look-back if the clip is long enough.
+
     Returns:
-        (frames × 1920,) at most 2 s, in whole frames; there may be none.
+        (frames × 1920,) in whole frames; there may be none.
     """
-    samples = min(len(audio) // FRAME_SIZE, LOOK_BACK_FRAMES) * FRAME_SIZE
+    samples = min(len(audio) // FRAME_SIZE, most_frames) * FRAME_SIZE
     begin = (len(audio) - samples) // 2
     return audio[begin : begin + samples]
 
@@ -130,7 +171,7 @@ def with_targets(
     latents: Latents,
     normalizer: Normalizer,
     transplanted: Mapping[str, np.ndarray],
-) -> tuple[Sequences, Tensor]:
+) -> Sequences:
     """Give what p(y_{t+1} | x_{≤t}) is fitted on and scored with.
 
     Args:
@@ -140,8 +181,8 @@ def with_targets(
         transplanted: y by `clip_id`; see `transplant_clips`.
 
     Returns:
-        The sequences, in which all frames of clips without y are gated; and the targets (frames,
-        dim) at every frame, with zeros in these clips.
+        The sequences with y as targets. All frames of clips without y are gated, and their targets
+        are zeros.
 
     Raises:
         InputError: a clip has another number of frames in `transplanted` than in `latents`.
@@ -156,7 +197,7 @@ def with_targets(
             raise InputError(f"clip {clip_id}: {len(found)} transplanted latents, {length} frames")
         targets[frames] = torch.from_numpy(normalizer.normalize(found))
         gated[frames] = sequences.gated[frames]
-    return replace(sequences, gated=gated), targets
+    return replace(sequences, gated=gated, targets=targets)
 
 
 def _streams(codec: Codec) -> bool:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics.density.var import Var, fit_var
-from mimi_dynamics.latents.sequences import Sequences, bucket_by_length
+from mimi_dynamics.latents.lengths import bucket_by_length
+from mimi_dynamics.latents.sequences import Sequences
 
 LOUDNESS_BINS = 64
 # Frames dropped before a simulated clip: 5 s, more than ten times the memory of the process.

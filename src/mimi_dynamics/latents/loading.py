@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mimi_dynamics.latents.lengths import reach_of
 from mimi_dynamics.latents.normalizer import Normalizer, load_normalizer, normalized_sequences
 from mimi_dynamics.latents.row_groups import RowGroup, read_groups, row_groups
-from mimi_dynamics.latents.sequences import Sequences, reach_of
+from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.latents.streaming import StreamedSequences, TrainStream
 from mimi_dynamics.pipeline.distributed import is_main_process

@@ -1,13 +1,14 @@
 """Latents as models see them: the whitened frames of all clips, and padded batches of clips."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mimi_dynamics.latents.lengths import bucket_by_length, reach_of, too_far
 from mimi_dynamics.pipeline.errors import InputError
 
 
@@ -22,6 +23,8 @@ class Sequences:
             within it: never a target and part of no score.
         lengths: (clips,) int64, number of frames of each clip. They sum to the number of frames.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
+        targets: (frames, dim) float32, what to predict at each frame in place of the frame itself;
+            None for the frame. Δx is always the change of the frames.
     """
 
     frames: Tensor
@@ -29,6 +32,7 @@ class Sequences:
     gated: Tensor
     lengths: np.ndarray
     splits: np.ndarray
+    targets: Tensor | None = field(default=None, kw_only=True)
 
     @property
     def dim(self) -> int:
@@ -82,6 +86,7 @@ class Sequences:
             gated=self.gated[kept],
             lengths=self.lengths[clips],
             splits=self.splits[clips],
+            targets=None if self.targets is None else self.targets[kept],
         )
 
     def train_targets(self, first: int) -> int:
@@ -90,7 +95,7 @@ class Sequences:
         return int((~train.gated.numpy() & (train.index_in_clip >= first)).sum())
 
     def check_finite(self, split: str, name: str) -> None:
-        """Check that all frames of a split are finite, since others must never become a metric.
+        """Check that all frames and targets of a split are finite: others must not become metrics.
 
         Args:
             split: name of the split.
@@ -99,7 +104,10 @@ class Sequences:
         Raises:
             InputError: a frame is not finite. The message says how many are not.
         """
-        finite = torch.isfinite(self.select(split).frames).all(1)
+        chosen = self.select(split)
+        finite = torch.isfinite(chosen.frames).all(1)
+        if chosen.targets is not None:
+            finite &= torch.isfinite(chosen.targets).all(1)
         if not finite.all():
             bad = int((~finite).sum())
             raise InputError(f"{bad} of {len(finite)} frames of {split} ({name}) are not finite")
@@ -109,13 +117,13 @@ class Sequences:
     ) -> "list[Batch] | BatchSource":
         """Make the batches of one split; see `make_batches` for the arguments.
 
-        The targets are Δx = x_i − x_{i−horizon} if `delta`, or else the frames themselves.
+        The targets are Δx = x_i − x_{i−horizon} if `delta`, or else `self.targets`.
 
         Raises:
             InputError: no clip of the split is long enough to have a target.
         """
         chosen = self.select(split)
-        targets = difference_targets(chosen, horizon) if delta else None
+        targets = difference_targets(chosen, horizon) if delta else chosen.targets
         return make_batches(chosen, horizon, warmup_frames, batch_frames, targets)
 
     def changed(self, change: "Change", generator: torch.Generator) -> "Sequences":
@@ -198,72 +206,6 @@ def make_batches(
     starts = np.concatenate([[0], np.cumsum(sequences.lengths)[:-1]])
     targets = sequences.frames if targets is None else targets
     return [_pad(sequences, targets, starts, group, horizon, first) for group in groups]
-
-
-def too_far(horizon: int, first: int, reach: np.ndarray) -> InputError:
-    """Make the error to raise if no clip of a split is long enough to have a target.
-
-    Args:
-        horizon: how many frames ahead the target lies.
-        first: index within a clip of the first frame that may be a target.
-        reach: (clips,) see `Sequences.reach`.
-    """
-    longest = int(reach.max(initial=0))
-    if not longest:
-        return all_gated("a split")
-    return InputError(
-        f"horizon = {horizon} (first target at frame {first}): "
-        f"must be below the longest clip of every split, here {longest} frames"
-    )
-
-
-def all_gated(split: str) -> InputError:
-    """Make the error to raise if no frame of a split counts.
-
-    Args:
-        split: the split, in words.
-    """
-    return InputError(
-        f"data/latents: every frame of {split} is in or beside digital silence, or cut short by "
-        "the end of its clip, so none is left to score; look at silent_share and padded_share in "
-        "metrics/detail/encode.json"
-    )
-
-
-def reach_of(gated: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Give the number of frames of each clip up to the last that is not gated, as (clips,).
-
-    Args:
-        gated: (frames,) bool, see `Sequences`.
-        lengths: (clips,) number of frames of each clip.
-    """
-    starts = np.cumsum(lengths) - lengths
-    within = np.arange(len(gated)) - np.repeat(starts, lengths)
-    return np.maximum.reduceat(np.where(gated, 0, within + 1), starts)
-
-
-def bucket_by_length(
-    lengths: np.ndarray, usable: np.ndarray, batch_frames: int
-) -> list[np.ndarray]:
-    """Group clips into batches of similar length.
-
-    Args:
-        lengths: (clips,) number of frames of each clip.
-        usable: (clips,) bool, which clips to take, such as those that have a target.
-        batch_frames: most padded frames in a batch, unless a single clip has more.
-
-    Returns:
-        The indices of the clips in each batch, with the shortest clips first. There may be no
-        batch at all.
-    """
-    chosen = np.flatnonzero(usable)
-    groups: list[list[int]] = []
-    for clip in chosen[np.argsort(lengths[chosen], kind="stable")]:
-        if groups and (len(groups[-1]) + 1) * lengths[clip] <= batch_frames:
-            groups[-1].append(clip)
-        else:
-            groups.append([clip])
-    return [np.array(group) for group in groups]
 
 
 def _pad(

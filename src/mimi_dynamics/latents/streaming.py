@@ -17,16 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mimi_dynamics.latents.lengths import bucket_by_length, too_far
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.row_groups import RowGroup, read_groups
-from mimi_dynamics.latents.sequences import (
-    Batch,
-    Change,
-    Sequences,
-    bucket_by_length,
-    in_new_order,
-    too_far,
-)
+from mimi_dynamics.latents.sequences import Batch, Change, Sequences, in_new_order
+from mimi_dynamics.pipeline.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -140,6 +135,18 @@ class StreamedSequences(Sequences):
 
     train: TrainStream
     block_frames: int
+
+    def __post_init__(self) -> None:
+        """Refuse targets: those of train would have to be on disk too.
+
+        Raises:
+            InputError: there are targets beside the frames.
+        """
+        if self.targets is not None:
+            raise InputError(
+                "train is read from disk, which holds no targets beside the frames: raise "
+                "memory_gib until all latents are in memory"
+            )
 
     @property
     def at_once(self) -> int:

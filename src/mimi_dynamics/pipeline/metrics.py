@@ -52,8 +52,12 @@ HEADLINES = {
         ),
         ("k1.dynamic_gain_nats_per_dim",),
     ),
-    "encoders": Headline(
-        tuple(f"{of}.dynamic_gain_nats_per_dim" for of in ("trained", "untrained", "log_mel"))
+    "codec_table": Headline(
+        tuple(
+            f"{row}.{gain}_nats_per_dim"
+            for row in ("codec", "untrained", "log_mel", "lyra")
+            for gain in ("dynamic_gain", "speech_borne_gain")
+        )
     ),
     "rollout": Headline(("k1.skill.rollout", "k2.skill.rollout", "k2.gap")),
     "rssm": Headline(

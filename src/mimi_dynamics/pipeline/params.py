@@ -240,10 +240,11 @@ class ReconstructParams(Section):
     listen_clips: Count
 
 
-class EncodersParams(Section):
-    """How large the predictor is that compares encoders."""
+class CodecTableParams(Section):
+    """Which rows the table by codec has beside that of the run's own codec."""
 
-    width: Count
+    rows: list[Literal["untrained", "log_mel", "lyra", "mimi", "mimi-mini"]]
+    trainings: Count
 
 
 class RolloutParams(Section):
@@ -401,7 +402,7 @@ class Params(Section):
     predict: PredictParams
     controls: ControlsParams
     structure: StructureParams
-    encoders: EncodersParams
+    codec_table: CodecTableParams
     rollout: RolloutParams
     recurrence: RecurrenceParams
     rssm: RssmParams

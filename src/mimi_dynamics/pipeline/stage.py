@@ -4,6 +4,7 @@ import argparse
 import errno
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,13 +166,13 @@ def _put_back(paths: list[Path]) -> list[str]:
 
 def _committed_outputs() -> list[Path]:
     """List the outputs in git, not in DVC's cache, of the stage that DVC runs; none without DVC."""
-    name = os.environ.get("DVC_STAGE", "").partition("@")[0]
+    name, _, item = os.environ.get("DVC_STAGE", "").partition("@")
     if not name:
         return []
     stage = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"].get(name, {})
     outputs = [out for kind in ("metrics", "outs", "plots") for out in stage.get(kind, [])]
     return [
-        Path(path)
+        Path(re.sub(r"\$\{item\.\w+\}", item, path))
         for out in outputs
         if isinstance(out, dict)
         for path, flags in out.items()

@@ -19,7 +19,7 @@ CONTENTS = (  # the sections of the page, below the bets
     Section("calibration", "predict", "Is it as sure as it should be?"),
     Section("horizons", "horizons", "How far ahead?"),
     Section("structure", "structure", "What kind of structure?"),
-    Section("encoders", "encoders", "Or is it the encoder?"),
+    Section("codec_table", "codec_table", "Or is it the encoder?"),
     Section("rollout", "rollout", "Does it run free?"),
     Section("recurrence", "recurrence", "Do patterns recur?"),
     Section("rssm", "rssm", "Is there an easier state?"),

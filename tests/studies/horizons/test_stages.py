@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from horizon import horizon
-from horizons import horizons, read_fits
+from horizons import horizons
 from mimi_dynamics.density.predictor import load_predictor
 from mimi_dynamics.evidence.gains import STACK
+from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.latents.loading import read_data, read_voices
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import EncodedClip, LatentWriter

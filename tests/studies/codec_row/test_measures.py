@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.studies.encoders.measures import (
+from mimi_dynamics.studies.codec_row.measures import (
     autocorrelation,
     effective_dimension,
     loudness_share,

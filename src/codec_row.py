@@ -1,0 +1,63 @@
+"""How predictable are the latents of one codec, and how much of that is carried by the speech?
+
+A gain has two other sources: what frames shuffled within each clip show too, and that neighbouring
+frames hear some of the same audio. So every row of the table by codec has the plain gain one frame
+ahead, the dynamic gain, which is what it is beyond that of shuffled frames, and the speech-borne
+gain: that on the latent of the next frame's audio after a look-back from another clip, which shares
+no sample with the past, beyond the same with these targets shuffled. Spliced speech, its frames in
+another order, shows what overlap alone makes of the dynamic gain.
+
+    python src/codec_row.py codec        (or: dvc repro codec_row@codec)
+    python src/codec_row.py untrained    (in make studies, for every row of codec_table.rows)
+
+A row is `codec`, that of the run, whose plain fits stage `horizon` has done; `untrained`, one of
+its shape with random weights; `log_mel`; or another codec by its name.
+Reads data/manifest.parquet and data/audio/; for `codec` also data/latents/, data/horizons/ and
+models/normalizer.safetensors.
+Writes metrics/detail/codec_rows/<row>.json.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mimi_dynamics.evidence.scores import read_fits
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.files import require
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
+from mimi_dynamics.studies.codec_row.records import (
+    clips_sha256,
+    facts,
+    origin_of,
+    trainings_of,
+    write_row,
+)
+from mimi_dynamics.studies.codec_row.subjects import RUN, make_subject
+
+FURTHER = 2  # frames ahead, measured of the run's codec alone, and once
+
+
+def codec_row(params: Params, row: str) -> None:
+    """Run the stage for one row.
+
+    Args:
+        params: all settings.
+        row: its name.
+    """
+    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
+    trainings = {NEXT_FRAME: trainings_of(row, params)}
+    if row == RUN and FURTHER in params.horizons:
+        trainings[FURTHER] = 1
+    stored = {k: read_fits(k) for k in trainings} if row == RUN else {}
+    subject = make_subject(row, manifest, params, Path("runs/codec_row") / row)
+    leads = fit_leads(subject, params, trainings, stored)
+    gains = measure(leads, params, subject.codec.frame_rate)
+    weights = subject.codec.weights_sha256
+    origin = origin_of(row, weights, clips_sha256(manifest), params)
+    write_row(row, facts(subject, params) | gains, origin)
+
+
+if __name__ == "__main__":
+    run_stage(codec_row, row=str)

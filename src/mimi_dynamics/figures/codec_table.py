@@ -1,0 +1,78 @@
+"""The figure of the table by codec: what is predictable, and what of it the speech carries."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mimi_dynamics.pipeline.plotting import STYLE
+
+ROWS = {
+    "codec": "the codec\nof this run",
+    "untrained": "its shape,\nuntrained",
+    "log_mel": "log-mel\nframes",
+    "lyra": "Lyra V2",
+    "mimi": "Mimi",
+}
+MEASURES = {
+    "gain": ("gain", "#b9cfe0"),
+    "dynamic": ("dynamic: beyond shuffled frames", "#1b6ca8"),
+    "spliced": ("dynamic, of spliced speech: the encoder's overlap", "#d98324"),
+    "speech_borne": ("speech-borne: on a target that shares no audio", "#4b9b69"),
+}
+SPLITS = {
+    "test": "held-out recordings",
+    "test_voice": "a held-out voice",
+}
+THRESHOLD = 0.05  # nats per dimension; bet 1 asks for more
+WIDTH = 0.2  # of a bar; codecs are 1 apart
+
+
+def codec_table_figure(table: pd.DataFrame) -> Figure:
+    """Draw the gains of every codec side by side, for every split.
+
+    Args:
+        table: a line for each gain, with the columns `row`, `split`, `what`, `value`, `low`,
+            `high`, in nats per dimension.
+    """
+    splits = [split for split in SPLITS if split in set(table["split"])]
+    rows = list(dict.fromkeys(table["row"]))
+    with mpl.rc_context(STYLE):
+        size = (max(4.5, 1.6 * len(rows)) * max(1, len(splits)), 4.6)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, max(1, len(splits)), sharey=True, squeeze=False)[0]
+        for axes, split in zip(panels, splits, strict=False):
+            _bars(axes, table[table["split"] == split], rows)
+            axes.set_title(SPLITS[split], loc="left")
+        panels[0].set_ylabel("80 ms ahead, nats per dimension")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9
+        )
+        figure.suptitle("How predictable are a codec's latents, and what carries it?", fontsize=12)
+    return figure
+
+
+def _bars(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
+    """Draw the gains of one split; what a codec does not have leaves its place empty."""
+    places = np.arange(len(rows))
+    for number, (what, (label, colour)) in enumerate(MEASURES.items()):
+        of = table[table["what"] == what].set_index("row").reindex(rows)
+        at = places + (number - (len(MEASURES) - 1) / 2) * WIDTH
+        axes.bar(at, of["value"], 0.92 * WIDTH, color=colour, label=label)
+        axes.vlines(at, of["low"], of["high"], color="#222222", lw=1.2)
+        for place, value, high in zip(at, of["value"], of["high"], strict=True):
+            if np.isfinite(value):
+                axes.annotate(
+                    f"{value:.2f}",
+                    (place, max(high, 0)),
+                    (0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=7.5,
+                )
+    axes.axhline(0, color="#222222", lw=0.8)
+    asked = f"{THRESHOLD:g}: what bet 1 asks of dynamic and speech-borne gain"
+    axes.axhline(THRESHOLD, color="#b03030", lw=1.1, ls="--", label=asked)
+    axes.set_xticks(places, [ROWS.get(row, row) for row in rows])

@@ -1,0 +1,1 @@
+"""One row of the table by codec: how predictable its latents are, and what carries that."""

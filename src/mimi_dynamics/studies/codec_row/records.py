@@ -1,0 +1,125 @@
+"""The file of a row: what was measured, and of which weights, clips and settings it is true."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.latents.normalizer import frames_in_split, voiced_frames
+from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.studies.codec_row.measures import (
+    autocorrelation,
+    effective_dimension,
+    loudness_share,
+    variance_kept_by_leading,
+)
+from mimi_dynamics.studies.codec_row.subjects import RUN, UNTRAINED, Subject
+
+FOLDER = DETAIL_FOLDER / "codec_rows"
+LAGS = (1, 2)  # frames
+SECTIONS = ("head", "latents", "predict", "seed")
+NOT_READ = ("heads", "linear_order")  # of `predict`: only stage predict has a use for them
+SHAPE = ("filters", "dim", "layers", "codebooks", "bins", "clip_frames")  # of a mimi-mini
+
+
+def row_path(row: str) -> Path:
+    """Give the path of the file of a row."""
+    return FOLDER / f"{row}.json"
+
+
+def write_row(row: str, metrics: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
+    """Write the file of a row.
+
+    Args:
+        row: its name.
+        metrics: nested dict of finite numbers.
+        origin: see `origin_of`.
+    """
+    record = {**metrics, "origin": origin, "schema_version": SCHEMA_VERSION}
+    write_metrics(row_path(row), record)
+
+
+def trainings_of(row: str, params: Params) -> int:
+    """Give the number of trainings of a row, one frame ahead."""
+    return params.trainings if row == RUN else params.codec_table.trainings
+
+
+def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) -> dict[str, Any]:
+    """Give what a row depends on. While it is the same, the row is true of this run.
+
+    Args:
+        row: its name.
+        weights_sha256: hash of the codec's weights, '' if they are no file, None if not at hand.
+        clips: see `clips_sha256`.
+        params: all settings.
+    """
+    settings = study_settings(params, SECTIONS)
+    for name in NOT_READ:
+        del settings["predict"][name]
+    settings["encode"] = {"dtype": params.encode.dtype}
+    settings["trainings"] = trainings_of(row, params)
+    if row in (RUN, UNTRAINED):
+        settings["codec"] = {"name": params.codec.name}
+    if row == UNTRAINED:
+        mini = study_settings(params, ["codec"])["codec"]["mini"]
+        settings["codec"]["mini"] = {name: mini[name] for name in SHAPE}
+    return {"weights_sha256": weights_sha256, "clips_sha256": clips, "settings": settings}
+
+
+def clips_sha256(manifest: pd.DataFrame) -> str:
+    """Hash which clips there are, with their audio, voices and splits, in any order."""
+    columns = manifest[["clip_id", "sha256", "voice", "split"]].sort_values("clip_id")
+    return hashlib.sha256(columns.to_csv(index=False).encode()).hexdigest()
+
+
+def differences(recorded: Mapping[str, Any], today: Mapping[str, Any]) -> list[str]:
+    """List what a row was made with that is something else today.
+
+    Args:
+        recorded: the origin in its file.
+        today: that of this run. Weights that are not at hand, None, are not compared.
+    """
+    told = {"weights_sha256": "other weights", "clips_sha256": "other clips"}
+    found = [
+        words
+        for key, words in told.items()
+        if today[key] is not None and recorded.get(key) != today[key]
+    ]
+    return found + changed_settings(recorded.get("settings", {}), today["settings"])
+
+
+def facts(subject: Subject, params: Params) -> dict[str, object]:
+    """Give what is known of a codec's latents before anything is predicted."""
+    latents, data, codec = subject.latents, subject.data, subject.codec
+    voiced = voiced_frames(latents, params.latents.voiced_range_db)
+    train, test = (frames_in_split(latents, split) & ~latents.gated for split in ("train", "test"))
+    spoken = latents.values[train & voiced]
+    test_data = data.select("test")
+    return {
+        "latent_dim": codec.dim,
+        "dim": data.dim,
+        "frame_rate": codec.frame_rate,
+        **bit_rate(codec),
+        "effective_dim": effective_dimension(spoken),
+        "variance_kept": {
+            f"c{count:03d}": share
+            for count, share in variance_kept_by_leading(spoken).items()
+            if count <= codec.dim
+        },
+        "loudness_r2": loudness_share(latents.values, latents.rms_db, train, test),
+        "autocorrelation": {f"k{k}": autocorrelation(test_data, k) for k in LAGS},
+    }
+
+
+def bit_rate(codec: Codec) -> dict[str, float]:
+    """Give the bits per second of the codec's codes; nothing if it has none."""
+    if not codec.codebooks:
+        return {}
+    return {"bits_per_s": codec.codebooks * math.log2(codec.bins) * codec.frame_rate}

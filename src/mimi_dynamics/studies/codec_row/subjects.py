@@ -1,0 +1,158 @@
+"""What a row is measured on: a codec's latents, the same of spliced speech, and transplanted ones.
+
+All three are whitened by the same components, those of the codec's latents of speech as it is.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
+from mimi_dynamics.codec.log_mel_frames import LogMelFrames
+from mimi_dynamics.encoding.corpus import encode_corpus
+from mimi_dynamics.encoding.spliced import splice_corpus
+from mimi_dynamics.encoding.transplant import transplant_corpus, with_targets
+from mimi_dynamics.latents.loading import Loaded, load
+from mimi_dynamics.latents.normalizer import (
+    fit_normalizer,
+    frames_in_split,
+    normalized_sequences,
+    voiced_frames,
+)
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import remove
+from mimi_dynamics.pipeline.params import Params
+
+RUN = "codec"  # the row of the codec that all other stages are about
+UNTRAINED, LOG_MEL = "untrained", "log_mel"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The latents of one codec.
+
+    Attributes:
+        codec: the codec.
+        latents: its latents as encoded.
+        data: the same, whitened.
+        speech: the same with transplanted latents as targets; None if the codec hears what follows
+            a frame, or no frame of some split has such a target.
+        spliced: the whitened latents of the same clips with their frames in another order.
+    """
+
+    codec: Codec
+    latents: Latents
+    data: Sequences
+    speech: Sequences | None
+    spliced: Sequences
+
+
+def codec_of(row: str, params: Params) -> Codec:
+    """Load the codec of a row.
+
+    Args:
+        row: `codec` for that of the run, `untrained` for one of its shape with random weights,
+            `log_mel`, or a key of `CODECS`.
+        params: all settings.
+
+    Raises:
+        InputError: there is no such codec, or there are no weights of it.
+    """
+    if row == RUN:
+        return load_codec(params.codec)
+    if row == UNTRAINED:
+        return untrained_codec(params.codec, params.seed)
+    if row == LOG_MEL:
+        return LogMelFrames()
+    if row in CODECS:
+        return load_codec(params.codec.model_copy(update={"name": row}))
+    known = ", ".join((RUN, UNTRAINED, LOG_MEL, *CODECS))
+    raise InputError(f"codec_table.rows: {row!r}: must be one of {known}")
+
+
+def weights_of(row: str, params: Params) -> str | None:
+    """Give the hash of the weights with which a row would be measured now, None if it cannot be.
+
+    Args:
+        row: see `codec_of`.
+        params: all settings.
+    """
+    if row in (UNTRAINED, LOG_MEL):
+        return ""
+    try:
+        return codec_of(row, params).weights_sha256
+    except InputError:  # They are not on this machine.
+        return None
+
+
+def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -> Subject:
+    """Encode what a row is measured on.
+
+    Args:
+        row: see `codec_of`.
+        manifest: the clips, as stage `ingest` wrote them.
+        params: all settings.
+        work: a folder for what no other stage needs, which is removed in the end.
+
+    Raises:
+        InputError: latents of the run are of another codec, or a clip cannot be encoded.
+    """
+    codec = codec_of(row, params)
+    loaded = _of_the_run(codec, params) if row == RUN else None
+    remove(work)
+    # A codec cannot stream any more after it was prepared for fast encoding.
+    transplanted = None if codec.hears_ahead else transplant_corpus(codec, manifest, params.seed)
+    latents, normalizer, data = loaded or _encode_anew(codec, manifest, params, work)
+    cut = splice_corpus(manifest, work / "spliced", params.seed)
+    spliced = _encode(codec, cut, params, work)
+    if not np.array_equal(spliced.clip_ids, latents.clip_ids):
+        raise InputError("data/latents: not of the clips of data/manifest.parquet; run encode")
+    remove(work)
+    speech = None
+    if transplanted is not None:
+        speech = with_targets(data, latents, normalizer, transplanted)
+        if not _has_targets(speech, params.predict.warmup_frames):
+            print(f"{row}: too few clips of a voice to take look-backs from", file=sys.stderr)
+            speech = None
+    spliced_data = normalized_sequences(spliced, normalizer, params.latents.voiced_range_db)
+    return Subject(codec, latents, data, speech, spliced_data)
+
+
+def _of_the_run(codec: Codec, params: Params) -> Loaded:
+    loaded = load(params)
+    made_with = loaded.latents.info["codec"], loaded.latents.info["weights_sha256"]
+    if made_with != (codec.name, codec.weights_sha256):
+        raise InputError(
+            f"data/latents: of {made_with[0]} {made_with[1]:.12}, and the codec of this run is "
+            f"{codec.name} {codec.weights_sha256:.12}; run the stage encode"
+        )
+    return loaded
+
+
+def _encode_anew(codec: Codec, manifest: pd.DataFrame, params: Params, work: Path) -> Loaded:
+    """Encode the clips, and fit the normaliser as stage `normalize` does."""
+    latents = _encode(codec, manifest, params, work)
+    voiced = voiced_frames(latents, params.latents.voiced_range_db)
+    fitted_on = latents.values[frames_in_split(latents, "train") & voiced]
+    normalizer = fit_normalizer(fitted_on, params.latents.dim)
+    data = normalized_sequences(latents, normalizer, params.latents.voiced_range_db)
+    return Loaded(latents, normalizer, data)
+
+
+def _encode(codec: Codec, manifest: pd.DataFrame, params: Params, work: Path) -> Latents:
+    encode_corpus(codec, manifest, work / "latents", params.encode, work / "shards")
+    latents = read_latents(work / "latents")
+    remove(work / "latents")
+    return latents
+
+
+def _has_targets(data: Sequences, warmup_frames: int) -> bool:
+    """Tell whether a frame of every split may be a target."""
+    splits = [data.select(split) for split in np.unique(data.splits)]
+    return all((split.reach > max(1, warmup_frames)).any() for split in splits)

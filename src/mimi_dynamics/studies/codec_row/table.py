@@ -1,0 +1,84 @@
+"""All rows side by side, those that are true of this run apart from those that are not."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mimi_dynamics.pipeline.metrics import read_metrics
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.studies.codec_row.records import differences, origin_of, row_path
+from mimi_dynamics.studies.codec_row.subjects import RUN, weights_of
+
+NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
+MOST_TOLD = 3
+MEASURES = {  # what the figure shows, by its name in the table of it
+    "gain": "gain_nats_per_dim",
+    "dynamic": "dynamic_gain_nats_per_dim",
+    "speech_borne": "speech_borne_gain_nats_per_dim",
+    "spliced": "spliced.dynamic_gain_nats_per_dim",
+}
+
+
+def read_rows(params: Params, clips: str) -> dict[str, Any]:
+    """Read all rows that are there, and mark those of other weights, clips or settings.
+
+    Args:
+        params: all settings.
+        clips: today's clips; see `records.clips_sha256`.
+
+    Returns:
+        The metrics of each row by name, the run's codec first. Under `not_todays` are those with
+        something else behind them, by name, each with `differs`, which says what that is.
+
+    Raises:
+        InputError: there is no row of the run's codec, or a file is not readable.
+    """
+    rows: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for row in (RUN, *params.codec_table.rows):
+        if row != RUN and not row_path(row).exists():
+            continue
+        metrics = read_metrics(row_path(row))
+        origin = metrics.pop("origin")
+        if told := differences(origin, origin_of(row, weights_of(row, params), clips, params)):
+            others[row] = {**metrics, "differs": in_words(told)}
+        else:
+            rows[row] = metrics
+    return rows | ({NOT_TODAYS: others} if others else {})
+
+
+def in_words(told: Sequence[str]) -> str:
+    """Join what differs, but for the number of it after the first few."""
+    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return "; ".join([*told[:MOST_TOLD], *more])
+
+
+def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
+    """Give the gains of all rows that are true of this run, with the ends of their intervals.
+
+    Args:
+        rows: see `read_rows`.
+
+    Returns:
+        A table with the columns `row`, `split`, `what`, `value`, `low`, `high`.
+    """
+    names = [name for name in rows if name != NOT_TODAYS]
+    found = [
+        (name, split, *values)
+        for name in names
+        for split, metrics in (("test", rows[name]), ("test_voice", rows[name].get("test_voice")))
+        if metrics
+        for values in _measures(metrics)
+    ]
+    return pd.DataFrame(found, columns=["row", "split", "what", "value", "low", "high"])
+
+
+def _measures(metrics: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
+    for what, key in MEASURES.items():
+        *path, last = key.split(".")
+        of = metrics
+        for part in path:
+            of = of.get(part, {})
+        if last in of:
+            yield what, of[last], of[f"{last}_ci_low"], of[f"{last}_ci_high"]

@@ -1,0 +1,143 @@
+"""A row is trusted while its weights, clips and settings are those of today."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mimi_dynamics.figures.codec_table import codec_table_figure
+from mimi_dynamics.pipeline.params import Params, load_params
+from mimi_dynamics.studies.codec_row import table as module
+from mimi_dynamics.studies.codec_row.records import (
+    clips_sha256,
+    differences,
+    origin_of,
+    row_path,
+    write_row,
+)
+from mimi_dynamics.studies.codec_row.table import NOT_TODAYS, plot_table, read_rows
+from tests.harness import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
+MANIFEST = pd.DataFrame(
+    {"clip_id": ["b", "a"], "sha256": ["1", "2"], "voice": ["x", "y"], "split": ["test", "train"]}
+)
+CLIPS = clips_sha256(MANIFEST)
+
+
+def with_section(of: str, **changes: object) -> Params:
+    """Today's settings with some of one section changed."""
+    section = getattr(PARAMS, of).model_copy(update=changes)
+    return PARAMS.model_copy(update={of: section})
+
+
+def gains(value: float) -> dict[str, float]:
+    """A gain that only the run's codec has trained several times."""
+    found = {}
+    for name in ("gain", "dynamic_gain", "speech_borne_gain"):
+        key = f"{name}_nats_per_dim"
+        found |= {key: value, f"{key}_ci_low": value - 0.01, f"{key}_ci_high": value + 0.01}
+    return found
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Rows of today, of a codec with weights abc."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "weights_of", lambda row, _: "abc" if row == "codec" else "")
+    for number, row in enumerate(("codec", "untrained", "log_mel")):
+        origin = origin_of(row, "abc" if row == "codec" else "", CLIPS, PARAMS)
+        metrics = gains(0.1 * number + 0.1)
+        if row == "codec":
+            metrics |= {"test_voice": gains(0.4), "spliced": gains(0.05)}
+        write_row(row, metrics, origin)
+    return tmp_path
+
+
+def test_rows_of_today_stand_side_by_side(rows: Path) -> None:
+    found = read_rows(PARAMS, CLIPS)
+    assert list(found) == ["codec", "untrained", "log_mel"]
+    assert found["log_mel"]["dynamic_gain_nats_per_dim"] == pytest.approx(0.3)
+    assert "origin" not in found["codec"]
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        (with_section("latents", dim=7), {"codec", "untrained", "log_mel"}),
+        (with_section("encode", dtype="bfloat16"), {"codec", "untrained", "log_mel"}),
+        (with_section("codec", name="mimi"), {"codec", "untrained"}),
+        (
+            with_section("codec", mini=PARAMS.codec.mini.model_copy(update={"filters": 4})),
+            {"untrained"},
+        ),
+        (PARAMS.model_copy(update={"trainings": 5}), {"codec"}),
+        (with_section("codec_table", trainings=3), {"untrained", "log_mel"}),
+        (with_section("encode", engine="ray"), set()),
+        (with_section("predict", heads=["mdn"]), set()),
+        (PARAMS.model_copy(update={"horizon": 8}), set()),
+    ],
+    ids=[
+        "latents",
+        "encode",
+        "codec",
+        "shape",
+        "trainings",
+        "theirs",
+        "engine",
+        "heads",
+        "horizon",
+    ],
+)
+def test_rows_of_other_settings_stand_apart(rows: Path, params: Params, told: set[str]) -> None:
+    found = read_rows(params, CLIPS)
+    assert set(found.get(NOT_TODAYS, {})) == told
+    assert {"codec", "untrained", "log_mel"} - told == set(found) - {NOT_TODAYS}
+    assert set(plot_table(found)["row"]) == set(found) - {NOT_TODAYS}
+
+
+def test_rows_of_other_clips_or_weights_say_so(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_rows(PARAMS, "other")[NOT_TODAYS]
+    assert {row["differs"] for row in found.values()} == {"other clips"}
+    monkeypatch.setattr(module, "weights_of", lambda *_: "def")
+    assert read_rows(PARAMS, CLIPS)[NOT_TODAYS]["codec"]["differs"] == "other weights"
+    monkeypatch.setattr(module, "weights_of", lambda *_: None)  # They are not on this machine.
+    assert NOT_TODAYS not in read_rows(PARAMS, CLIPS)
+
+
+def test_both_weights_and_settings_are_named() -> None:
+    before = origin_of("codec", "abc", CLIPS, PARAMS)
+    now = origin_of("codec", "def", CLIPS, with_section("latents", dim=7))
+    told = differences(before, now)
+    assert told == ["other weights", f"latents.dim = {PARAMS.latents.dim} (now 7)"]
+
+
+def test_a_row_that_was_never_measured_is_left_out(rows: Path) -> None:
+    row_path("log_mel").unlink()
+    assert list(read_rows(PARAMS, CLIPS)) == ["codec", "untrained"]
+
+
+def test_clips_are_told_by_their_audio_voice_and_split_in_any_order() -> None:
+    assert clips_sha256(MANIFEST[::-1]) == CLIPS
+    for column in MANIFEST:
+        other = MANIFEST.assign(**{column: ["b", "c"]})
+        assert clips_sha256(other) != CLIPS
+    assert clips_sha256(MANIFEST.assign(text="")) == CLIPS
+
+
+def test_committed_rows_are_of_the_settings_in_git() -> None:
+    """Otherwise the first table that a user sees would have one row."""
+    for row in PARAMS.codec_table.rows:
+        recorded = json.loads((ROOT / row_path(row)).read_text())["origin"]
+        today = origin_of(row, "", recorded["clips_sha256"], PARAMS)
+        assert differences(recorded, today) == []
+
+
+@pytest.mark.parametrize("kept", [["codec", "untrained", "log_mel"], ["codec"], []])
+def test_the_picture_has_whatever_rows_there_are(rows: Path, kept: list[str]) -> None:
+    table = plot_table(read_rows(PARAMS, CLIPS))
+    figure = codec_table_figure(table[table["row"].isin(kept)])
+    assert len(figure.axes) == (2 if kept else 1)
+    bars = sum(patch.get_height() > 0 for patch in figure.axes[0].patches)
+    assert bars == {3: 10, 1: 4, 0: 0}[len(kept)]
