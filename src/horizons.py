@@ -7,20 +7,25 @@ Writes metrics/horizons.json, metrics/detail/horizons.json and plots/horizons.cs
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec, evaluated_splits
-from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap
 from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
+from mimi_dynamics.evidence.power import smallest_gain_seen
 from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data, read_voices
+from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
+from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.horizons.metrics import ByLead, free_gain, summarise
@@ -41,8 +46,24 @@ def horizons(params: Params) -> None:
         for split, bootstrap in bootstraps.items():
             gains[split][k] = [Gains(template, rows, of, split, bootstrap) for of in fits]
     voices = {split: read_voices(split) for split in bootstraps}
-    write_stage_metrics("horizons", summarise(gains, voices))
+    metrics = summarise(gains, voices)
+    for k, seen in smallest_gains_seen(params, real, bootstraps["test"]).items():
+        metrics[f"k{k}"] |= {"smallest_gain_seen_nats_per_dim": seen}
+    write_stage_metrics("horizons", metrics)
     write_plots(gains["test"])
+
+
+def smallest_gains_seen(
+    params: Params, real: Sequences, bootstrap: ClipBootstrap
+) -> dict[int, float]:
+    """Give the smallest planted gain that would have been seen, by distance, where one would."""
+    jobs = []
+    for k in params.horizons:
+        template = FitSpec("shuffled", real, "", k, params.predict, params.seed)
+        shuffled = reorderings(real, template.first, template.seed)["shuffled"]
+        jobs.append(partial(smallest_gain_seen, replace(template, sequences=shuffled), bootstrap))
+    seen = zip(params.horizons, run_parallel(jobs, "planted gains"), strict=True)
+    return {k: gain for k, gain in seen if gain is not None}
 
 
 def write_plots(gains: ByLead) -> None:

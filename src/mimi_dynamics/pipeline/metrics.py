@@ -35,7 +35,9 @@ HEADLINES = {
     "ingest": Headline(("clips", "hours", "voices", "rejected.total")),
     "codec": Headline(("test.log_mel_quantized",)),
     "reconstruct": Headline(("test.codec.log_mel", "english.codec.word_error_rate")),
-    "controls": Headline(("worst_recovered", "worst_null_nats_per_dim")),
+    "controls": Headline(
+        ("worst_held_out_recovered", "worst_null_nats_per_dim", "worst_recovered")
+    ),
     "predict": Headline(
         (
             "delta.dnll_nats_per_dim",
