@@ -170,6 +170,16 @@ def test_frames_in_and_beside_silence(interval: tuple[int, int], gated: list[int
     assert np.flatnonzero(found).tolist() == gated
 
 
+def test_shorter_frames_cover_the_same_time_beside_silence() -> None:
+    """A quarter of the length: four before and eight after; one of three quarters as many."""
+    interval = np.array((8 * 480, 9 * 480))
+    assert np.flatnonzero(silent_frames(interval, 30, frame_size=480)).tolist() == [*range(4, 17)]
+    assert np.flatnonzero(silent_frames(interval, 30, frame_size=1440)).tolist() == [*range(6)]
+    assert np.flatnonzero(gated_frames(np.array([], np.int64), 1000, 480)).tolist() == [2]
+    audio = np.repeat([[1.0, 0.1]], 480, axis=1).astype(np.float32)
+    np.testing.assert_allclose(frame_levels(audio, 480), [[0, -20]], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("samples", "gated"),
     [
