@@ -31,6 +31,7 @@ class Codec(ABC):
         frame_rate: number of latents per second.
         hears_back: seconds of sound before a frame's own that may change its latent; None if all.
         hears_ahead: the same of sound after the frame's own.
+        decode_delay: by how many samples streamed sound is later than that of one `decode`.
         can_decode: whether there are `decode` and, if it has codes, `decode_codes`.
         can_stream: whether there is `streaming`.
         is_differentiable: whether gradients flow through `encode` and `decode`.
@@ -46,6 +47,7 @@ class Codec(ABC):
     frame_rate: float = FRAME_RATE
     hears_back: float | None = None
     hears_ahead: float | None = 0.0
+    decode_delay: int = 0
     can_decode: bool = True
     can_stream: bool = True
     is_differentiable: bool = True
@@ -115,10 +117,7 @@ class MimiCodec(Codec):
         self.hears_back = _hears_back(model)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
-        """Give the latents of `audio`; see `Codec.encode`.
-
-        The model is causal, so a frame does not depend on anything after it, such as padding.
-        """
+        """Give the latents of `audio`; see `Codec.encode`. The model is causal."""
         audio = audio[:, None].to(self.dtype)
         return self.model.encode_to_latent(audio, quantize=False).transpose(1, 2).float()
 

@@ -6,7 +6,7 @@ is a multiple of 0.2635, where features of speech have standard deviations from 
 
 `reset_all_variables` of LiteRT leaves the states of these models as they are: after it, the first
 0.44 s of a clip still depended on the clip before. So each clip has interpreters of its own, which
-takes 3 ms. So it is also safe in any thread, and can be sent to any process.
+takes 3 ms. That also makes the codec safe in any thread.
 """
 
 import importlib.util
@@ -45,8 +45,7 @@ FEATURES = 64
 STAGES = 46  # of the residual quantiser, each with one of 16 vectors
 BINS = 16
 NO_CODE = -1  # what the quantiser takes for a stage that is left out
-# How far the states of the encoder's convolutions reach back, in samples at its own rate: the sum
-# over all layers of the length of each times the stride of what it holds.
+# How far back the encoder hears, in its own samples: strides times lengths of its layers' states.
 ENCODER_REACH = (
     48 + 16 * (2 + 6 + 18 + 5) + 80 * (2 + 6 + 18 + 2) + 160 * (2 + 6 + 18 + 2) + 320 * 2
 )
@@ -67,6 +66,7 @@ class LyraCodec(Codec):
         sizes = self.periods * FEATURES, self.periods * self.stages, BINS
         super().__init__("lyra", weights_sha256, nn.Module(), *sizes)
         self.frame_rate = LYRA_RATE / PERIOD / self.periods
+        self.decode_delay = UP.delay + DOWN.delay * SAMPLE_RATE // LYRA_RATE
         self.hears_back = (ENCODER_REACH + DOWN.delay * 2) / LYRA_RATE
         self.runtime = f"LiteRT {version('ai-edge-litert')}"
         self._models = dict(models)
@@ -88,8 +88,7 @@ class LyraCodec(Codec):
     def quantize(self, latents: torch.Tensor) -> torch.Tensor:
         """Give the codes (batch, frames, codebooks) of `latents` (batch, frames, dim).
 
-        The codes of a frame are those of its first 20 ms from the coarsest to the finest stage,
-        then those of the next.
+        They are those of the first 20 ms from the coarsest stage to the finest, then of the next.
         """
         run = _interpreter(self._models[QUANTIZER]).get_signature_runner("encode")
         count = np.array(self.stages, np.int32)
@@ -103,12 +102,18 @@ class LyraCodec(Codec):
 
         Lyra itself decodes quantised features alone. The decoder takes others as well: the finest
         quantisation changes them by about 6 % of their variance.
+
+        Both resamplers make the sound late. Unless it streams, it is put back in place, with the
+        last 20 ms decoded twice to fill the gap at the end of 1.25 ms.
         """
         features = latents.detach().numpy().astype(np.float32)
         features = features.reshape(len(features), -1, FEATURES)
-        decoders = self._decoders or [_Decoder(self._models[DECODER]) for _ in features]
-        sounds = [decode(of) for decode, of in zip(decoders, features, strict=True)]
-        return torch.from_numpy(np.stack(sounds))
+        if self._decoders:
+            sounds = [run(of) for run, of in zip(self._decoders, features, strict=True)]
+            return torch.from_numpy(np.stack(sounds))
+        longer = np.concatenate([features, features[:, -1:]], 1)
+        sounds = [_Decoder(self._models[DECODER])(of)[self.decode_delay :] for of in longer]
+        return torch.from_numpy(np.stack(sounds)[:, : latents.shape[1] * self.frame_size])
 
     def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
@@ -218,7 +223,11 @@ def _content(folder: Path | None, name: str) -> bytes:
     is_new = folder is None and not path.exists()
     source = f"{HOME}/{name}" if is_new else str(path)
     try:
-        content = _download(source) if is_new else path.read_bytes()
+        if is_new:
+            with urllib.request.urlopen(source, timeout=TIMEOUT_SECONDS) as response:
+                content = response.read()
+        else:
+            content = path.read_bytes()
     except (OSError, ValueError, HTTPException) as error:
         raise InputError(
             f"{source}: not readable ({' '.join(str(error).split())}); "
@@ -231,11 +240,6 @@ def _content(folder: Path | None, name: str) -> bytes:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
     return content
-
-
-def _download(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-        return response.read()
 
 
 def _interpreter(content: bytes) -> Any:  # noqa: ANN401
