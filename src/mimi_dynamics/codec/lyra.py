@@ -42,8 +42,7 @@ TIMEOUT_SECONDS = 20.0
 LYRA_RATE = 16_000
 PERIOD = 320  # samples at its own rate: 20 ms
 FEATURES = 64
-STAGES = 46  # of the residual quantiser, each with one of 16 vectors
-BINS = 16
+STAGES, BINS = 46, 16  # of the residual quantiser; each stage adds one of 16 vectors
 NO_CODE = -1  # what the quantiser takes for a stage that is left out
 # How far back the encoder hears, in its own samples: strides times lengths of its layers' states.
 ENCODER_REACH = (
