@@ -1,19 +1,24 @@
 """Every codec is causal, and the same by batch, alone or streamed."""
 
+import math
+import pickle
 from typing import get_args
 
 import pytest
 import torch
 
-from mimi_dynamics.codec.base import FRAME_SIZE, Codec
-from mimi_dynamics.codec.loading import CODECS, untrained_codec
+from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
+from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
 from mimi_dynamics.pipeline.params import CodecName
-from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds
+from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds, why_no_lyra
 
 pytestmark = pytest.mark.trains  # mimi-mini, for some steps
 
-# One of Mimi's own size takes 400 MB.
-ALL = [pytest.param(name, marks=pytest.mark.slow if name == "mimi" else ()) for name in CODECS]
+MARKS = {
+    "mimi": [pytest.mark.slow],  # One of Mimi's own size takes 400 MB.
+    "lyra": [pytest.mark.skipif(bool(why_no_lyra()), reason=why_no_lyra())],
+}
+ALL = [pytest.param(name, marks=MARKS.get(name, [])) for name in CODECS]
 
 
 @pytest.fixture(scope="module", params=ALL)
@@ -21,7 +26,8 @@ def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Each codec, small where that can be said, and without a download."""
     if request.param == "mimi-mini":
         return load_tiny(tmp_path_factory.mktemp("codec"))
-    return untrained_codec(tiny_params().model_copy(update={"name": request.param}), seed=0)
+    params = tiny_params().model_copy(update={"name": request.param})
+    return load_codec(params) if request.param == "lyra" else untrained_codec(params, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +50,31 @@ def test_shapes(codec: Codec, audio: torch.Tensor) -> None:
 
 def test_future_does_not_reach_the_past(codec: Codec, audio: torch.Tensor) -> None:
     """Other audio from frame 7 on: the same latents before it, others after."""
+    assert codec.hears_ahead == 0
     changed = audio.clone()
-    changed[:, 7 * FRAME_SIZE :] = audio.flip(0)[:, 7 * FRAME_SIZE :]
+    changed[:, 7 * codec.frame_size :] = audio.flip(0)[:, 7 * codec.frame_size :]
     before, after = codec.encode(audio), codec.encode(changed)
     torch.testing.assert_close(before[:, :7], after[:, :7])
     assert (before[:, 7:] - after[:, 7:]).abs().amax((0, 2)).min() > 1e-4
 
 
+def test_nothing_is_heard_from_further_back_than_said(codec: Codec, audio: torch.Tensor) -> None:
+    """Other audio up to some sample: the same latents of all frames that are further off."""
+    if codec.hears_back is None or codec.hears_back > 0.8:
+        pytest.skip("hears further back than the sounds of the tests are long")
+    start, last = 10 * codec.frame_size, 0
+    for late, equal in ((0, True), (2 * codec.frame_size, False)):
+        last = start - math.ceil(codec.hears_back * SAMPLE_RATE) + late
+        changed = audio.clone()
+        changed[:, :last] = audio.flip(0)[:, :last]
+        before, after = codec.encode(audio)[:, 10], codec.encode(changed)[:, 10]
+        # What is summed in another order may be rounded otherwise.
+        assert torch.allclose(before, after, rtol=1e-5, atol=1e-6) == equal
+
+
 def test_batch_equals_single(codec: Codec, audio: torch.Tensor) -> None:
     """Also for the shorter of two clips, which is padded."""
-    short = audio[1, : 5 * FRAME_SIZE - 300]
+    short = audio[1, : 5 * codec.frame_size - 300]
     padded = torch.zeros_like(audio)
     padded[0], padded[1, : len(short)] = audio[0], short
     together = codec.encode(padded)
@@ -67,22 +88,36 @@ def test_streaming_equals_batch(codec: Codec, audio: torch.Tensor, frames: int) 
     """Both ways, also where the transformers no longer see the beginning (4 frames)."""
     latents = codec.encode(audio)
     with codec.streaming(2, frames):
-        parts = [codec.encode(part) for part in audio.split(frames * FRAME_SIZE, dim=1)]
+        parts = [codec.encode(part) for part in audio.split(frames * codec.frame_size, dim=1)]
     torch.testing.assert_close(torch.cat(parts, 1), latents, rtol=1e-4, atol=1e-6)
     with codec.streaming(2, frames):
         sounds = [codec.decode(part) for part in latents.split(frames, dim=1)]
     whole = codec.decode(latents)
     rounding = 1e-6 * max(1.0, whole.abs().max().item())  # weights at random may be louder
-    torch.testing.assert_close(torch.cat(sounds, 1), whole, rtol=1e-4, atol=rounding)
+    late, samples = codec.decode_delay, whole.shape[1] - codec.decode_delay
+    streamed = torch.cat(sounds, 1)[:, late:]
+    torch.testing.assert_close(streamed, whole[:, :samples], rtol=1e-4, atol=rounding)
 
 
 def test_gradients_flow_through_but_not_into_the_codec(codec: Codec, audio: torch.Tensor) -> None:
     """A later model may train on decoded sound."""
+    if not codec.is_differentiable:
+        pytest.skip(f"{codec.name} has no gradients")
     latents = codec.encode(audio).requires_grad_()
     codec.decode(latents).square().mean().backward()
     assert latents.grad is not None
     assert latents.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in codec.model.parameters())
+
+
+def test_the_same_bits_twice_and_in_another_process(codec: Codec, audio: torch.Tensor) -> None:
+    """Whatever was encoded before; only what passes through pickle reaches another process."""
+    first = codec.encode(audio)
+    codec.encode(audio.flip(1))
+    sent = pickle.loads(pickle.dumps(codec))
+    for again in (codec, sent):
+        assert torch.equal(first, again.encode(audio))
+        assert torch.equal(codec.quantize(first), again.quantize(first))
 
 
 def test_every_codec_that_settings_may_name_is_there() -> None:

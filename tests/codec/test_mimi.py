@@ -35,7 +35,7 @@ def audio() -> torch.Tensor:
 def mimi_params(weights: str) -> CodecParams:
     """Settings that name Kyutai's codec."""
     mimi = MimiParams(weights=weights, codebooks=4)
-    return CodecParams(name="mimi", mimi=mimi, mini=TINY)
+    return tiny_params().model_copy(update={"name": "mimi", "mimi": mimi})
 
 
 @pytest.mark.trains

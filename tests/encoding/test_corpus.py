@@ -14,6 +14,7 @@ import mimi_dynamics.encoding.corpus
 import mimi_dynamics.encoding.shards
 from mimi_dynamics.codec.base import FRAME_SIZE, Codec
 from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.encoding.corpus import (
     EncodedArrays,
     bucket_by_length,
@@ -24,7 +25,7 @@ from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.params import EncodeParams
-from tests.harness.tiny_codec import load_tiny, noise
+from tests.harness.tiny_codec import load_tiny, noise, tiny_params, why_no_lyra
 
 pytestmark = pytest.mark.trains
 
@@ -33,9 +34,17 @@ PARAMS = EncodeParams(batch_seconds=3.0, dtype="float32", engine="local")
 SPLITS = ("test", "train", "validation", "train", "train", "test_voice")
 
 
-@pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
-    """A tiny codec."""
+@pytest.fixture(
+    scope="module",
+    params=[
+        "mimi-mini",
+        pytest.param("lyra", marks=pytest.mark.skipif(bool(why_no_lyra()), reason=why_no_lyra())),
+    ],
+)
+def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    """A tiny codec, and one of another kind."""
+    if request.param == "lyra":
+        return load_codec(tiny_params().model_copy(update={"name": "lyra"}))
     return load_tiny(tmp_path_factory.mktemp("codec"))
 
 
@@ -159,6 +168,16 @@ def test_frames_in_and_beside_silence(interval: tuple[int, int], gated: list[int
     """Those it overlaps even in part, one before and two after, within the clip."""
     found = silent_frames(np.array(interval), 10)
     assert np.flatnonzero(found).tolist() == gated
+
+
+def test_shorter_frames_cover_the_same_time_beside_silence() -> None:
+    """A quarter of the length: four before and eight after; one of three quarters as many."""
+    interval = np.array((8 * 480, 9 * 480))
+    assert np.flatnonzero(silent_frames(interval, 30, frame_size=480)).tolist() == [*range(4, 17)]
+    assert np.flatnonzero(silent_frames(interval, 30, frame_size=1440)).tolist() == [*range(6)]
+    assert np.flatnonzero(gated_frames(np.array([], np.int64), 1000, 480)).tolist() == [2]
+    audio = np.repeat([[1.0, 0.1]], 480, axis=1).astype(np.float32)
+    np.testing.assert_allclose(frame_levels(audio, 480), [[0, -20]], atol=1e-4)
 
 
 @pytest.mark.parametrize(

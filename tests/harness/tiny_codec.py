@@ -1,5 +1,7 @@
 """A codec of Mimi's layout small enough to build, train and run within a test."""
 
+import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from mimi_dynamics.codec import mimi_mini
 from mimi_dynamics.codec.base import MimiCodec
 from mimi_dynamics.codec.mimi_mini import save_mini
-from mimi_dynamics.pipeline.params import CodecParams, LegParams, MimiParams, MiniParams
+from mimi_dynamics.pipeline.params import CodecParams, LegParams, LyraParams, MimiParams, MiniParams
 from mimi_dynamics.studies.codec.training import CodecTraining
 
 TINY_LEG = LegParams(seed=0, steps=8, batch_clips=3, lr=0.001, average=0.0)
@@ -24,9 +26,23 @@ TINY = MiniParams(
 )
 
 
+# A folder of Lyra's three files, which are in no repository that tests may download from.
+LYRA_FOLDER = os.environ.get("MIMI_TEST_LYRA", "")
+LYRA = LyraParams(weights=LYRA_FOLDER, stages=46, frames_per_step=4)
+
+
+def why_no_lyra() -> str:
+    """Say why tests of Lyra cannot run; '' if they can."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return "LiteRT is not installed: pip install 'mimi-dynamics[lyra]'"
+    return "" if LYRA_FOLDER else "MIMI_TEST_LYRA names no folder of Lyra's files"
+
+
 def tiny_params(mini: MiniParams = TINY) -> CodecParams:
     """Settings that name the tiny codec."""
-    return CodecParams(name="mimi-mini", mimi=MimiParams(weights="", codebooks=8), mini=mini)
+    return CodecParams(
+        name="mimi-mini", mimi=MimiParams(weights="", codebooks=8), lyra=LYRA, mini=mini
+    )
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import moshi
 import torch
 from moshi.models.compression import MimiModel
 from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
@@ -16,15 +17,25 @@ from torch import nn
 
 from mimi_dynamics.pipeline.errors import InputError
 
+# Clips are at `SAMPLE_RATE`, as is all audio that codecs take and give, whatever their own rate.
 FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples are 80 ms.
 TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet gives 25 steps per second, latents come at 12.5 Hz.
 
 
 class Codec(ABC):
-    """A frozen codec in evaluation mode. Gradients flow through it, but its weights get none.
+    """A frozen codec in evaluation mode. Its weights get no gradients.
 
     Attributes:
         name: its key in `CODECS`, after the word `untrained` if its weights are random.
+        sample_rate: the rate at which it works, in Hz. It converts the audio it is given itself.
+        frame_rate: number of latents per second.
+        hears_back: seconds of sound before a frame's own that may change its latent; None if all.
+        hears_ahead: the same of sound after the frame's own.
+        decode_delay: by how many samples streamed sound is later than that of one `decode`.
+        can_decode: whether there are `decode` and, if it has codes, `decode_codes`.
+        can_stream: whether there is `streaming`.
+        is_differentiable: whether gradients flow through `encode` and `decode`.
+        runtime: what computes it, with its version; latents depend on it.
         weights_sha256: hash of the weights file, or '' if there is none.
         model: the module that holds all of its weights.
         dim: number of coordinates of a latent.
@@ -32,10 +43,15 @@ class Codec(ABC):
         bins: number of values that each code can have.
     """
 
-    sample_rate = SAMPLE_RATE
-    frame_rate = FRAME_RATE
-    hears_back: int | None = None  # how many frames back a frame hears; None if nobody counted
-    hears_ahead = False  # whether a frame depends on what follows it
+    sample_rate: int = SAMPLE_RATE
+    frame_rate: float = FRAME_RATE
+    hears_back: float | None = None
+    hears_ahead: float | None = 0.0
+    decode_delay: int = 0
+    can_decode: bool = True
+    can_stream: bool = True
+    is_differentiable: bool = True
+    runtime: str = ""
 
     def __init__(
         self, name: str, weights_sha256: str, model: nn.Module, dim: int, codebooks: int, bins: int
@@ -48,12 +64,22 @@ class Codec(ABC):
         self.codebooks = codebooks
         self.bins = bins
 
+    @property
+    def frame_size(self) -> int:
+        """Number of samples of a clip, at 24 kHz, that become one latent."""
+        return round(SAMPLE_RATE / self.frame_rate)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether there is a quantiser."""
+        return self.codebooks > 0
+
     @abstractmethod
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """Give the pre-quantiser latents (batch, frames, dim) of `audio` (batch, samples), float32.
 
-        Audio is padded with zeros to whole frames: frames = ceil(samples / 1920). What follows a
-        frame, padding included, does not change it.
+        Audio is at 24 kHz, and padded with zeros to whole frames: frames = ceil(samples /
+        frame_size). What follows a frame, padding included, does not change it.
         """
 
     @abstractmethod
@@ -81,18 +107,17 @@ class MimiCodec(Codec):
     """A codec whose model is moshi's, of whatever size."""
 
     model: MimiModel
+    runtime = f"moshi {moshi.__version__}"
 
     def __init__(self, name: str, weights_sha256: str, model: MimiModel) -> None:
         """Set `model` to evaluation mode, and switch off gradients for its weights."""
         size = model.dimension, model.num_codebooks, model.quantizer.cardinality
         super().__init__(name, weights_sha256, model, *size)
         self.dtype = torch.float32
+        self.hears_back = _hears_back(model)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
-        """Give the latents of `audio`; see `Codec.encode`.
-
-        The model is causal, so a frame does not depend on anything after it, such as padding.
-        """
+        """Give the latents of `audio`; see `Codec.encode`. The model is causal."""
         audio = audio[:, None].to(self.dtype)
         return self.model.encode_to_latent(audio, quantize=False).transpose(1, 2).float()
 
@@ -178,6 +203,22 @@ def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks
         problem = str(error).splitlines()[1].strip()
         raise InputError(f"{path}: does not fit {name}: {problem:.200}") from error
     return MimiCodec(name, sha256, model)
+
+
+def _hears_back(model: MimiModel) -> float | None:
+    """Add up how many seconds before its own samples each layer of the encoder looks at."""
+    seconds, step = 0.0, 1 / SAMPLE_RATE
+    for part in (model.encoder, model.encoder_transformer, model.downsample):
+        for module in part.modules():
+            if isinstance(module, nn.Conv1d):
+                (size,), (stride,), (dilation,) = module.kernel_size, module.stride, module.dilation
+                seconds += max(0, (size - 1) * dilation + 1 - stride) * step
+                step *= stride
+            elif isinstance(module, StreamingMultiheadAttention):
+                if module.context is None:
+                    return None
+                seconds += (module.context - 1) * step
+    return seconds
 
 
 def first_weights(name: str, model: MimiModel) -> MimiCodec:

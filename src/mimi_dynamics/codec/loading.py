@@ -8,11 +8,11 @@ from types import ModuleType
 
 import torch
 
-from mimi_dynamics.codec import mimi, mimi_mini
+from mimi_dynamics.codec import lyra, mimi, mimi_mini
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.pipeline.params import CodecParams
 
-CODECS: dict[str, ModuleType] = {"mimi-mini": mimi_mini, "mimi": mimi}
+CODECS: dict[str, ModuleType] = {"mimi-mini": mimi_mini, "mimi": mimi, "lyra": lyra}
 
 
 def load_codec(params: CodecParams) -> Codec:

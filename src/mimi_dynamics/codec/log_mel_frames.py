@@ -12,14 +12,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mimi_dynamics.codec.base import FRAME_SIZE, Codec
+from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.log_mel import COLUMNS, HOP, MEL_BANDS, WINDOW, mel_spectrum
 
 
 class LogMelFrames(Codec):
     """Encodes each frame as 15 times of 40 bands, in nepers. It neither quantises nor decodes."""
 
-    hears_back = 1
+    hears_back = (WINDOW - HOP) / SAMPLE_RATE
+    can_decode = can_stream = False
 
     def __init__(self) -> None:
         super().__init__("log-mel", "", nn.Identity(), COLUMNS * MEL_BANDS[WINDOW], 0, 0)

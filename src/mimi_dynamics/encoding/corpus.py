@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import moshi
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -26,8 +25,9 @@ from moshi.modules.seanet import SEANetEncoder
 from moshi.utils.compile import no_compile
 from tqdm import tqdm
 
-from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE, Codec
+from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
+from mimi_dynamics.codec.resampling import Resampler
 from mimi_dynamics.encoding.fast_encoder import MatrixEncoder
 from mimi_dynamics.encoding.frames import frame_levels, gated_frames, silent_frames
 from mimi_dynamics.encoding.shards import Shard, gather_shards, plan_shards, remove_others
@@ -107,7 +107,7 @@ def encode_corpus(
     alone = manifest.iloc[choose_evenly(len(manifest), ALONE_CLIPS)]
     inspect = partial(_inspect, codec, dict(zip(alone["clip_id"], alone["path"], strict=True)))
     facts = gather_shards(shards, path, info, inspect, params.engine)
-    metrics = _metrics(codec, facts, _count_silent(manifest))
+    metrics = _metrics(codec, facts, _count_silent(manifest, codec.frame_size))
     remove(work)
     return metrics
 
@@ -165,11 +165,11 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     for name, tensor in codec.model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
-    parts = (type(codec), MatrixEncoder, gated_frames)
+    parts = (type(codec), Resampler, MatrixEncoder, gated_frames)
     for module in (__name__, *(part.__module__ for part in parts)):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})
-    return repr((info, settings, torch.__version__, moshi.__version__, digest.hexdigest()))
+    return repr((info, settings, torch.__version__, codec.runtime, digest.hexdigest()))
 
 
 def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFacts:
@@ -197,11 +197,11 @@ def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFa
     )
 
 
-def _count_silent(manifest: pd.DataFrame) -> int:
+def _count_silent(manifest: pd.DataFrame, frame_size: int) -> int:
     """Count the frames of all clips that are in or beside digital silence."""
-    frames = [math.ceil(round(s * SAMPLE_RATE) / FRAME_SIZE) for s in manifest["seconds"]]
+    frames = [math.ceil(round(s * SAMPLE_RATE) / frame_size) for s in manifest["seconds"]]
     return sum(
-        int(np.count_nonzero(silent_frames(intervals, count)))
+        int(np.count_nonzero(silent_frames(intervals, count, frame_size=frame_size)))
         for intervals, count in zip(manifest["gated"], frames, strict=True)
     )
 
@@ -265,7 +265,7 @@ def encode_group(
                 row.split,
                 latent=arrays.latent,
                 rms_db=arrays.rms_db,
-                gated=gated_frames(row.gated, arrays.samples),
+                gated=gated_frames(row.gated, arrays.samples, codec.frame_size),
                 codes=arrays.codes,
             )
     return [clips[position] for position in range(len(group))]
@@ -294,14 +294,14 @@ def bucket_by_length(seconds: np.ndarray, batch_seconds: float) -> list[np.ndarr
 
 def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArrays]:
     """Encode clips of float32 audio (samples,), which may differ in length, in one forward pass."""
-    frames = [math.ceil(len(clip) / FRAME_SIZE) for clip in clips]
-    audio = np.zeros((len(clips), max(frames) * FRAME_SIZE), np.float32)
+    frames = [math.ceil(len(clip) / codec.frame_size) for clip in clips]
+    audio = np.zeros((len(clips), max(frames) * codec.frame_size), np.float32)
     for row, clip in zip(audio, clips, strict=True):
         row[: len(clip)] = clip
     with torch.no_grad():
         latents = codec.encode(torch.from_numpy(audio))
         codes = codec.quantize(latents).numpy().astype(np.int16)
-    levels = frame_levels(audio)
+    levels = frame_levels(audio, codec.frame_size)
     return [
         EncodedArrays(
             latents[row, :count].numpy(), levels[row, :count], codes[row, :count], len(clip)

@@ -129,7 +129,9 @@ def transplant_clips(
 
 def needed_look_back(codec: Codec) -> int:
     """Give the number of frames of a look-back, which no frame has to hear more of than it can."""
-    heard = LOOK_BACK_FRAMES if codec.hears_back is None else codec.hears_back
+    if codec.hears_back is None:
+        return LOOK_BACK_FRAMES
+    heard = math.ceil(codec.hears_back * codec.frame_rate)
     return max(1, min(heard, LOOK_BACK_FRAMES))
 
 

@@ -15,7 +15,7 @@ from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Shar
 
 PARAMS_FILE = Path("params.yaml")
 
-CodecName = Literal["mimi-mini", "mimi"]
+CodecName = Literal["mimi-mini", "mimi", "lyra"]
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 Engine = Literal["local", "ray"]
 # A folder or file that is a dependency of stages. DVC needs one that exists, so the default is a
@@ -146,6 +146,14 @@ class MimiParams(Section):
     codebooks: Annotated[int, Field(ge=1, le=32)]
 
 
+class LyraParams(Section):
+    """Where the files of Lyra V2 are, its bit rate, and how many of its frames make a latent."""
+
+    weights: Source
+    stages: Annotated[int, Field(ge=1, le=46)]
+    frames_per_step: Count
+
+
 class LegParams(Section):
     """One training of mimi-mini, which goes on from where the one before it ended."""
 
@@ -174,6 +182,7 @@ class CodecParams(Section):
 
     name: CodecName
     mimi: MimiParams
+    lyra: LyraParams
     mini: MiniParams
 
 

@@ -24,7 +24,7 @@ SCALE = 0.1
 class EchoCodec(Codec):
     """Reads the vectors."""
 
-    hears_back = 1
+    hears_back = FRAME_SIZE / SAMPLE_RATE
 
     def __init__(self, weights_sha256: str = "") -> None:
         super().__init__("echo", weights_sha256, nn.Identity(), DIM, 0, 0)

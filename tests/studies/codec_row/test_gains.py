@@ -188,7 +188,7 @@ def test_a_codec_that_hears_ahead_has_no_speech_borne_gain(
     few_clips: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec = EchoCodec()
-    codec.hears_ahead = True
+    codec.hears_ahead = None
     monkeypatch.setattr(subjects, "codec_of", lambda *_: codec)
     asked = []
     monkeypatch.setattr(subjects, "transplant_corpus", lambda *_: asked.append(1))

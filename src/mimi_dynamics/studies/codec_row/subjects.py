@@ -107,7 +107,8 @@ def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -
     loaded = _of_the_run(codec, params) if row == RUN else None
     remove(work)
     # A codec cannot stream any more after it was prepared for fast encoding.
-    transplanted = None if codec.hears_ahead else transplant_corpus(codec, manifest, params.seed)
+    causal = codec.hears_ahead == 0
+    transplanted = transplant_corpus(codec, manifest, params.seed) if causal else None
     latents, normalizer, data = loaded or _encode_anew(codec, manifest, params, work)
     cut = splice_corpus(manifest, work / "spliced", params.seed)
     spliced = _encode(codec, cut, params, work)
