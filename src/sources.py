@@ -2,7 +2,8 @@
 
     python src/sources.py         (or: dvc repro sources)
 
-Reads the names of files in `ingest.folder.path`, `ingest.mirror` and `codec.mimi.weights`.
+Reads the names of files in `ingest.folder.path`, `ingest.mirror`, `codec.lyra.weights` and
+`codec.mimi.weights`.
 Writes data/sources.txt, whose only use is that `ingest` comes after this stage.
 """
 

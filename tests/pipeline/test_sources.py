@@ -86,7 +86,8 @@ def test_every_source_is_a_dependency_of_the_stages_that_read_it() -> None:
     assert {"${ingest.folder.path}", "${ingest.mirror}"} < set(stages["ingest"]["deps"])
     for name, stage in stages.items():
         loads_codec = MINI_WEIGHTS in stage["deps"]
-        assert ("${codec.mimi.weights}" in stage["deps"]) == loads_codec, name
+        for setting in ("${codec.lyra.weights}", "${codec.mimi.weights}"):
+            assert (setting in stage["deps"]) == loads_codec, name
     assert "data/sources.txt" in stages["ingest"]["deps"]  # so that what is wrong is told first
     assert (ROOT / NO_SOURCE).is_file()
     settings = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
