@@ -37,6 +37,7 @@ SHA256 = {
     QUANTIZER: "841ee05989687d32d1f616a8ad1419fc7eda37599d3c05c7cf5a0d60ccf8ac5c",
     DECODER: "50e7839cda4f30599a3a34cfaddcd9c98449b049eee884e1a74295780448ad06",
 }
+WEIGHTS_SHA256 = sha256("".join(SHA256.values()).encode()).hexdigest()
 DOWNLOADS = Path("runs/downloads")  # ignored by git and DVC
 TIMEOUT_SECONDS = 20.0
 LYRA_RATE = 16_000
@@ -200,7 +201,7 @@ def load(params: CodecParams) -> Codec:
         )
     folder = Path(params.lyra.weights).expanduser() if params.lyra.weights else None
     models = {name: _content(folder, name) for name in SHA256}
-    return LyraCodec(sha256("".join(SHA256.values()).encode()).hexdigest(), models, params)
+    return LyraCodec(WEIGHTS_SHA256, models, params)
 
 
 def untrained(params: CodecParams) -> Codec:
