@@ -191,8 +191,9 @@ def test_the_largest_screen_fits_a_terminal(tmp_path: Path) -> None:
             *path, last = key.split(".")
             inner = moved[detail_path(stage).as_posix()]
             for part in path:
-                inner = inner[part]
-            inner[last] = inner[last] * 1.01 + 1e-3
+                inner = inner.get(part, {})
+            if last in inner:  # A codec that nobody has measured here has no row.
+                inner[last] = inner[last] * 1.01 + 1e-3
     mine = Results("", moved, theirs.settings, theirs.rules)
     page = tmp_path / ("a path that is long " * 5) / "report/index.html"
     page.parent.mkdir(parents=True)

@@ -144,8 +144,8 @@ def test_rows_of_another_run_are_named_and_not_shown() -> None:
     told = rendered("codec_table", {**rest, "not_todays": other})
     assert '<th scope="row">log-mel frames</th>' not in told
     assert "Not of this run, so not shown: log-mel frames (other clips)." in " ".join(told.split())
-    alone = rendered("codec_table", {"not_todays": table})
-    assert "The row of this run's codec is of another run." in " ".join(alone.split())
+    alone = rendered("codec_table", {"not_todays": other})
+    assert "The row of this run&#39;s codec is of another run." in " ".join(alone.split())
 
 
 def test_a_codec_without_a_speech_borne_gain_or_codes() -> None:

@@ -65,7 +65,7 @@ def _bars(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
         for place, value, high in zip(at, of["value"], of["high"], strict=True):
             if np.isfinite(value):
                 axes.annotate(
-                    f"{value:.2f}",
+                    f"{round(value, 2) + 0.0:.2f}",  # no sign for what rounds to zero
                     (place, max(high, 0)),
                     (0, 3),
                     textcoords="offset points",

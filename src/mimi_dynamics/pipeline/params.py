@@ -252,7 +252,9 @@ class ReconstructParams(Section):
 class CodecTableParams(Section):
     """Which rows the table by codec has beside that of the run's own codec."""
 
-    rows: list[Literal["untrained", "log_mel", "lyra", "mimi", "mimi-mini"]]
+    rows: Annotated[
+        list[Literal["untrained", "log_mel", "lyra", "mimi", "mimi-mini"]], Field(min_length=1)
+    ]
     trainings: Count
 
 
