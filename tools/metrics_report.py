@@ -14,10 +14,13 @@ the better where its name tells; what changed without having moved is folded awa
 import argparse
 import json
 import math
+import operator
 import re
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -94,13 +97,8 @@ def _last_line(text: str) -> str:
 def metrics_problems() -> dict[str, list[str]]:
     """What is wrong with each metrics file of dvc.yaml that is missing or not to be compared."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    files = [
-        name
-        for stage in stages.values()
-        for entry in stage.get("metrics", []) + stage.get("outs", [])
-        for name in ([entry] if isinstance(entry, str) else entry)
-        if name.startswith("metrics/")
-    ]
+    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    files = [name for stage in stages.values() for name in metrics_of(stage, settings)]
     problems = {}
     for name in files:
         try:
@@ -114,6 +112,22 @@ def metrics_problems() -> dict[str, list[str]]:
                 f"`{name}`: {key} is not a finite number" for key in unusable(content)
             ]
     return {name: result for name, result in problems.items() if result}
+
+
+def metrics_of(stage: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Paths of the metrics files that a stage writes; of a matrix, those of all its items."""
+    names = [
+        name
+        for entry in stage.get("metrics", []) + stage.get("outs", [])
+        for name in ([entry] if isinstance(entry, str) else entry)
+        if name.startswith("metrics/")
+    ]
+    for item, values in stage.get("matrix", {}).items():
+        if isinstance(values, str):  # such as ${codec_table.rows}
+            keys = values.removeprefix("${").removesuffix("}").split(".")
+            values = reduce(operator.getitem, keys, settings)
+        names = [name.replace(f"${{item.{item}}}", str(of)) for name in names for of in values]
+    return list(dict.fromkeys(names))
 
 
 def unusable(value: object, key: str = "") -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metrics_report import RULES, rules_difference
+from metrics_report import RULES, metrics_of, rules_difference
 from metrics_tables import MOST_ROWS, bets_table, markdown, metrics_table, params_table
 from mimi_dynamics.report.differences import Row, better, rows_of
 from tests.harness import ROOT
@@ -222,3 +222,14 @@ def test_two_commits_of_this_repository(tmp_path: Path) -> None:
     assert "| bets.yaml | bet1.prior | – | 0.55 |" in moved
     assert "new or gone" in folded[0]
     assert folded[0].index("| k2.gain_nats_per_dim |") < folded[0].index("| k16.gain_nats_per_dim")
+
+
+def test_files_of_a_matrix_are_those_of_its_items() -> None:
+    """Given there or in the settings; a stage without items has its own."""
+    outs = [{"metrics/detail/${item.row}.json": {"cache": False}}, "data/x"]
+    settings = {"table": {"rows": ["a", "b"]}}
+    expected = ["metrics/detail/a.json", "metrics/detail/b.json"]
+    for rows in ("${table.rows}", ["a", "b"]):
+        assert metrics_of({"outs": outs, "matrix": {"row": rows}}, settings) == expected
+    plain = {"metrics": ["metrics/c.json"], "matrix": {"k": [1, 2]}}
+    assert metrics_of(plain, settings) == ["metrics/c.json"]
