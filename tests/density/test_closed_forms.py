@@ -86,7 +86,7 @@ def test_scales_that_a_neighbour_sets_are_found() -> None:
 
 @every_density
 def test_finds_nothing_in_white_noise(fit: Callable[..., Density]) -> None:
-    """What it overfits is small; the stack then gives it no weight."""
+    """What it overfits is small."""
     assert gain_on_test(fit, simulated("white_noise")) == pytest.approx(0, abs=0.01)
 
 
@@ -131,6 +131,29 @@ def test_the_future_never_reaches_the_past(fit: Callable[..., Density], horizon:
     time = batch.scored.nonzero()[:, 1]
     unaware = (time != changed - horizon) & (time < changed)
     assert torch.allclose(other[unaware], density.log_prob(batch)[unaware], atol=1e-5)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_regime_is_told_by_targets_that_are_known_and_no_others(horizon: int) -> None:
+    """A target changes densities from its own on, and none of those between it and that time."""
+    still, moving = (
+        Var(torch.full((1, 1, 1), c), torch.zeros(1), torch.eye(1)) for c in (0.0, 2.0)
+    )
+    transition = torch.tensor([[0.95, 0.05], [0.05, 0.95]])
+    density = SwitchingVar((still, moving), torch.tensor([0.5, 0.5]), transition, horizon)
+    context = torch.randn(2, 20, 1, generator=torch.Generator().manual_seed(0))
+    batch = Batch(
+        context, context.roll(-horizon, 1), torch.ones(2, 20, dtype=torch.bool), torch.zeros(40)
+    )
+    at, target = 9, batch.target.clone()
+    target[:, at] += 5
+    before, after = (
+        density.log_prob(of).view(2, 20) for of in (batch, batch._replace(target=target))
+    )
+    changed = ((before - after).abs() > 1e-4).any(0)
+    assert changed[[at, at + horizon]].all()
+    assert not changed[:at].any()
+    assert not changed[at + 1 : at + horizon].any()
 
 
 @every_density

@@ -2,6 +2,7 @@
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,18 @@ def test_surrogates_lose_what_they_should(corpus: Corpus) -> None:
         assert streamed[row] == pytest.approx(resident[row], abs=tolerance)
     assert streamed["linear"] > 0.2
     assert streamed["permuted"] == pytest.approx(0, abs=0.01)
+
+
+def test_a_changed_surrogate_stays_one(corpus: Corpus) -> None:
+    """A second change works on what the first has made, and does not take its place."""
+    streamed = corpus.streamed(BLOCK)
+    double = partial(_times, factor=2.0)
+    twice = streamed.changed(double, torch.Generator()).changed(double, torch.Generator())
+    assert torch.equal(twice.train.read(0).frames, 4 * streamed.train.read(0).frames)
+
+
+def _times(data: Sequences, _: torch.Generator, factor: float) -> Sequences:
+    return replace(data, frames=factor * data.frames)
 
 
 def test_surrogates_of_a_block_are_the_same_every_time(corpus: Corpus) -> None:

@@ -19,7 +19,7 @@ def plant(sequences: Sequences, _: torch.Generator, gain: float, horizon: int) -
     """Let every frame keep a part of the one `horizon` frames before it, as in a VAR.
 
     x_t = ρ x_{t−horizon} + √(1 − ρ²) u_t, where u are the frames as they are, and ρ is such that
-    white noise would gain `gain` = −½ ln(1 − ρ²).
+    Gaussian noise would gain `gain` = −½ ln(1 − ρ²); other noise gains more.
 
     Args:
         sequences: frames in an order that tells nothing.
@@ -37,7 +37,8 @@ def plant(sequences: Sequences, _: torch.Generator, gain: float, horizon: int) -
 def smallest_gain_seen(shuffled: FitSpec, bootstrap: ClipBootstrap) -> float | None:
     """Find the smallest of `GAINS` whose interval, beyond that of shuffled frames, excludes 0.
 
-    The linear model looks for it, which is one of the densities that are stacked.
+    Each is planted once, so that about half of such gains would be missed. The linear model looks
+    for it, which is one of the densities that are stacked.
 
     Args:
         shuffled: the fit to shuffled frames.

@@ -34,8 +34,8 @@ class TrainStream:
         reaches: for each block, (clips,) number of frames of every clip up to its last target.
         normalizer: what whitens the latents.
         voiced_range_db: see `voiced_frames`.
-        change: what turns a block into a surrogate; None for the real data.
-        seed: seed of the change.
+        changes: what turns a block into a surrogate, one change after the other, each with a seed;
+            none for the real data.
         parts: one in so many clips of each block is kept; see `part_of_train`.
     """
 
@@ -44,17 +44,16 @@ class TrainStream:
     reaches: tuple[np.ndarray, ...]
     normalizer: Normalizer
     voiced_range_db: float
-    change: Change | None = None
-    seed: int = 0
+    changes: tuple[tuple[Change, int], ...] = ()
     parts: int = 1
 
     def read(self, block: int) -> Sequences:
-        """Read one block, and change it if there is a change. It is the same every time."""
+        """Read one block, and make all changes of it. It is the same every time."""
         sequences = read_groups(self.blocks[block], self.normalizer, self.voiced_range_db)
         sequences = sequences.part_of_train(self.parts)
-        if self.change is None:
-            return sequences
-        return self.change(sequences, torch.Generator().manual_seed(self.seed + block))
+        for change, seed in self.changes:
+            sequences = change(sequences, torch.Generator().manual_seed(seed + block))
+        return sequences
 
 
 @dataclass(frozen=True)
@@ -209,4 +208,5 @@ class StreamedSequences(Sequences):
         """Change the splits in memory now, and every block of train when it is read."""
         held_out = change(self, generator)
         seed = int(torch.randint(2**31, (), generator=generator))
-        return replace(held_out, train=replace(self.train, change=change, seed=seed))
+        changes = *self.train.changes, (change, seed)
+        return replace(held_out, train=replace(self.train, changes=changes))

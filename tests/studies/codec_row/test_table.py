@@ -16,6 +16,7 @@ from mimi_dynamics.studies.codec_row.records import (
     row_path,
     write_row,
 )
+from mimi_dynamics.studies.codec_row.subjects import weights_of
 from mimi_dynamics.studies.codec_row.table import NOT_TODAYS, plot_table, read_rows
 from tests.harness import ROOT
 
@@ -130,7 +131,7 @@ def test_committed_rows_are_of_the_settings_in_git() -> None:
     """Otherwise the first table that a user sees would have one row."""
     for row in PARAMS.codec_table.rows:
         recorded = json.loads((ROOT / row_path(row)).read_text())["origin"]
-        today = origin_of(row, "", recorded["clips_sha256"], PARAMS)
+        today = origin_of(row, weights_of(row, PARAMS), recorded["clips_sha256"], PARAMS)
         assert differences(recorded, today) == []
 
 

@@ -25,6 +25,7 @@ from mimi_dynamics.studies.codec_row.subjects import RUN, UNTRAINED, Subject
 FOLDER = DETAIL_FOLDER / "codec_rows"
 LAGS = (1, 2)  # frames
 SECTIONS = ("head", "latents", "predict", "seed")
+LYRA = "lyra"  # its latents depend on a setting of its own
 NOT_READ = ("heads", "linear_order")  # of `predict`: only stage predict has a use for them
 SHAPE = ("filters", "dim", "layers", "codebooks", "bins", "clip_frames")  # of a mimi-mini
 
@@ -70,6 +71,9 @@ def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) 
     if row == UNTRAINED:
         mini = study_settings(params, ["codec"])["codec"]["mini"]
         settings["codec"]["mini"] = {name: mini[name] for name in SHAPE}
+    if LYRA in (row, params.codec.name if row == RUN else ""):
+        own = {"frames_per_step": params.codec.lyra.frames_per_step}
+        settings["codec"] = settings.get("codec", {}) | {LYRA: own}
     return {"weights_sha256": weights_sha256, "clips_sha256": clips, "settings": settings}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.base import FRAME_RATE, FRAME_SIZE, Codec
 from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
 from mimi_dynamics.codec.log_mel_frames import LogMelFrames
 from mimi_dynamics.encoding.corpus import encode_corpus
@@ -104,9 +104,15 @@ def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -
         work: a folder for what no other stage needs, which is removed in the end.
 
     Raises:
-        InputError: latents of the run are of another codec, or a clip cannot be encoded.
+        InputError: the codec has another rate, latents of the run are of another codec, or a clip
+            cannot be encoded.
     """
     codec = codec_of(row, params)
+    if codec.frame_size != FRAME_SIZE:
+        raise InputError(
+            f"{row}: {codec.frame_rate:g} latents a second: must be {FRAME_RATE:g}, "
+            "the step at which rows are compared"
+        )
     loaded = _of_the_run(codec, params) if row == RUN else None
     remove(work)
     # A codec cannot stream any more after it was prepared for fast encoding.
