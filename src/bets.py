@@ -15,10 +15,10 @@ from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.report.bets import check_controls, informative_horizon, judge, weakest_link
+from mimi_dynamics.report.bets import check_controls, informative_horizon, judge_all, weakest_link
 from mimi_dynamics.report.closing import closing, say
-from mimi_dynamics.report.page import build_page
-from mimi_dynamics.report.parts import render
+from mimi_dynamics.report.page import with_sections
+from mimi_dynamics.report.parts import Page, render
 from mimi_dynamics.report.rules import load_bets
 
 STAGES = (  # The bets or the report use these. All of them except `controls` may be missing.
@@ -28,12 +28,11 @@ STAGES = (  # The bets or the report use these. All of them except `controls` ma
 NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on known answers.
 
 
-def bets(_: Params) -> None:
+def bets(params: Params) -> None:
     """Run the stage."""
     rules, metrics = load_bets(), read_all()
     check = check_controls(metrics["controls"], rules.controls)
-    named = {"bet1": rules.bet1, "bet2": rules.bet2, "bet3": rules.bet3, "bet4": rules.bet4}
-    judgements = {name: judge(bet, metrics, check.failed) for name, bet in named.items()}
+    judgements = judge_all(rules, metrics, check.failed)
     judged = list(judgements.values())
     floor = rules.controls.most_null_nats_per_dim
     summary: dict[str, object] = {
@@ -44,9 +43,9 @@ def bets(_: Params) -> None:
         summary["informative_horizon_frames"] = informative_horizon(metrics["horizons"], floor)
     verdicts = {name: judgement.metrics() for name, judgement in judgements.items()}
     write_stage_metrics("bets", verdicts | summary)
-    not_run = [stage for stage in STAGES if stage not in metrics]
-    page = build_page(judged, check, rules.controls, metrics, Path(), not_run)
-    write_text(Path("report/index.html"), render(page))
+    not_run = tuple(stage for stage in STAGES if stage not in metrics)
+    page = Page(judged, check, rules.controls, metrics, params.codec.name, not_run)
+    write_text(Path("report/index.html"), render(with_sections(page, Path())))
     if os.environ.get("CLOSING_SCREEN") != "later":
         say(closing().text)
 

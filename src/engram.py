@@ -29,7 +29,7 @@ def engram(params: Params) -> None:
     """Run the stage."""
     latents, _, data = load(params)
     metrics = compare(params, make_subjects(params, latents, data))
-    write_stage_metrics("engram", metrics)
+    write_stage_metrics("engram", {**metrics, "trainings": params.engram.seeds})
     write_plots(metrics)
 
 

@@ -30,7 +30,7 @@ def rssm(params: Params) -> None:
     """Run the stage."""
     latents, normalizer, data = load(params)
     sweep, chosen, metrics = run_rssm(params, data, normalizer)
-    write_stage_metrics("rssm", metrics)
+    write_stage_metrics("rssm", {**metrics, "trainings": 1})
     write_plots(sweep, chosen)
     write_model(sweep, chosen, latents)
 

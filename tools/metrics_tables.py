@@ -4,7 +4,7 @@ import itertools
 import math
 from typing import Any
 
-from mimi_dynamics.report.differences import Changes, Ends, Row, bets_in, verdict
+from mimi_dynamics.report.differences import Changes, Ends, Row, bets_in, rulings, verdict
 
 MOST_ROWS = 120  # of each of three tables: a comment on GitHub ends at 65,536 characters
 MOVED = ("better", "worse", "changed")
@@ -69,21 +69,29 @@ def params_table(changes: Changes) -> str:
 
 
 def bets_table(keys: dict[str, dict]) -> str:
-    """Every bet's verdict and posterior before and now; those that flip in bold."""
+    """Every bet's verdict and posterior before and now, by the rules of each date.
+
+    Those that flip come first, in bold.
+    """
     before, now = ({key: of.get(when) for key, of in keys.items()} for when in ("old", "new"))
     rows = []
     for bet in bets_in(keys):
-        old, new = (verdict(values, bet) for values in (before, now))
-        mark = "" if old == new else "**flips**" if old and new else "new or gone"
-        cells = (bet, _belief(before, bet), _belief(now, bet), mark)
-        rows.append(f"| {' | '.join(cells)} |")
-    header = "| bet | before | now | |\n|---|---|---|---|\n"
-    return header + "\n".join(rows) if rows else "Not judged, neither before nor now."
+        places = rulings(before, bet), rulings(now, bet)
+        for date in sorted({**places[0], **places[1]}, reverse=True):
+            at = [place.get(date, "") for place in places]
+            old, new = verdict(before, at[0]), verdict(now, at[1])
+            mark = "" if old == new else "**flips**"
+            mark = mark if old and new else "gone" if old else "new"
+            cells = (bet, date, _belief(before, at[0]), _belief(now, at[1]), mark)
+            rows.append((mark != "**flips**", f"| {' | '.join(cells)} |"))
+    lines = [line for _, line in sorted(rows, key=lambda row: row[0])]
+    header = "| bet | rules of | before | now | |\n|---|---|---|---|---|\n"
+    return header + "\n".join(lines) if lines else "Not judged, neither before nor now."
 
 
-def _belief(values: dict[str, Any], bet: str) -> str:
-    said = verdict(values, bet)
-    return f"{said} ({values[f'{bet}.posterior']:.0%})" if said else "–"
+def _belief(values: dict[str, Any], place: str) -> str:
+    said = verdict(values, place)
+    return f"{said} ({values[f'{place}.posterior']:.0%})" if said else "–"
 
 
 def _shown(value: object, ends: Ends | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Verdicts on every side of every rule, and what they do to belief."""
+"""What the rulings on all bets come to, the limits of controls, and the file of the rules."""
 
 from pathlib import Path
 from typing import Any
@@ -10,162 +10,77 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.bets import (
     ControlCheck,
     Judgement,
-    Verdict,
     check_controls,
     informative_horizon,
     judge,
+    judge_all,
     weakest_link,
 )
+from mimi_dynamics.report.evidence import Verdict
 from mimi_dynamics.report.rules import BetParams, ControlLimits, load_bets
+from mimi_dynamics.report.rulings import Ruling, rule
 from tests.harness import ROOT
 from tests.pipeline.test_params import write_settings
-
-RULES = load_bets(ROOT / "bets.yaml")
-BETS = (RULES.bet1, RULES.bet2, RULES.bet3, RULES.bet4)
-
-
-def interval(key: str, low: float, high: float) -> dict[str, Any]:
-    """Metrics with one number and its interval at a dotted key."""
-    *path, last = key.split(".")
-    metrics: dict[str, Any] = {
-        last: (low + high) / 2,
-        f"{last}_ci_low": low,
-        f"{last}_ci_high": high,
-    }
-    for part in reversed(path):
-        metrics = {part: metrics}
-    return metrics
+from tests.report.test_rulings import BETS, NEW, OLD, RULES, YES, interval, row, table
 
 
 def judged(bet: BetParams, verdict: Verdict, posterior: float = 0.5) -> Judgement:
     """A judgement without evidence."""
-    return Judgement(bet, (), verdict, verdict, posterior)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (0.051, 0.2, "supported"),
-        (0.04, 0.06, "inconclusive"),
-        (0.05, 0.06, "inconclusive"),
-        (0.04, 0.05, "inconclusive"),
-        (-0.3, 0.049, "contradicted"),
-    ],
-)
-def test_bet_1_needs_the_whole_interval_above_its_threshold(
-    low: float, high: float, verdict: str
-) -> None:
-    metrics = {"horizons": interval("k1.dynamic_gain_nats_per_dim", low, high)}
-    assert judge(RULES.bet1, metrics, False).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "collapsed", "verdict"),
-    [
-        (0.01, 0.02, 0, "supported"),
-        (0.01, 0.02, 1, "contradicted"),
-        (-0.01, 0.02, 0, "inconclusive"),
-        (-0.01, 0.02, 1, "contradicted"),
-        (-0.02, -0.01, 0, "contradicted"),
-    ],
-)
-def test_bet_2_is_above_the_frontier_and_not_collapsed(
-    low: float, high: float, collapsed: int, verdict: str
-) -> None:
-    metrics = {"rssm": interval("ease_above_frontier", low, high) | {"collapsed": collapsed}}
-    assert judge(RULES.bet2, metrics, False).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("over_shuffled", "over_dense", "verdict"),
-    [
-        ((0.1, 0.2), (0.1, 0.2), "supported"),
-        ((0.1, 0.2), (-0.1, 0.2), "inconclusive"),
-        ((0.1, 0.2), (-0.2, -0.1), "contradicted"),
-        ((-0.2, -0.1), (0.1, 0.2), "contradicted"),
-    ],
-)
-def test_bet_3_helps_over_both_rivals(
-    over_shuffled: tuple[float, float], over_dense: tuple[float, float], verdict: str
-) -> None:
-    rivals = interval("help_over_shuffled_keys_nats_per_frame", *over_shuffled)
-    metrics = {"engram": {"z_dyn": rivals | interval("help_nats_per_frame", *over_dense)}}
-    assert judge(RULES.bet3, metrics, False).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("quality", "cost", "verdict"),
-    [
-        ((0.8, 0.9), (1.1, 1.2), "supported"),
-        ((1.1, 1.2), (0.8, 0.9), "supported"),
-        ((0.9, 1.1), (1.1, 1.2), "inconclusive"),
-        ((1.1, 1.2), (1.1, 1.2), "contradicted"),
-    ],
-)
-def test_bet_4_is_won_by_quality_or_by_cost(
-    quality: tuple[float, float], cost: tuple[float, float], verdict: str
-) -> None:
-    ratios = interval("energy_score", *quality)
-    ratios |= interval("train_flops_to_equal_energy_score", *cost)
-    assert judge(RULES.bet4, {"calm": {"ratio": ratios}}, False).verdict == verdict
+    ruling = Ruling(NEW, bet.rules[NEW], (), 0, verdict, verdict, posterior)
+    return Judgement(bet, (ruling,))
 
 
 def test_belief_moves_by_bayes_rule() -> None:
     """Up by power / false alarm, down by what is left of both, not at all if undecided."""
-    bet = RULES.bet1.model_copy(update={"prior": 0.5, "power": 0.8, "false_alarm": 0.2})
+    rules = RULES.bet1.rules[OLD].model_copy(update={"power": 0.8, "false_alarm": 0.2})
     expected = {(0.1, 0.2): 0.8, (-0.2, -0.1): 0.2, (-0.1, 0.2): 0.5}
     for ends, posterior in expected.items():
-        metrics = {"horizons": interval("k1.dynamic_gain_nats_per_dim", *ends)}
-        assert judge(bet, metrics, False).posterior == pytest.approx(posterior)
+        metrics = {"horizons": {"k1": row(ends, None)}}
+        assert rule(OLD, rules, 0.5, metrics, False).posterior == pytest.approx(posterior)
 
 
 @pytest.mark.parametrize("bet", BETS)
 def test_what_is_not_measured_moves_nothing(bet: BetParams) -> None:
-    """And has no evidence in its metrics."""
+    """And has no evidence in its metrics, by the rules of either date."""
     judgement = judge(bet, {}, False)
     assert (judgement.verdict, judgement.posterior) == ("not_measured", bet.prior)
     metrics = judgement.metrics()
-    assert (metrics["measured"], metrics["supported"]) == (0, 0.5)
-    assert "evidence" not in metrics
+    for found in (metrics, metrics["rules_2026_11_28"], metrics["rules_2026_11_22"]):
+        assert (found["measured"], found["supported"]) == (0, 0.5)
+        assert found["posterior"] == bet.prior
+        assert "evidence" not in found
 
 
 @pytest.mark.parametrize("bet", BETS)
 def test_failed_controls_void_every_verdict(bet: BetParams) -> None:
     """Measured or not; what the rules alone say stays known."""
-    measured = {"horizons": interval("k1.dynamic_gain_nats_per_dim", 0.4, 0.5)}
-    judgement = judge(bet, measured, True)
-    assert (judgement.verdict, judgement.posterior) == ("controls_failed", bet.prior)
-    assert judgement.on_paper == ("supported" if bet is RULES.bet1 else "not_measured")
-    metrics = judgement.metrics()
-    assert (metrics["controls_failed"], metrics["supported"]) == (1, 0.5)
+    measured = {"horizons": {"k1": row(YES, None)}, **table(row(YES, YES), row(YES, YES))}
+    for ruling in judge(bet, measured, True).rulings:
+        assert (ruling.verdict, ruling.posterior) == ("controls_failed", bet.prior)
+        assert ruling.on_paper == ("supported" if bet is RULES.bet1 else "not_measured")
+        metrics = ruling.metrics()
+        assert (metrics["controls_failed"], metrics["supported"]) == (1, 0.5)
 
 
-def test_metrics_hold_every_rule() -> None:
-    """The first as evidence of the bet, all of them by number where there is more than one."""
-    rssm = interval("ease_above_frontier", 0.01, 0.03) | {"collapsed": 1}
-    metrics = judge(RULES.bet2, {"rssm": rssm}, False).metrics()
-    assert (metrics["evidence"], metrics["evidence_ci_low"]) == (0.02, 0.01)
-    assert metrics["rule1"]["supported"] == 1
-    assert (metrics["rule2"]["evidence"], metrics["rule2"]["supported"]) == (1, 0)
-    assert metrics["supported"] == 0
+def test_the_latest_rules_are_at_the_top_of_a_bet() -> None:
+    """Of the run's codec, in numbers only; those of before stand beside them."""
+    metrics = {"horizons": {"k1": row(YES, None)}, **table(row(YES, (0.0, 0.01)), row(YES, YES))}
+    found = judge(RULES.bet1, metrics, False).metrics()
+    assert [found[f"rules_{date}"]["supported"] for date in ("2026_11_28", "2026_11_22")] == [0, 1]
+    assert found["supported"] == 0
+    assert found["posterior"] == found["rules_2026_11_28"]["posterior"]
+    assert found["rules_2026_11_22"]["trainings"] == 3
+    assert found["rules_2026_11_28"]["power_measured"] == 0
 
 
-@pytest.mark.parametrize(
-    ("metrics", "problem"),
-    [
-        ({}, "k1.dynamic_gain_nats_per_dim_ci_low is"),
-        (
-            {"k1": {"dynamic_gain_nats_per_dim": 0.4}},
-            "k1.dynamic_gain_nats_per_dim_ci_low is",
-        ),
-        (interval("k1.dynamic_gain_nats_per_dim", float("nan"), 1), "must be a finite number"),
-    ],
-)
-def test_metrics_without_what_a_rule_reads_are_named(metrics: dict, problem: str) -> None:
-    """In one line."""
-    with pytest.raises(InputError, match=problem) as caught:
-        judge(RULES.bet1, {"horizons": metrics}, False)
-    assert str(caught.value).startswith("metrics/detail/horizons.json: ")
+def test_a_bet_on_what_is_not_there_says_so() -> None:
+    """By the rules of the same date, and only those that have a premise."""
+    found = judge_all(RULES, {}, False)
+    assert [ruling.premise_met for ruling in found["bet3"].rulings] == [False, True]
+    assert found["bet3"].rulings[0].metrics()["premise_met"] == 0
+    assert "premise_met" not in found["bet2"].rulings[0].metrics()
+    supported = {"bet2": judged(RULES.bet2, "supported")}
+    assert judge(RULES.bet3, {}, False, supported).rulings[0].premise_met
 
 
 def test_controls_have_limits() -> None:
@@ -210,13 +125,21 @@ def test_the_chain_breaks_where_it_is_weakest(verdicts: list[Verdict], weakest: 
     assert weakest_link(found) == weakest
 
 
+DAY = f"bet1.rules.{NEW}"
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
         ("bet1.prior", 1.0, "bet1.prior = 1.0: input should be less than 1"),
-        ("bet1.power", 0.01, "bet1: power = 0.01: must be above false_alarm = 0.05"),
-        ("bet1.rules", [], "bet1.rules = []"),
-        ("bet4.needs", "most", "'all' or 'any'"),
+        (f"{DAY}.power", 0.01, f"{DAY}: power = 0.01: must be above false_alarm = 0.05"),
+        (f"{DAY}.supported_if", [], f"{DAY}.supported_if = []"),
+        (f"{DAY}.trainings_at_least", 0, f"{DAY}.trainings_at_least = 0"),
+        (f"{DAY}.counts_if", [{"key": "a"}], f"{DAY}.counts_if.0.end: missing"),
+        ("bet1.rules.yesterday", {}, "must be a date in quotes, such as '2026-11-28'"),
+        ("bet4.rules", {}, "bet4.rules = {}"),
+        (f"bet4.rules.{OLD}", ..., f"bet4.rules are of {NEW}: must be of the same dates as"),
+        (f"bet4.rules.{OLD}.premise", "bet4", "'none', 'bet1', 'bet2' or 'bet3'"),
         ("bet5", {}, "bet5: unknown setting"),
         ("controls.least_recovered", 1.5, "controls.least_recovered = 1.5"),
         ("controls", ..., "controls: missing"),
@@ -229,6 +152,15 @@ def test_wrong_rules_are_named(tmp_path: Path, key: str, value: Any, problem: st
         load_bets(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_date_without_quotes_is_named(tmp_path: Path) -> None:
+    """It is a date to YAML, and no name."""
+    path = tmp_path / "bets.yaml"
+    path.write_text((ROOT / "bets.yaml").read_text().replace(f'"{NEW}"', NEW), encoding="utf-8")
+    with pytest.raises(InputError, match="in quotes") as caught:
+        load_bets(path)
     assert "\n" not in str(caught.value)
 
 

@@ -116,10 +116,12 @@ def test_numbers_are_counted_once_and_by_kind() -> None:
 def test_a_verdict_flips_if_it_is_another_one(judgement: tuple, said: str, flips: bool) -> None:
     """What was not measured is shown, and flips nothing."""
     mine, theirs = with_bets(*judgement), made_up(COMMIT, predict=predicted(0.41))
-    assert flipped(mine, theirs) == ([f"bet 4 was supported, is {said}"] if flips else [])
-    line = line_of(screen(mine, theirs), "4 Claim number 4")
-    assert said in line
-    assert line.endswith("flips") == flips
+    told = f"bet 4 was supported, is {said} (rules of 2026-11-22)"
+    assert flipped(mine, theirs) == ([told] if flips else [])
+    text = screen(mine, theirs)
+    assert said in line_of(text, "4 Claim number 4")
+    assert ("flips: supported (75 %)" in text) == flips
+    assert text.startswith(f"A verdict flips: {told}.") == flips
 
 
 def test_without_results_of_bets_nothing_flips() -> None:
@@ -200,7 +202,7 @@ def test_the_largest_screen_fits_a_terminal(tmp_path: Path) -> None:
     page.touch()
     lines = written(mine, theirs, "", page).splitlines()
     assert max(len(line) for line in lines) <= WIDTH
-    assert len(lines) <= 46
+    assert len(lines) <= 48
     assert len(written(theirs, theirs, "", page).splitlines()) <= 40
 
 

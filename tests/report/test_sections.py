@@ -9,8 +9,8 @@ from mimi_dynamics.report.bets import check_controls
 from mimi_dynamics.report.page import CONTENTS
 from mimi_dynamics.report.parts import Page
 from mimi_dynamics.report.prose import ENVIRONMENT
-from tests.report.test_bets import RULES, interval
-from tests.report.test_report import all_metrics
+from tests.report.conftest import all_metrics
+from tests.report.test_rulings import RULES, interval
 
 
 def merged(metrics: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def rendered(name: str, metrics: Mapping[str, Any]) -> str:
     """One section without pictures and sounds, of these metrics."""
     section = next(section for section in CONTENTS if section.name == name)
     controls = metrics if name == "controls" else {}
-    page = Page([], check_controls(controls, RULES.controls), RULES.controls, {}, ())
+    page = Page([], check_controls(controls, RULES.controls), RULES.controls, {}, "mimi-mini")
     template = ENVIRONMENT.get_template(f"sections/{name}.html")
     return template.render({section.stage: metrics}, section=section, page=page)
 

@@ -86,8 +86,10 @@ def test_a_verdict_that_flips_is_named_and_fails(repository: Path) -> None:
     write(repository, "bets", {"bet1": BET | {"supported": 0, "posterior": 0.1}})
     result = compare(repository)
     assert result.returncode == 1
-    assert result.stderr == "compare: a verdict flips: bet 1 was supported, is contradicted\n"
-    assert "contradicted (10 %) supported (90 %) flips" in " ".join(result.stdout.split())
+    told = "bet 1 was supported, is contradicted (rules of 2026-11-22)"
+    assert result.stderr == f"compare: a verdict flips: {told}\n"
+    assert result.stdout.splitlines()[0] == f"A verdict flips: {told}."
+    assert "contradicted (10 %) flips: supported (90 %)" in " ".join(result.stdout.split())
 
 
 def test_numbers_that_left_their_interval_do_not_fail(repository: Path) -> None:

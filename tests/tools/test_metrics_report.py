@@ -118,23 +118,40 @@ def test_numbers_have_the_digits_that_their_interval_allows(
     assert markdown(Row("f", "x", value, None, ends), "gone") == f"| x | {text} | – | – | gone |"
 
 
-def test_bets_that_flip_are_marked() -> None:
-    def bet(number: int, old: tuple, new: tuple) -> dict[str, dict[str, float]]:
-        names = ("supported", "posterior", "measured", "controls_failed")
-        pairs = zip(names, old, new, strict=True)
-        return {f"bet{number}.{name}": {"old": o, "new": n} for name, o, n in pairs}
+def bet(place: str, old: tuple, new: tuple) -> dict[str, dict[str, float]]:
+    """A verdict before and now, at its dotted key."""
+    names = ("supported", "posterior", "measured", "controls_failed")
+    pairs = zip(names, old, new, strict=True)
+    return {f"{place}.{name}": {"old": o, "new": n} for name, o, n in pairs}
 
+
+def test_bets_that_flip_are_marked() -> None:
+    """And come first."""
     lines = bets_table(
-        bet(1, (1, 0.96, 1, 0), (0, 0.1, 1, 0))
-        | bet(2, (1, 0.94, 1, 0), (1, 0.94, 1, 0))
-        | bet(3, (0.5, 0.45, 0, 0), (0.5, 0.45, 1, 0))
-        | bet(4, (None,) * 4, (0.5, 0.25, 1, 1))
+        bet("bet1", (1, 0.96, 1, 0), (0, 0.1, 1, 0))
+        | bet("bet2", (1, 0.94, 1, 0), (1, 0.94, 1, 0))
+        | bet("bet3", (0.5, 0.45, 0, 0), (0.5, 0.45, 1, 0))
+        | bet("bet4", (None,) * 4, (0.5, 0.25, 1, 1))
     ).splitlines()
     assert lines[2:] == [
-        "| bet1 | supported (96%) | contradicted (10%) | **flips** |",
-        "| bet2 | supported (94%) | supported (94%) |  |",
-        "| bet3 | not measured (45%) | inconclusive (45%) | **flips** |",
-        "| bet4 | – | controls failed (25%) | new or gone |",
+        "| bet1 | 2026-11-22 | supported (96%) | contradicted (10%) | **flips** |",
+        "| bet3 | 2026-11-22 | not measured (45%) | inconclusive (45%) | **flips** |",
+        "| bet2 | 2026-11-22 | supported (94%) | supported (94%) |  |",
+        "| bet4 | 2026-11-22 | – | controls failed (25%) | new |",
+    ]
+
+
+def test_bets_are_compared_by_rules_of_the_same_date() -> None:
+    """At first there were rules of one date only, and the verdict stood at the bet itself."""
+    none, yes, no = (None,) * 4, (1, 0.96, 1, 0), (0, 0.1, 1, 0)
+    lines = bets_table(
+        bet("bet1", yes, no)
+        | bet("bet1.rules_2026_11_22", none, yes)
+        | bet("bet1.rules_2026_11_28", none, no)
+    ).splitlines()
+    assert lines[2:] == [
+        "| bet1 | 2026-11-28 | – | contradicted (10%) | new |",
+        "| bet1 | 2026-11-22 | supported (96%) | supported (96%) |  |",
     ]
 
 
@@ -154,20 +171,20 @@ def test_changed_rules_stand_beside_changed_parameters(committed_rules: Path) ->
     """What DVC reads as a file like any other: a number, a text, and a rule that is taken away."""
     assert rules_difference("HEAD") == ({}, [])
     rules = yaml.safe_load(committed_rules.read_text(encoding="utf-8"))
-    rules["bet1"]["rules"][0]["threshold"] = 0.01
+    rules["bet1"]["rules"]["2026-11-22"]["supported_if"][0][0]["threshold"] = 0.01
     rules["bet3"]["claim"] = "It helps | a lot\nor not"
-    del rules["bet4"]["rules"][1]
+    del rules["bet4"]["rules"]["2026-11-22"]["supported_if"][1]
     committed_rules.write_text(yaml.safe_dump(rules), encoding="utf-8")
     changes, problems = rules_difference("HEAD")
     assert not problems
     table = params_table({"params.yaml": {"horizon": {"old": 1, "new": 8}}} | changes)
     for line in (
-        "| bets.yaml | bet1.rules.0.threshold | 0.05 | 0.01 |",
-        "| bets.yaml | bet4.rules.1.threshold | 1 | – |",
+        "| bets.yaml | bet1.rules.2026-11-22.supported_if.0.0.threshold | 0.05 | 0.01 |",
+        "| bets.yaml | bet4.rules.2026-11-22.supported_if.1.0.threshold | 1 | – |",
         "| params.yaml | horizon | 1 | 8 |",
     ):
         assert line in table.splitlines()
-    assert table.count("bets.yaml") == 2 + len(("metrics", "key", "interval", "side", "threshold"))
+    assert table.count("bets.yaml") == 2 + len(("key", "end", "side", "threshold"))
     assert table.endswith("| 8 |")
     assert "| It helps \\| a lot or not |" in table
 

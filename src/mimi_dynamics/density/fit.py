@@ -18,7 +18,7 @@ from mimi_dynamics.density.training import (
     losses,
     repeats_for,
 )
-from mimi_dynamics.density.var import Var, fit_var
+from mimi_dynamics.density.var import Var, fit_sparse_var, fit_var
 from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
@@ -124,7 +124,7 @@ def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
             return fit_switching_var(*data, order, job.horizon, generator, sticky=sticky)
         if job.head == THRESHOLD and order:
             return fit_threshold_var(*data, generator)
-        return fit_var(*data, order)
+        return fit_sparse_var(*data, order)
 
     densities = [fitted(order) for order in ((0,) if job.delta else (0, job.params.lags))]
     nll = [

@@ -95,7 +95,8 @@ def fit_threshold_var(
     strongest = strongest_lags(some, order, generator, min(MOST_LAGS, max(1, MOST_COLUMNS // dim)))
     few = some[:: math.ceil(len(some) / BATCHES_TO_SCREEN)]
     setters = find_setters(few, strongest)
-    values = torch.cat([latest(batch)[:, setters] for batch in some])[: MOST_VALUES // dim]
+    values = torch.cat([latest(batch)[:, setters] for batch in some])
+    values = values[:: math.ceil(values.numel() / MOST_VALUES)]
     edges = torch.quantile(values, torch.arange(1, BINS) / BINS, dim=0).T
     known, held_out = (_Rows.of(of, strongest, setters, edges) for of in (some, validation))
     weights, log_scales = _regressions(known, held_out)

@@ -46,8 +46,11 @@ class Var:
     def of(cls, regression: Regression, lags: Sequence[int]) -> "Var":
         """Make a VAR of a regression on the frames at these lags, where 0 is the newest frame."""
         dim, chosen = len(regression.covariance), [lags[index] for index in regression.lags]
-        coefficients = torch.zeros(max(chosen, default=-1) + 1, dim, dim)
-        coefficients[chosen] = regression.weights[:-1].view(-1, dim, dim).transpose(1, 2).float()
+        matrices = regression.weights[:-1].reshape(len(chosen), dim, dim).transpose(1, 2)
+        coefficients = matrices.float()
+        if chosen != list(range(len(chosen))):
+            coefficients = torch.zeros(max(chosen) + 1, dim, dim)
+            coefficients[chosen] = matrices.float()
         return cls(coefficients, regression.weights[-1].float(), regression.covariance.float())
 
     def mean(self, context: Tensor) -> Tensor:
@@ -77,18 +80,31 @@ class Var:
 
 
 def fit_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
-    """Fit by least squares over the scored targets, with the lags that are best on validation.
+    """Fit by least squares over the scored targets, with the best ridge penalty on validation.
 
     Args:
         train: batches to fit on.
-        validation: batches that choose the lags and the ridge penalty.
+        validation: batches that choose the penalty.
+        order: number of past frames used; 0 fits only mean and covariance.
+    """
+    known, held_out = Moments.of(train, order), Moments.of(validation, order)
+    return Var.of(best_regression(known, held_out, tuple(range(order))), range(order))
+
+
+def fit_sparse_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
+    """Fit as `fit_var` does, with the lags that are best on validation.
+
+    A dense VAR of 64 lags would overfit by 0.026 nats/dim where 48,000 frames of 32 dimensions are
+    known.
+
+    Args:
+        train: batches to fit on.
+        validation: batches that choose the lags and the penalty.
         order: how many frames may be looked back at most; 0 fits only mean and covariance.
     """
     dim = validation[0].target.shape[-1]
     order = min(order, MOST_COLUMNS // dim, longest_lag(validation) + 1)
     lags = choose_lags(*(Moments.of(of, order) for of in (train, validation)))
-    if order and not lags:
-        lags = (0,)
     longest = max(lags, default=0)
     late = ((complete(batch, longest) for batch in of) for of in (train, validation))
     return nested(*(Moments.of(of, order) for of in late), lags, range(order), validation)
@@ -113,7 +129,9 @@ def nested(
         lags: the lags that were summed up.
         validation: batches that tell how early the first target lies.
     """
-    var = Var.of(best_regression(known, held_out, chosen), lags)
+    best = best_regression(known, held_out, chosen)
+    # Sums of single precision are symmetric only up to rounding.
+    var = Var.of(replace(best, covariance=(best.covariance + best.covariance.T) / 2), lags)
     if len(var.coefficients) <= known_before_first(validation):
         return var
     return replace(var, shorter=nested(known, held_out, chosen[:-1], lags, validation))

@@ -1,93 +1,46 @@
-"""From evidence to belief: the written rules of each bet, applied to what was measured.
-
-A verdict moves the prior by Bayes' rule. Power and false-alarm rate are those of a decided verdict,
-one that is either `supported` or `contradicted`: P(supported | bet true, decided) and P(supported |
-bet false, decided). An undecided verdict is assumed to be equally likely whether the bet is true or
-false, so that it does not move the prior.
-"""
+"""The four bets, each judged by the rules of every date, and what they come to together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.metrics import Metrics, detail_path
-from mimi_dynamics.report.metrics_file import Measured, has, measured
-from mimi_dynamics.report.rules import BetParams, ControlLimits, RuleParams
-
-Verdict = Literal["supported", "contradicted", "inconclusive", "not_measured", "controls_failed"]
-SCORES = {"supported": 1, "contradicted": 0}  # verdicts as numbers; any other verdict is 0.5
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was measured for one rule.
-
-    Attributes:
-        rule: the condition.
-        measured: the metric that the rule reads, with its interval.
-    """
-
-    rule: RuleParams
-    measured: Measured
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the measurement supports the rule.
-
-        It is supported if the whole interval is on the rule's side of the threshold, contradicted
-        if the whole interval is on the other side, and otherwise inconclusive.
-        """
-        sign = 1 if self.rule.side == "above" else -1
-        low, high = sorted(
-            sign * (end - self.rule.threshold) for end in (self.measured.low, self.measured.high)
-        )
-        if low > 0:
-            return "supported"
-        return "contradicted" if high < 0 else "inconclusive"
+from mimi_dynamics.pipeline.metrics import Metrics
+from mimi_dynamics.report.evidence import Verdict
+from mimi_dynamics.report.metrics_file import has, measured
+from mimi_dynamics.report.rules import BetParams, BetsParams, ControlLimits
+from mimi_dynamics.report.rulings import Ruling, rule
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A bet, the evidence on it, and its probability after that evidence.
+    """A bet, and what the rules of every date say of it.
 
     Attributes:
         bet: claim, prior and rules.
-        evidence: one entry for each rule; empty while any rule is not measured yet.
-        on_paper: the verdict of the rules alone.
-        verdict: the same verdict, unless controls failed.
-        posterior: probability of the bet.
+        rulings: what the rules say, those of the latest date first.
     """
 
     bet: BetParams
-    evidence: tuple[Evidence, ...]
-    on_paper: Verdict
-    verdict: Verdict
-    posterior: float
+    rulings: tuple[Ruling, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict by the rules of the latest date."""
+        return self.rulings[0].verdict
+
+    @property
+    def posterior(self) -> float:
+        """The probability of the bet by the rules of the latest date."""
+        return self.rulings[0].posterior
 
     def metrics(self) -> dict[str, object]:
-        """Give the bet's entry in `metrics/detail/bets.json`, with the first rule's `evidence`."""
-        rules = {
-            f"rule{number}": {
-                "evidence": result.measured.value,
-                "evidence_ci_low": result.measured.low,
-                "evidence_ci_high": result.measured.high,
-                "threshold": result.rule.threshold,
-                "supported": SCORES.get(result.verdict, 0.5),
-            }
-            for number, result in enumerate(self.evidence, 1)
-        }
-        first = {k: v for k, v in rules.get("rule1", {}).items() if k != "supported"}
-        return {
-            "prior": self.bet.prior,
-            "posterior": self.posterior,
-            "threshold": self.bet.rules[0].threshold,
-            **first,
-            "supported": SCORES.get(self.verdict, 0.5),
-            "measured": int(self.on_paper != "not_measured"),
-            "controls_failed": int(self.verdict == "controls_failed"),
-            **(rules if len(rules) > 1 else {}),
-        }
+        """Give the bet's entry in `metrics/detail/bets.json`.
+
+        What the rules of the latest date say stands at its top too.
+        """
+        by_date = {rules_name(ruling.date): ruling.metrics() for ruling in self.rulings}
+        latest = self.rulings[0].metrics()
+        top = ("posterior", "supported", "measured", "controls_failed")
+        return {"prior": self.bet.prior, **{key: latest[key] for key in top}, **by_date}
 
 
 @dataclass(frozen=True)
@@ -108,64 +61,56 @@ class ControlCheck:
         return bool(self.short or self.false)
 
 
-def judge(bet: BetParams, metrics: Mapping[str, Metrics], controls_failed: bool) -> Judgement:
-    """Apply the rules of a bet.
+def judge_all(
+    bets: BetsParams, metrics: Mapping[str, Metrics], failed: bool
+) -> dict[str, Judgement]:
+    """Judge every bet, in their order.
 
     Args:
-        bet: the bet as it was written down.
-        metrics: metrics of the stages that have run, by stage.
-        controls_failed: whether controls failed; if so, no verdict counts and the prior stays.
+        bets: the bets as they were written down.
+        metrics: metrics of the stages and studies that have run, by name.
+        failed: whether controls failed; if so, no verdict counts and no prior moves.
 
     Raises:
         InputError: if a stage has run but its metrics lack what a rule reads.
     """
-    evidence: tuple[Evidence, ...] = ()
-    on_paper: Verdict = "not_measured"
-    if all(rule.metrics in metrics for rule in bet.rules):
-        evidence = tuple(read_evidence(rule, metrics[rule.metrics]) for rule in bet.rules)
-        on_paper = combine([result.verdict for result in evidence], bet.needs)
-    verdict = "controls_failed" if controls_failed else on_paper
-    return Judgement(bet, evidence, on_paper, verdict, posterior(bet, verdict))
+    judged: dict[str, Judgement] = {}
+    for name, bet in bets.bets.items():
+        judged[name] = judge(bet, metrics, failed, judged)
+    return judged
 
 
-def read_evidence(rule: RuleParams, metrics: Metrics) -> Evidence:
-    """Read what was measured for a rule.
-
-    Raises:
-        InputError: if the metric, or an interval that the rule requires, is missing.
-    """
-    try:
-        if rule.interval and not has(metrics, f"{rule.key}_ci_low"):
-            raise InputError(f"metric {rule.key}_ci_low is missing")
-        return Evidence(rule, measured(metrics, rule.key))
-    except InputError as error:
-        raise InputError(
-            f"{detail_path(rule.metrics)}: {error}; a rule of bets.yaml reads it"
-        ) from None
-
-
-def combine(verdicts: list[Verdict], needs: Literal["all", "any"]) -> Verdict:
-    """Combine verdicts on the rules of a bet that needs all of its rules, or any one of them.
+def judge(
+    bet: BetParams,
+    metrics: Mapping[str, Metrics],
+    failed: bool,
+    before: Mapping[str, Judgement] | None = None,
+) -> Judgement:
+    """Apply the rules of every date to a bet.
 
     Args:
-        verdicts: the verdict on each rule.
-        needs: whether `all` rules must support the bet, or `any` one of them.
+        bet: the bet as it was written down.
+        metrics: metrics of the stages and studies that have run, by name.
+        failed: whether controls failed.
+        before: judgements by the name of the bet, of those on which this one may build.
+
+    Raises:
+        InputError: if a stage has run but its metrics lack what a rule reads.
     """
-    decisive, other = ("supported", "contradicted")[:: 1 if needs == "any" else -1]
-    if decisive in verdicts:
-        return decisive
-    return other if set(verdicts) == {other} else "inconclusive"
+    rulings = []
+    for date in bet.dates:
+        ruling = rule(date, bet.rules[date], bet.prior, metrics, failed)
+        premise = (before or {}).get(ruling.rules.premise)
+        if premise:
+            by_date = {of.date: of.verdict for of in premise.rulings}
+            ruling = replace(ruling, premise_met=by_date.get(date) == "supported")
+        rulings.append(ruling)
+    return Judgement(bet, tuple(rulings))
 
 
-def posterior(bet: BetParams, verdict: Verdict) -> float:
-    """Give the probability of the bet after the verdict, by Bayes' rule."""
-    if verdict == "supported":
-        true, false = bet.power, bet.false_alarm
-    elif verdict == "contradicted":
-        true, false = 1 - bet.power, 1 - bet.false_alarm
-    else:
-        return bet.prior
-    return bet.prior * true / (bet.prior * true + (1 - bet.prior) * false)
+def rules_name(date: str) -> str:
+    """Give the key of the rules of a date in `metrics/detail/bets.json`."""
+    return f"rules_{date.replace('-', '_')}"
 
 
 def check_controls(controls: Metrics, limits: ControlLimits) -> ControlCheck:

@@ -18,8 +18,17 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, HEADLINES, detail_path
 from mimi_dynamics.pipeline.params import PARAMS_FILE
 from mimi_dynamics.report import screen
-from mimi_dynamics.report.differences import Files, changes, flattened, flips, rows_of, verdict
+from mimi_dynamics.report.differences import (
+    Files,
+    changes,
+    flattened,
+    flips,
+    rows_of,
+    rulings,
+    verdict,
+)
 from mimi_dynamics.report.rules import BETS_FILE
+from mimi_dynamics.report.screen_bets import bets_lines
 from mimi_dynamics.report.versions import Version, committed, parsed, working_tree
 
 READ = (DETAIL_FOLDER.as_posix(), PARAMS_FILE.as_posix(), BETS_FILE.as_posix())
@@ -50,6 +59,11 @@ class Results:
     def bets(self) -> dict[str, Any]:
         """What the stage `bets` wrote, by dotted key; empty if it has not run."""
         return flattened(self.metrics.get(BETS, {}))
+
+    @property
+    def codec(self) -> str:
+        """The codec that verdicts are of; empty if the settings do not say."""
+        return str(self.settings.get("codec.name", ""))
 
 
 class Closing(NamedTuple):
@@ -98,15 +112,20 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def flipped(mine: Results, theirs: Results | None) -> list[str]:
-    """Name the bets that are judged here and in the commit, and not alike.
+    """Name the bets that are judged here and in the commit by rules of one date, and not alike.
 
     A bet that was not measured, because its stage was not run, is not judged.
     """
     if theirs is None:
         return []
-    pairs = {bet: (verdict(theirs.bets, bet), verdict(mine.bets, bet)) for bet in BET_NAMES}
     return [
-        f"bet {bet[3:]} was {old}, is {new}" for bet, (old, new) in pairs.items() if flips(old, new)
+        f"bet {bet[3:]} was {old}, is {new} (rules of {date})"
+        for bet in BET_NAMES
+        for date, place in rulings(mine.bets, bet).items()
+        if flips(
+            old := verdict(theirs.bets, rulings(theirs.bets, bet).get(date, "")),
+            new := verdict(mine.bets, place),
+        )
     ]
 
 
@@ -127,7 +146,7 @@ def written(mine: Results, theirs: Results | None, reason: str, page: Path) -> s
     by_key = {(Path(row.path).stem, row.key): row for row in rows}
     parts = [
         _first_lines(mine, theirs, reason, len(pairs), differ),
-        screen.bets_lines(claims, mine.bets, theirs.bets if beside else None),
+        bets_lines(claims, mine.codec, mine.bets, theirs.bets if beside else None),
         screen.headline_lines(by_key, beside),
     ]
     if beside:
@@ -152,6 +171,8 @@ def _first_lines(
             f"All {compared:,} numbers here are the same as in the commit {theirs.commit}, "
             "so they stand here once."
         ]
+    if told := flipped(mine, theirs):
+        texts.insert(0, f"A verdict flips: {'; '.join(told)}.")
     if theirs:
         so = "so numbers are expected to differ" if differ else "`dvc repro` runs what they change"
         for what, old, new, then in (

@@ -18,6 +18,7 @@ Ends = tuple[float, float]
 
 TOLERANCE = 1e-3  # of the larger value: another processor moves the fourth digit, not the third
 DETAIL = f"{DETAIL_FOLDER.as_posix()}/"
+FIRST_RULES = "2026-11-22"  # the date of the rules that were the only ones at first
 JUDGED = ("supported", "contradicted", "inconclusive", "controls failed")
 
 # Direction of better, by the words of a metric's name: the first line that knows one of them.
@@ -156,20 +157,44 @@ def bets_in(keys: Iterable[str]) -> list[str]:
     return sorted({key.split(".")[0] for key in keys if re.match(r"bet\d+\.", key)})
 
 
-def verdict(values: Mapping[str, Any], bet: str) -> str:
-    """Give the verdict on a bet in words, or nothing if the bet is not there.
+def rulings(values: Mapping[str, Any], bet: str) -> dict[str, str]:
+    """Find where verdicts on a bet stand, by the date of the rules, the latest date first.
 
     Args:
         values: the contents of `metrics/detail/bets.json` by dotted key.
         bet: its name, such as `bet1`.
+
+    Returns:
+        The dotted key above each verdict. At first there were rules of one date only, of which the
+        verdict stood at the bet itself.
     """
-    if values.get(f"{bet}.posterior") is None:
+    pattern = re.compile(rf"{bet}\.rules_(\d+)_(\d+)_(\d+)\.posterior")
+    found = [match for key in values if (match := pattern.fullmatch(key))]
+    by_date = {
+        "-".join(match.groups()): match[0].removesuffix(".posterior")
+        for match in found
+        if values[match[0]] is not None
+    }
+    if not by_date and values.get(f"{bet}.posterior") is not None:
+        by_date = {FIRST_RULES: bet}
+    return dict(sorted(by_date.items(), reverse=True))
+
+
+def verdict(values: Mapping[str, Any], place: str) -> str:
+    """Give a verdict on a bet in words, or nothing if there is none.
+
+    Args:
+        values: the contents of `metrics/detail/bets.json` by dotted key.
+        place: the dotted key above it, one of `rulings`.
+    """
+    if values.get(f"{place}.posterior") is None:
         return ""
-    if values.get(f"{bet}.controls_failed"):
+    if values.get(f"{place}.controls_failed"):
         return "controls failed"
-    if not values.get(f"{bet}.measured"):
+    if not values.get(f"{place}.measured"):
         return "not measured"
-    return {1: "supported", 0: "contradicted"}.get(values.get(f"{bet}.supported"), "inconclusive")
+    supported = values.get(f"{place}.supported")
+    return {1: "supported", 0: "contradicted"}.get(supported, "inconclusive")
 
 
 def flips(old: str, new: str) -> bool:

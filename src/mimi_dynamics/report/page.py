@@ -3,15 +3,11 @@
 A stage that has not run has no section.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mimi_dynamics.pipeline.metrics import Metrics
-from mimi_dynamics.report.bets import ControlCheck, Judgement
 from mimi_dynamics.report.media import read_figure, read_sounds
 from mimi_dynamics.report.parts import Page, Section
-from mimi_dynamics.report.rules import ControlLimits
 
 CONTENTS = (  # the sections of the page, below the bets
     Section("controls", "controls", "Known answers"),
@@ -33,31 +29,19 @@ WITH_SOUNDS = ("rollout", "calm", "reconstruct")
 PHOTO_QUALITY = 80  # for spectrograms, which would be 7 times larger with lossless compression
 
 
-def build_page(
-    judgements: list[Judgement],
-    check: ControlCheck,
-    limits: ControlLimits,
-    metrics: Mapping[str, Metrics],
-    folder: Path,
-    not_run: Sequence[str] = (),
-) -> Page:
-    """Collect everything that the page says and shows.
+def with_sections(page: Page, folder: Path) -> Page:
+    """Add the sections about everything that was measured.
 
     Args:
-        judgements: judgements on the bets, in their order.
-        check: result of the controls.
-        limits: limits for the controls.
-        metrics: metrics of the stages that have run, by stage.
+        page: what else the page says.
         folder: the folder with plots/ and, for sounds, data/reconstruct/, data/rollout/,
             data/calm/.
-        not_run: names of the stages without metrics, which the page lists.
 
     Raises:
         InputError: if a figure or a sound cannot be read.
     """
-    measured = (section for section in CONTENTS if section.stage in metrics)
-    sections = tuple(with_media(section, folder) for section in measured)
-    return Page(judgements, check, limits, metrics, sections, tuple(not_run))
+    measured = (section for section in CONTENTS if section.stage in page.metrics)
+    return replace(page, sections=tuple(with_media(section, folder) for section in measured))
 
 
 def with_media(section: Section, folder: Path) -> Section:

@@ -72,16 +72,18 @@ class Page:
         check: result of the controls.
         limits: limits for the controls.
         metrics: metrics of the stages that have run, by stage.
-        sections: sections on what was measured, in the order of the page.
+        codec: name of the run's codec, of whose latents every verdict is.
         not_run: names of the stages without metrics, which the page lists.
+        sections: sections on what was measured, in the order of the page.
     """
 
     judgements: list[Judgement]
     check: ControlCheck
     limits: ControlLimits
     metrics: Mapping[str, Metrics]
-    sections: tuple[Section, ...]
+    codec: str
     not_run: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
 
     @property
     def missed(self) -> list[str]:

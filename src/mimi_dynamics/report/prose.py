@@ -18,12 +18,19 @@ from mimi_dynamics.pipeline.conventions import FRAME_MS, WAYS
 from mimi_dynamics.pipeline.metrics import Metrics
 from mimi_dynamics.report import formatting
 from mimi_dynamics.report.bets import distances, informative_horizon, weakest_link
+from mimi_dynamics.report.differences import verdict
+from mimi_dynamics.report.evidence import asked_in_words
 from mimi_dynamics.report.metrics_file import measured
 
 
 def by_lead(metrics: Metrics) -> list[tuple[int, Metrics]]:
     """List lead times in frames with their entries in `metrics`, the shortest first."""
     return [(k, metrics[f"k{k}"]) for k in distances(metrics)]
+
+
+def said(ruling: Metrics) -> str:
+    """Write the verdict of an entry of `metrics/detail/bets.json`, as the closing screen does."""
+    return verdict({f"ruling.{key}": value for key, value in ruling.items()}, "ruling")
 
 
 ENVIRONMENT = jinja2.Environment(
@@ -55,6 +62,8 @@ ENVIRONMENT.globals |= {
     "ci": formatting.interval,
     "cells": formatting.cells,
     "by_lead": by_lead,
+    "said": said,
+    "asked_in_words": asked_in_words,
     "half_life": formatting.half_life,
     "informative_horizon": informative_horizon,
     "weakest_link": weakest_link,

@@ -1,4 +1,4 @@
-"""The parts of the closing screen: bets, headline and counts as lines of `WIDTH` columns."""
+"""Parts of the closing screen: headline and counts as lines of `WIDTH` columns."""
 
 import re
 import textwrap
@@ -7,16 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mimi_dynamics.pipeline.metrics import HEADLINES, detail_path, headline_keys
-from mimi_dynamics.report.differences import Ends, Row, flips, settings_changes, verdict
-from mimi_dynamics.report.formatting import UNITS, bracketed, decimal, milliseconds, percent
+from mimi_dynamics.report.differences import Ends, Row, settings_changes
+from mimi_dynamics.report.formatting import UNITS, bracketed, decimal, milliseconds
 
 WIDTH = 100
 NAME, CELL = 28, 23  # widths of the columns of the headline; its readings have what is left
 VALUE = 6  # width of a number within its cell, so that intervals stand below one another
-CLAIM, VERDICT = 44, 22  # widths of the columns of the bets
 MOST_SETTINGS = 6  # that are named; a run with everything else is another experiment
 SAME, NOISE, OUTSIDE, DIFFERS = "same", "within noise", "outside its interval", "differs"
-NOT_RUN = "not run"
 LISTING = "`.venv/bin/python tools/metrics_report.py HEAD`"
 
 
@@ -72,36 +70,6 @@ def reading(row: Row) -> str:
 def paragraph(text: str) -> list[str]:
     """Break a text into lines; a path or a command longer than a line stays whole."""
     return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def bets_lines(
-    claims: Mapping[str, str], mine: Mapping[str, Any], theirs: Mapping[str, Any] | None
-) -> list[str]:
-    """Write claims and verdicts, each with the probability of its bet.
-
-    Args:
-        claims: the claim of every bet by its name.
-        mine: `metrics/detail/bets.json` of the working tree by dotted key; empty if not run.
-        theirs: that of the commit; None if it is not to be shown.
-    """
-    lines = [_bet_line("Bets", "mine", "" if theirs is None else "committed", "")]
-    for number, (bet, claim) in enumerate(claims.items(), 1):
-        first, *rest = textwrap.wrap(claim, CLAIM, max_lines=2, placeholder=" …")
-        both = [_belief(values, bet) for values in (mine, theirs) if values is not None]
-        flipped = theirs is not None and flips(verdict(theirs, bet), verdict(mine, bet))
-        lines.append(_bet_line(f"{number} {first}", *both, *[""] * (2 - len(both)), flipped))
-        lines += [f"  {line}" for line in rest]
-    return lines
-
-
-def _bet_line(claim: str, mine: str, theirs: str, flipped: object) -> str:
-    mark = "flips" if flipped else ""
-    return f"{claim:<{CLAIM + 2}}  {mine:<{VERDICT}}  {theirs:<{VERDICT}} {mark}".rstrip()
-
-
-def _belief(values: Mapping[str, Any], bet: str) -> str:
-    said = verdict(values, bet)
-    return f"{said} ({percent(values[f'{bet}.posterior'])})" if said else NOT_RUN
 
 
 def headline_lines(rows: Mapping[tuple[str, str], Row], beside: bool) -> list[str]:
