@@ -83,6 +83,8 @@ def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
         ("predict.heads", [], "predict.heads = []"),
         ("predict.heads", ["mnd"], "predict.heads.0 = 'mnd': input should be 'gaussian', 'mdn'"),
         ("codec.name", "encodec", "codec.name = 'encodec': input should be 'mimi-mini'"),
+        ("codec.name", "hf:", "'lyra' or 'hf:<repository or folder>'"),
+        ("codec.name", 8, "codec.name = 8: input should be a valid string"),
         ("ingest.corpora", ["asterix"], "ingest.corpora.0 = 'asterix'"),
         ("ingest.corpora", ["folder"], "folder.path = 'sources/none': must name a directory"),
         ("ingest.splits.train", 0.9, "train + validation + test = 1.1: must sum to 1"),
