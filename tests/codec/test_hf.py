@@ -7,7 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
@@ -17,9 +20,12 @@ from mimi_dynamics.codec.base import sha256_of
 from mimi_dynamics.codec.hf import HfCodec
 from mimi_dynamics.codec.hf_models import Kind, Reach
 from mimi_dynamics.codec.loading import load_codec, untrained_codec
+from mimi_dynamics.encoding.corpus import encode_corpus
+from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
-from tests.harness.tiny_codec import HF, two_sounds
-from tests.harness.tiny_hf import hf_params, make_mimi, randomize, why_no_hf, write_hf
+from mimi_dynamics.pipeline.params import EncodeParams
+from tests.harness.tiny_codec import HF, noise, two_sounds
+from tests.harness.tiny_hf import hf_params, why_no_hf, write_hf
 
 needs_hf = pytest.mark.skipif(bool(why_no_hf()), reason=why_no_hf())
 WEIGHTS = "model.safetensors"
@@ -154,6 +160,20 @@ def test_the_hash_is_of_all_files_and_the_folder_does_not_matter(tmp_path: Path)
 
 
 @needs_hf
+def test_older_names_of_weights(tmp_path: Path) -> None:
+    """As in EnCodec's published files."""
+    folder, audio = write_hf("encodec", tmp_path), two_sounds()
+    expected = load_codec(hf_params(folder)).encode(audio)
+    older = {"parametrizations.weight.original0": "weight_g"}
+    older["parametrizations.weight.original1"] = "weight_v"
+    tensors = load_file(folder / WEIGHTS)
+    for new, old in older.items():
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    assert torch.equal(load_codec(hf_params(folder)).encode(audio), expected)
+
+
+@needs_hf
 def test_nothing_is_run_or_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither code beside the weights nor the repository that a part of X-Codec came from."""
     import transformers
@@ -216,12 +236,21 @@ def test_sound_at_another_rate_stays_in_place() -> None:
 
 
 @needs_hf
-def test_a_mimi_looks_back_as_far_as_its_window(tmp_path: Path) -> None:
-    """Although version 4.57 lets it see everything."""
-    model = make_mimi(sliding_window=2)
-    randomize(model)
-    model.save_pretrained(tmp_path)
-    codec, audio = load_codec(hf_params(tmp_path)), two_sounds()
-    changed = audio.clone()
-    changed[:, : 4 * 1920] = 0
-    torch.testing.assert_close(codec.encode(audio)[:, 9:], codec.encode(changed)[:, 9:])
+@pytest.mark.parametrize("kind", ["encodec", "xcodec"])
+def test_a_corpus(kind: str, tmp_path: Path) -> None:
+    """Clips of two lengths, which a codec that hears all of a clip gets one at a time."""
+    rows = []
+    for name, seconds in (("a", 0.51), ("b", 0.8)):
+        path = tmp_path / f"{name}.flac"
+        soundfile.write(path, noise(seconds), 24_000)
+        row = {"clip_id": name, "voice": "v", "split": "train", "path": str(path)}
+        rows.append(row | {"seconds": seconds, "gated": np.zeros(0, np.int64)})
+    codec = load_codec(hf_params(write_hf(kind, tmp_path / "codec")))
+    settings = EncodeParams(batch_seconds=4.0, dtype="float32", engine="local")
+    work = tmp_path / "work"
+    metrics = encode_corpus(codec, pd.DataFrame(rows), tmp_path / "latents", settings, work)
+    latents = read_latents(tmp_path / "latents")
+    assert latents.values.shape == (7 + 10, codec.dim)
+    assert latents.codes.shape == (7 + 10, codec.codebooks)
+    assert latents.info["codec"] == codec.name
+    assert metrics["batch_noise_floor"] <= (0 if kind == "xcodec" else 1e-5)

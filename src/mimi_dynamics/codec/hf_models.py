@@ -6,7 +6,6 @@ quantiser, codes, and the embedding that goes into its decoder.
 """
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ class Reach:
     lead: int
 
 
-class Kind(ABC):
+class Kind:
     """A model of one kind. All embeddings are (batch, numbers, frames).
 
     Attributes:
@@ -57,9 +56,9 @@ class Kind(ABC):
         """Tell how far the encoder hears."""
         return reach_of(self.model.encoder)
 
-    @abstractmethod
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """Give the embedding before the quantiser of `audio` (batch, frames · hop)."""
+        return self.model.encoder(audio[:, None])
 
     def quantize(self, embedding: torch.Tensor) -> torch.Tensor:
         """Give the codes (batch, codebooks, frames) of an embedding before the quantiser."""
@@ -148,10 +147,6 @@ class Encodec(Kind):
             config.num_quantizers,
         )
 
-    def encode(self, audio: torch.Tensor) -> torch.Tensor:
-        """Give the embedding before the quantiser of `audio` (batch, frames · hop)."""
-        return self.model.encoder(audio[:, None])
-
 
 class Dac(Kind):
     """Descript's DAC. It hears as far ahead as back, some tenth of a second."""
@@ -161,10 +156,6 @@ class Dac(Kind):
         super().__init__(
             model, config.sampling_rate, config.hop_length, config.hidden_size, config.n_codebooks
         )
-
-    def encode(self, audio: torch.Tensor) -> torch.Tensor:
-        """Give the embedding before the quantiser of `audio` (batch, frames · hop)."""
-        return self.model.encoder(audio[:, None])
 
     def quantize(self, embedding: torch.Tensor) -> torch.Tensor:
         """Give the codes (batch, codebooks, frames) of an embedding before the quantiser."""

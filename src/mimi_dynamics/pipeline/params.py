@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Share, load_settings
@@ -46,10 +45,8 @@ Voice = Annotated[Name, BeforeValidator(_voice)]
 def _known_codec(name: str) -> str:
     if name in get_args(CodecName) or (name.startswith(HF_PREFIX) and name != HF_PREFIX):
         return name
-    known = ", ".join(map(repr, get_args(CodecName)))
-    raise PydanticCustomError(
-        "codec_name", f"input should be {known} or '{HF_PREFIX}<repository or folder>'"
-    )
+    known = ", ".join(get_args(CodecName))
+    raise ValueError(f"{name!r:.200}: must be one of {known}, {HF_PREFIX}<repository or folder>")
 
 
 def _no_truth_value(value: object) -> object:
