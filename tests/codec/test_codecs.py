@@ -1,4 +1,4 @@
-"""Every codec is causal, and the same by batch, alone or streamed."""
+"""Every codec hears no more than it says, and is the same by batch, alone or streamed."""
 
 import math
 import pickle
@@ -9,8 +9,10 @@ import torch
 
 from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
+from mimi_dynamics.encoding.corpus import encode_batch
 from mimi_dynamics.pipeline.params import CodecName
 from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds, why_no_lyra
+from tests.harness.tiny_hf import KINDS, hf_params, why_no_hf, write_hf
 
 pytestmark = pytest.mark.trains  # mimi-mini, for some steps
 
@@ -18,7 +20,11 @@ MARKS = {
     "mimi": [pytest.mark.slow],  # One of Mimi's own size takes 400 MB.
     "lyra": [pytest.mark.skipif(bool(why_no_lyra()), reason=why_no_lyra())],
 }
-ALL = [pytest.param(name, marks=MARKS.get(name, [])) for name in CODECS]
+NO_HF = pytest.mark.skipif(bool(why_no_hf()), reason=why_no_hf())
+ALL = [
+    *(pytest.param(name, marks=MARKS.get(name, [])) for name in CODECS),
+    *(pytest.param(f"hf:{kind}", marks=NO_HF) for kind in KINDS),
+]
 
 
 @pytest.fixture(scope="module", params=ALL)
@@ -26,6 +32,9 @@ def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Each codec, small where that can be said, and without a download."""
     if request.param == "mimi-mini":
         return load_tiny(tmp_path_factory.mktemp("codec"))
+    if request.param.startswith("hf:"):
+        kind = request.param.removeprefix("hf:")
+        return load_codec(hf_params(write_hf(kind, tmp_path_factory.mktemp(kind))))
     params = tiny_params().model_copy(update={"name": request.param})
     return load_codec(params) if request.param == "lyra" else untrained_codec(params, seed=0)
 
@@ -49,12 +58,14 @@ def test_shapes(codec: Codec, audio: torch.Tensor) -> None:
 
 
 def test_future_does_not_reach_the_past(codec: Codec, audio: torch.Tensor) -> None:
-    """Other audio from frame 7 on: the same latents before it, others after."""
-    assert codec.hears_ahead == 0
+    """Other audio from frame 7 on: the same latents before what hears it, others after."""
+    if codec.hears_ahead is None:
+        pytest.skip(f"every frame of {codec.name} hears the whole clip")
+    heard = 7 - math.ceil(codec.hears_ahead * codec.frame_rate)
     changed = audio.clone()
     changed[:, 7 * codec.frame_size :] = audio.flip(0)[:, 7 * codec.frame_size :]
     before, after = codec.encode(audio), codec.encode(changed)
-    torch.testing.assert_close(before[:, :7], after[:, :7])
+    torch.testing.assert_close(before[:, :heard], after[:, :heard])
     assert (before[:, 7:] - after[:, 7:]).abs().amax((0, 2)).min() > 1e-4
 
 
@@ -78,14 +89,21 @@ def test_batch_equals_single(codec: Codec, audio: torch.Tensor) -> None:
     padded = torch.zeros_like(audio)
     padded[0], padded[1, : len(short)] = audio[0], short
     together = codec.encode(padded)
-    torch.testing.assert_close(together[:1], codec.encode(audio[:1]), rtol=1e-4, atol=1e-6)
+    if codec.hears_ahead is None:
+        together[1, :5] = torch.from_numpy(
+            encode_batch(codec, [audio[0].numpy(), short.numpy()])[1].latent
+        )
+    rounding = 1e-6 * max(1.0, together.abs().max().item())  # weights at random may be larger
+    torch.testing.assert_close(together[:1], codec.encode(audio[:1]), rtol=1e-4, atol=rounding)
     alone = codec.encode(short[None])
-    torch.testing.assert_close(together[1:, :5], alone, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(together[1:, :5], alone, rtol=1e-4, atol=rounding)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
 def test_streaming_equals_batch(codec: Codec, audio: torch.Tensor, frames: int) -> None:
     """Both ways, also where the transformers no longer see the beginning (4 frames)."""
+    if not codec.can_stream:
+        pytest.skip(f"{codec.name} does not stream")
     latents = codec.encode(audio)
     with codec.streaming(2, frames):
         parts = [codec.encode(part) for part in audio.split(frames * codec.frame_size, dim=1)]

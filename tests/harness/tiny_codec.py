@@ -10,7 +10,14 @@ import torch
 from mimi_dynamics.codec import mimi_mini
 from mimi_dynamics.codec.base import MimiCodec
 from mimi_dynamics.codec.mimi_mini import save_mini
-from mimi_dynamics.pipeline.params import CodecParams, LegParams, LyraParams, MimiParams, MiniParams
+from mimi_dynamics.pipeline.params import (
+    CodecParams,
+    HfParams,
+    LegParams,
+    LyraParams,
+    MimiParams,
+    MiniParams,
+)
 from mimi_dynamics.studies.codec.training import CodecTraining
 
 TINY_LEG = LegParams(seed=0, steps=8, batch_clips=3, lr=0.001, average=0.0)
@@ -29,6 +36,7 @@ TINY = MiniParams(
 # A folder of Lyra's three files, which are in no repository that tests may download from.
 LYRA_FOLDER = os.environ.get("MIMI_TEST_LYRA", "")
 LYRA = LyraParams(weights=LYRA_FOLDER, stages=46, frames_per_step=4)
+HF = HfParams(revision="main", codebooks=0, frames_per_step=0)
 
 
 def why_no_lyra() -> str:
@@ -41,7 +49,7 @@ def why_no_lyra() -> str:
 def tiny_params(mini: MiniParams = TINY) -> CodecParams:
     """Settings that name the tiny codec."""
     return CodecParams(
-        name="mimi-mini", mimi=MimiParams(weights="", codebooks=8), lyra=LYRA, mini=mini
+        name="mimi-mini", mimi=MimiParams(weights="", codebooks=8), lyra=LYRA, hf=HF, mini=mini
     )
 
 

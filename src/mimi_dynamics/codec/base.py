@@ -26,7 +26,7 @@ class Codec(ABC):
     """A frozen codec in evaluation mode. Its weights get no gradients.
 
     Attributes:
-        name: its key in `CODECS`, after the word `untrained` if its weights are random.
+        name: that of the settings, after the word `untrained` if its weights are random.
         sample_rate: the rate at which it works, in Hz. It converts the audio it is given itself.
         frame_rate: number of latents per second.
         hears_back: seconds of sound before a frame's own that may change its latent; None if all.

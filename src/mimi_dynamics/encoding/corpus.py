@@ -3,7 +3,7 @@
 Batching does not change the latents. The codec is causal, so zeros after the end of a clip do not
 reach its frames, and a clip in a batch differs from the same clip alone only by rounding, since
 sums are added in another order. The batches depend only on the manifest and the settings, so the
-same input gives the same bits.
+same input gives the same bits. A codec whose frames hear all of a clip gets one at a time.
 """
 
 import hashlib
@@ -299,7 +299,7 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
     for row, clip in zip(audio, clips, strict=True):
         row[: len(clip)] = clip
     with torch.no_grad():
-        latents = codec.encode(torch.from_numpy(audio))
+        latents = _encode_rows(codec, torch.from_numpy(audio), frames)
         codes = codec.quantize(latents).numpy().astype(np.int16)
     levels = frame_levels(audio, codec.frame_size)
     return [
@@ -308,6 +308,17 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
         )
         for row, (clip, count) in enumerate(zip(clips, frames, strict=True))
     ]
+
+
+def _encode_rows(codec: Codec, audio: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
+    """Give the latents of padded clips, as (clips, most frames, dim) with zeros after each clip."""
+    if codec.hears_ahead is not None:
+        return codec.encode(audio)
+    alone = [
+        codec.encode(row[None, : count * codec.frame_size])[0]
+        for row, count in zip(audio, frames, strict=True)
+    ]
+    return torch.nn.utils.rnn.pad_sequence(alone, batch_first=True)
 
 
 def prepare(codec: Codec, dtype: torch.dtype) -> None:

@@ -6,7 +6,7 @@ later stage. The comments in `params.yaml` explain each setting.
 
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -16,6 +16,7 @@ from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Shar
 PARAMS_FILE = Path("params.yaml")
 
 CodecName = Literal["mimi-mini", "mimi", "lyra"]
+HF_PREFIX = "hf:"  # and then a repository of the Hugging Face hub, or a folder
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
 Engine = Literal["local", "ray"]
 # A folder or file that is a dependency of stages. DVC needs one that exists, so the default is a
@@ -39,6 +40,13 @@ def _voice(name: object) -> str:
 
 
 Voice = Annotated[Name, BeforeValidator(_voice)]
+
+
+def _known_codec(name: str) -> str:
+    if name in get_args(CodecName) or (name.startswith(HF_PREFIX) and name != HF_PREFIX):
+        return name
+    known = ", ".join(get_args(CodecName))
+    raise ValueError(f"{name!r:.200}: must be one of {known}, {HF_PREFIX}<repository or folder>")
 
 
 def _no_truth_value(value: object) -> object:
@@ -154,6 +162,14 @@ class LyraParams(Section):
     frames_per_step: Count
 
 
+class HfParams(Section):
+    """Which revision of a repository to take, and how many codebooks and frames make a latent."""
+
+    revision: Name
+    codebooks: Annotated[int, Field(ge=0)]
+    frames_per_step: Annotated[int, Field(ge=0)]
+
+
 class LegParams(Section):
     """One training of mimi-mini, which goes on from where the one before it ended."""
 
@@ -180,9 +196,10 @@ class MiniParams(Section):
 class CodecParams(Section):
     """Which codec turns speech into latents."""
 
-    name: CodecName
+    name: Annotated[str, AfterValidator(_known_codec)]
     mimi: MimiParams
     lyra: LyraParams
+    hf: HfParams
     mini: MiniParams
 
 
