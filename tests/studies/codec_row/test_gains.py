@@ -87,16 +87,16 @@ def row(leads: dict[int, Lead]) -> dict[str, Any]:
 def test_known_gains(row: dict[str, Any], split: str, head: str) -> None:
     """Within 0.03 nats a dimension, about twice the spread over corpora of this size.
 
-    Clips differ in their means, which their shuffled frames tell too.
+    Clips of 65 frames differ in their means, of which shuffled frames tell as well, about 0.02.
     """
     of_split = row if split == "test" else row[split]
     found = of_split if head == "stack" else of_split["linear"]
     assert found[f"gain_{NATS}"] == pytest.approx(PLAIN_GAIN, abs=0.03)
-    assert found[f"dynamic_gain_{NATS}"] == pytest.approx(PLAIN_GAIN, abs=0.03)
+    assert found[f"shuffled_gain_{NATS}"] == pytest.approx(0.02, abs=0.03)
+    assert found[f"dynamic_gain_{NATS}"] == pytest.approx(PLAIN_GAIN - 0.02, abs=0.03)
     assert found[f"speech_borne_gain_{NATS}"] == pytest.approx(SPEECH_GAIN, abs=0.03)
     assert found["spliced"][f"dynamic_gain_{NATS}"] == pytest.approx(SPLICED_GAIN, abs=0.03)
     assert found[f"speech_borne_null_{NATS}"] == pytest.approx(0, abs=0.02)
-    assert found[f"shuffled_gain_{NATS}"] == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.trains
