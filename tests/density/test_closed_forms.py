@@ -11,7 +11,7 @@ from torch import Tensor
 from mimi_dynamics.density.regression import Moments, choose_lags, regress
 from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
 from mimi_dynamics.density.threshold_var import ThresholdVar, fit_threshold_var
-from mimi_dynamics.density.var import Var, fit_var
+from mimi_dynamics.density.var import Var, fit_sparse_var, fit_var
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.studies.controls.processes import PROCESSES
 
@@ -23,8 +23,9 @@ def batches(data: Sequences, split: str, horizon: int = 1) -> list[Batch]:
     return data.batches(split, horizon, WARMUP, 512, delta=False)
 
 
-def fit_sparse_var(data: Sequences, horizon: int = 1) -> Density:
-    return fit_var(batches(data, "train", horizon), batches(data, "validation", horizon), 16)
+def fit_sparse(data: Sequences, horizon: int = 1) -> Density:
+    splits = (batches(data, split, horizon) for split in ("train", "validation"))
+    return fit_sparse_var(*splits, 16)
 
 
 def fit_switching(data: Sequences, horizon: int = 1) -> Density:
@@ -39,7 +40,7 @@ def fit_threshold(data: Sequences, horizon: int = 1) -> Density:
 
 
 FITS: dict[str, Callable[..., Density]] = {
-    "var": fit_sparse_var,
+    "var": fit_sparse,
     "switching_var": fit_switching,
     "threshold_var": fit_threshold,
 }
@@ -64,8 +65,8 @@ def mean_log_prob(density: Density, data: Sequences) -> float:
 @pytest.mark.parametrize(
     ("name", "fit"),
     [
-        ("linear", fit_sparse_var),
-        ("long_memory", fit_sparse_var),
+        ("linear", fit_sparse),
+        ("long_memory", fit_sparse),
         ("sign_flip", fit_switching),
         ("switching", fit_switching),
         ("turned", fit_threshold),
@@ -210,7 +211,7 @@ def test_moments_tell_the_mean_log_density() -> None:
 def test_early_targets_get_a_shorter_var() -> None:
     """Before the frame that a process repeats is known, its VAR is as wide as the marginal."""
     data = simulated("long_memory", dim=2)
-    var = fit_sparse_var(data)
+    var = fit_sparse(data)
     assert isinstance(var, Var)
     assert var.shorter is not None
     batch = batches(data, "test")[0]
