@@ -102,7 +102,7 @@ def weightiest(fits: Fits, head: str) -> Predictor:
     """
     given_past, marginal = (fits["real", head, of].predictor for of in ("conditional", "marginal"))
     weights = fits["real", STACK, "conditional"].weights
-    if sum(weights.get(of, 0.0) for of in experts(head)) >= 0.5:
+    if sum(weights[of] for of in experts(head)) >= 0.5:
         return given_past
     blind = copy.deepcopy(given_past)
     blind.head = copy.deepcopy(marginal.head)

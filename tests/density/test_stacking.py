@@ -75,5 +75,10 @@ def test_nothing_is_found_in_noise_without_a_switch(process: str) -> None:
     found = nll["marginal"] - nll["conditional"]
     if process == "white_noise":
         assert found == pytest.approx(0, abs=0.003)
+        own = {
+            head: [fits["real", head, of].nll["test"].mean() / 4 for of in FITTED]
+            for head in ("gaussian", LINEAR_BASELINE)
+        }
+        assert abs(found) <= max(abs(m - c) for m, c in own.values()) + 1e-6
     else:
         assert nll["conditional"] <= best + 0.003

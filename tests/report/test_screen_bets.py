@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from mimi_dynamics.report.screen_bets import VERDICT
 from tests.report.test_closing import (
     COMMIT,
     flipped,
@@ -29,9 +30,11 @@ def test_both_verdicts_stand_in_one_row() -> None:
     lines = screen(mine).splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("Bets"))
     assert lines[start].split("  ")[0] == "Bets, on mimi-mini"
-    assert lines[start].endswith("rules of 2026-11-28          rules of 2026-11-22")
-    assert lines[start + 1].endswith(f"{'contradicted (25 %)':<28} supported (75 %)")
-    assert lines[start + 2].endswith(f"{'3 trainings, ×18 assumed':<28} 1 training, ×18 measured")
+    assert lines[start].endswith(f"{'rules of 2026-11-28':<{VERDICT}} rules of 2026-11-22")
+    assert lines[start + 1].endswith(f"{'contradicted (25 %)':<{VERDICT}} supported (75 %)")
+    assert lines[start + 2].endswith(
+        f"{'3 trainings, ×18 assumed':<{VERDICT}} 1 training, ×18 measured"
+    )
     assert any("power / false alarm" in line for line in lines)
 
 
@@ -41,7 +44,7 @@ def test_rules_that_the_commit_does_not_know_are_new() -> None:
     mine, theirs = made_up(bets=rows), made_up(COMMIT, predict=predicted(0.41))
     assert not flipped(mine, theirs)
     assert line_of(screen(mine, theirs), "1 Claim number 1").endswith(
-        f"{'contradicted (25 %), new':<28} supported (75 %)"
+        f"{'contradicted (25 %), new':<{VERDICT}} supported (75 %)"
     )
     later = made_up(bets=rows | {"bet1": by_date(judged(1), judged(0.5))})
     assert flipped(later, mine) == [

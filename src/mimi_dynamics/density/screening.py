@@ -1,15 +1,23 @@
 """Which earlier frames and coordinates a target depends on, even where its sign hides it."""
 
+import math
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from mimi_dynamics.density.regression import complete, regressors
-from mimi_dynamics.latents.sequences import Batch
+from mimi_dynamics.latents.sequences import Batch, BatchSource
 
+MOST_BATCHES = 128  # so few numbers need no more, and more would not fit into memory
 PROJECTIONS = 128  # random directions whose squares are correlated
 RECENT = 8  # frames among which setters are looked for
+
+
+def evenly_chosen(train: list[Batch] | BatchSource) -> list[Batch]:
+    """Take every n-th batch, so that there are at most `MOST_BATCHES`."""
+    return list(islice(train, 0, None, math.ceil(len(train) / MOST_BATCHES)))
 
 
 def strongest_lags(

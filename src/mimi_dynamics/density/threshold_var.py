@@ -8,7 +8,6 @@ own.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,14 +19,19 @@ from mimi_dynamics.density.regression import (
     columns,
     regressors,
 )
-from mimi_dynamics.density.screening import RECENT, find_setters, latest, strongest_lags
+from mimi_dynamics.density.screening import (
+    RECENT,
+    evenly_chosen,
+    find_setters,
+    latest,
+    strongest_lags,
+)
 from mimi_dynamics.density.var import known_before_first
 from mimi_dynamics.latents.sequences import Batch, BatchSource
 
 MOST_LAGS = 4  # of the regressions
 MOST_COLUMNS = 256
 BINS = 8  # between quantiles of the setter
-MOST_BATCHES = 128
 BATCHES_TO_SCREEN = 32
 MOST_VALUES = 10_000_000  # of which quantiles are taken; torch takes no more than 16 million
 
@@ -85,11 +89,11 @@ def fit_threshold_var(
     """Fit in closed form, with the lags of every row and bin that are best on validation.
 
     Args:
-        train: batches to fit on, of which at most `MOST_BATCHES` are used.
+        train: batches to fit on, of which some are used; see `evenly_chosen`.
         validation: batches that choose lags and penalties.
         generator: draws the projections by which candidate lags are found.
     """
-    some = list(islice(train, 0, None, math.ceil(len(train) / MOST_BATCHES)))
+    some = evenly_chosen(train)
     dim = some[0].target.shape[-1]
     order = min(RECENT, known_before_first(validation))
     strongest = strongest_lags(some, order, generator, min(MOST_LAGS, max(1, MOST_COLUMNS // dim)))

@@ -8,7 +8,7 @@ from typing import Any
 from mimi_dynamics.report.differences import flips, rulings, verdict
 from mimi_dynamics.report.formatting import counted, percent
 
-CLAIM, VERDICT = 40, 28  # widths of the columns, of which verdicts have `DATES`
+CLAIM, VERDICT = 43, 26  # widths of the columns, of which verdicts have `DATES`
 CLAIM_LINES, DATES = 3, 2
 NOT_RUN = "not run"
 RATIO_TOLD = "×: power / false alarm of the rules, how much likelier a yes is if the bet is true."
