@@ -32,7 +32,6 @@ class Codec(ABC):
         hears_back: seconds of sound before a frame's own that may change its latent; None if all.
         hears_ahead: the same of sound after the frame's own.
         decode_delay: by how many samples streamed sound is later than that of one `decode`.
-        can_decode: whether there are `decode` and, if it has codes, `decode_codes`.
         can_stream: whether there is `streaming`.
         is_differentiable: whether gradients flow through `encode` and `decode`.
         runtime: what computes it, with its version; latents depend on it.
@@ -48,7 +47,6 @@ class Codec(ABC):
     hears_back: float | None = None
     hears_ahead: float | None = 0.0
     decode_delay: int = 0
-    can_decode: bool = True
     can_stream: bool = True
     is_differentiable: bool = True
     runtime: str = ""
@@ -68,11 +66,6 @@ class Codec(ABC):
     def frame_size(self) -> int:
         """Number of samples of a clip, at 24 kHz, that become one latent."""
         return round(SAMPLE_RATE / self.frame_rate)
-
-    @property
-    def has_codes(self) -> bool:
-        """Whether there is a quantiser."""
-        return self.codebooks > 0
 
     @abstractmethod
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
