@@ -24,6 +24,7 @@ from torch import nn
 from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.fit import (
     LINEAR_BASELINE,
+    WITH_MARGINAL,
     WITHOUT_NETWORK,
     FitSpec,
     batches_of,
@@ -85,8 +86,8 @@ def jobs_of(
     shuffled = replace(template, row="shuffled", sequences=rows["shuffled"])
     repeated = [template, shuffled, replace(template, delta=True)]
     once = [replace(job, head=head) for job in repeated for head in WITHOUT_NETWORK]
-    linear = replace(permuted, head=LINEAR_BASELINE)
-    once += [linear, replace(linear, delta=True), replace(permuted, delta=True)]
+    blind = [replace(permuted, head=head) for head in WITH_MARGINAL]
+    once += [*blind, *(replace(job, delta=True) for job in [permuted, *blind])]
     jobs = [[replace(job, seed=job.seed + n) for job in repeated] for n in range(trainings)]
     return [jobs[0] + once, *jobs[1:]]
 
@@ -127,14 +128,16 @@ def stacks_of_permuted(job: FitSpec, fits: Fits) -> Fits:
             split: losses(marginal.predictor, batches_of(job, split)).cpu().numpy()
             for split in splits
         }
-    row = "permuted"
-    experts = {
-        "marginal": {job.head: replace(marginal, nll=nll)},
-        "delta_marginal": {job.head: fits[row, job.head, "delta_marginal"]},
+    row, weighs = "permuted", fits["permuted", LINEAR_BASELINE, "marginal"].weighs
+    own = {
+        "marginal": replace(marginal, nll=nll, weighs=weighs),
+        "delta_marginal": fits[row, job.head, "delta_marginal"],
     }
     return {
-        (row, STACK, density): stack(own | {LINEAR_BASELINE: fits[row, LINEAR_BASELINE, density]})
-        for density, own in experts.items()
+        (row, STACK, density): stack(
+            {job.head: of_head} | {of: fits[row, of, density] for of in WITH_MARGINAL}
+        )
+        for density, of_head in own.items()
     }
 
 

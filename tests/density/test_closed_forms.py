@@ -25,18 +25,18 @@ def batches(data: Sequences, split: str, horizon: int = 1) -> list[Batch]:
 
 def fit_sparse(data: Sequences, horizon: int = 1) -> Density:
     splits = (batches(data, split, horizon) for split in ("train", "validation"))
-    return fit_sparse_var(*splits, 16)
+    return fit_sparse_var(*splits, 16, WARMUP - horizon + 1)
 
 
 def fit_switching(data: Sequences, horizon: int = 1) -> Density:
     splits = (batches(data, split, horizon) for split in ("train", "validation"))
     generator = torch.Generator().manual_seed(0)
-    return fit_switching_var(*splits, 16, horizon, generator, sticky=True)
+    return fit_switching_var(*splits, 16, horizon, WARMUP - horizon + 1, generator, sticky=True)
 
 
 def fit_threshold(data: Sequences, horizon: int = 1) -> Density:
     splits = (batches(data, split, horizon) for split in ("train", "validation"))
-    return fit_threshold_var(*splits, torch.Generator().manual_seed(0))
+    return fit_threshold_var(*splits, WARMUP - horizon + 1, torch.Generator().manual_seed(0))
 
 
 FITS: dict[str, Callable[..., Density]] = {

@@ -2,14 +2,16 @@
 
 import copy
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
 from mimi_dynamics.density.devices import on_device
+from mimi_dynamics.density.halves import Centred, halves
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
+from mimi_dynamics.density.screening import evenly_chosen
 from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
 from mimi_dynamics.density.threshold_var import ThresholdVar, fit_threshold_var
 from mimi_dynamics.density.training import (
@@ -31,6 +33,7 @@ LINEAR_BASELINE = "var"
 SWITCHING = "switching_var"
 THRESHOLD = "threshold_var"
 WITHOUT_NETWORK = (LINEAR_BASELINE, SWITCHING, THRESHOLD)
+WITH_MARGINAL = (LINEAR_BASELINE, SWITCHING)  # of its own: that of the third is that of the first
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class FitSpec:
         """Give the index within a clip of the first frame that may be a target."""
         return max(self.horizon, self.params.warmup_frames)
 
+    @property
+    def known(self) -> int:
+        """Give the number of frames that are known before the first target of a clip."""
+        return self.first - self.horizon + 1
+
 
 @dataclass(frozen=True)
 class FittedDensity:
@@ -73,11 +81,13 @@ class FittedDensity:
         nll: (scored,) negative log-likelihoods in nats per frame, keyed by split: validation and
             the evaluated ones.
         weights: of a stack, the weight of each density by name; see `density.stacking`.
+        weighs: (scored,) bool, the frames of validation by which a stack is weighed; None = all.
     """
 
     predictor: Predictor | None
     nll: dict[str, np.ndarray]
     weights: dict[str, float] = field(default_factory=dict)
+    weighs: np.ndarray | None = None
 
     @property
     def validation_nll(self) -> float:
@@ -110,23 +120,23 @@ def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
         job.sequences.check_finite(split, job.row)
     batches = {split: batches_of(job, split) for split in splits}
     fitted = (_fit_without_network if job.head in WITHOUT_NETWORK else _fit_heads)(job, batches)
+    _, weighs = halves(job.sequences, batches["validation"])
+    fitted = [replace(density, weighs=weighs) for density in fitted]
     return {"delta_marginal": fitted[0]} if job.delta else dict(zip(PAIR, fitted, strict=True))
 
 
 def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
     """Fit one of `WITHOUT_NETWORK`, of which the marginal is a Gaussian, or a mixture of them."""
-    data = batches["train"], batches["validation"]
+    chooses, _ = halves(job.sequences, batches["validation"])
+    if not job.delta:
+        mean = job.sequences.train_mean()
+        batches = {split: Centred(of, mean) for split, of in batches.items()}
+        chooses = list(Centred(chooses, mean))
     generator = torch.Generator().manual_seed(_seed(job))
-
-    def fitted(order: int) -> Var | SwitchingVar | ThresholdVar:
-        if job.head == SWITCHING:
-            sticky = job.sequences.targets is None
-            return fit_switching_var(*data, order, job.horizon, generator, sticky=sticky)
-        if job.head == THRESHOLD and order:
-            return fit_threshold_var(*data, generator)
-        return fit_sparse_var(*data, order)
-
-    densities = [fitted(order) for order in ((0,) if job.delta else (0, job.params.lags))]
+    densities = [
+        _without_network(job, batches["train"], chooses, order, generator)
+        for order in ((0,) if job.delta else (0, job.params.lags))
+    ]
     nll = [
         {
             split: -torch.cat([density.log_prob(batch) for batch in of]).numpy()
@@ -136,6 +146,21 @@ def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
         for density in densities
     ]
     return [FittedDensity(None, of_density) for of_density in nll]
+
+
+def _without_network(
+    job: FitSpec,
+    train: list[Batch] | Centred,
+    chooses: list[Batch],
+    order: int,
+    generator: torch.Generator,
+) -> Var | SwitchingVar | ThresholdVar:
+    if job.head == SWITCHING:
+        some, sticky = (evenly_chosen(train), evenly_chosen(chooses)), job.sequences.targets is None
+        return fit_switching_var(*some, order, job.horizon, job.known, generator, sticky=sticky)
+    if job.head == THRESHOLD and order:
+        return fit_threshold_var(evenly_chosen(train), evenly_chosen(chooses), job.known, generator)
+    return fit_sparse_var(train, chooses, order, job.known)
 
 
 def _seed(job: FitSpec) -> int:

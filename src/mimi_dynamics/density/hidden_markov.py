@@ -34,6 +34,18 @@ def filtered(grid: Tensor, shares: Tensor, transition: Tensor) -> tuple[Tensor, 
     return torch.stack(totals, 1), torch.stack(known, 1)
 
 
+def predicted(grid: Tensor, shares: Tensor, transition: Tensor, horizon: int) -> Tensor:
+    """Tell which regime will be at work, from the targets that are known `horizon` frames before.
+
+    Returns:
+        The (clips, time, regimes) probability of each regime.
+    """
+    _, known = filtered(grid, shares, transition)
+    ahead = known @ torch.linalg.matrix_power(transition, horizon)
+    start = shares.expand(len(known), horizon, -1)
+    return torch.cat([start, ahead], 1)[:, : known.shape[1]]
+
+
 def smoothed(
     grid: Tensor, totals: Tensor, known: Tensor, transition: Tensor
 ) -> tuple[Tensor, Tensor]:

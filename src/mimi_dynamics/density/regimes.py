@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mimi_dynamics.density.hidden_markov import filtered, scaled, smoothed
+from mimi_dynamics.density.hidden_markov import filtered, predicted, scaled, smoothed
 from mimi_dynamics.density.regression import (
     Moments,
     Regression,
@@ -26,7 +26,8 @@ ROUNDS_OF_START = 8
 MOST_ROUNDS = 20
 TOLERANCE = 1e-2  # nats per frame by which a round must raise the likelihood
 RIDGE = 1e-4  # of the regressions of each round
-NEGLIGIBLE = 1e-6  # shares below it are 0: sums over denormal numbers took 20 times as long
+NEGLIGIBLE = 1e-6  # shares below it count as 0, which leaves few frames for each regime
+PIECE = 128  # frames: the recursions take as many steps as the longest piece of a clip has
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Rows:
     Attributes:
         inputs: (rows, columns) frames at the candidate lags, and a constant 1.
         targets: (rows, dim).
-        clip: (rows,) index of the clip.
-        time: (rows,) index within the clip.
+        clip: (rows,) index of the piece of at most `PIECE` frames into which clips are cut.
+        time: (rows,) index within the piece.
     """
 
     inputs: Tensor
@@ -48,12 +49,15 @@ class Rows:
     @classmethod
     def of(cls, batches: Sequence[Batch], lags: Sequence[int]) -> "Rows":
         """Gather them from all batches, with the frames at some lags as regressors."""
-        rows, clips = [], 0
+        rows, pieces = [], 0
         for batch in (complete(batch, max(lags, default=0)) for batch in batches):
             clip, time = batch.scored.nonzero().T
-            rows.append((regressors(batch, lags), batch.target[batch.scored], clip + clips, time))
-            clips += len(batch.scored)
-        return cls(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+            of_clip = -(-batch.scored.shape[1] // PIECE)
+            piece = pieces + clip * of_clip + time // PIECE
+            rows.append((regressors(batch, lags), batch.target[batch.scored], piece, time % PIECE))
+            pieces += len(batch.scored) * of_clip
+        inputs, targets, piece, time = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return cls(inputs, targets, piece.unique(return_inverse=True)[1], time)
 
     def some(self, clips: int) -> "Rows":
         """Give the rows of every `clips`-th clip."""
@@ -64,14 +68,23 @@ class Rows:
             self.inputs[kept], self.targets[kept], self.clip[kept] // clips, self.time[kept]
         )
 
+    def grid(self, likelihood: Tensor) -> Tensor:
+        """Arrange (rows, regimes) likelihoods as (clips, time, regimes), with 1 where none is."""
+        clips, length = int(self.clip.max()) + 1, int(self.time.max()) + 1
+        grid = torch.ones(clips, length, likelihood.shape[1])
+        grid[self.clip, self.time] = likelihood
+        return grid
+
     def moments(self, shares: Tensor, *, prior: bool) -> list[Moments]:
         """Sum up for each regime, weighted with its (rows, regimes) shares."""
-        kept = torch.where(shares < NEGLIGIBLE, 0, shares)
-        dim = self.targets.shape[1]
-        sums = [Moments.weighted(self.inputs, self.targets, of, dim) for of in kept.T]
+        dim, sums = self.targets.shape[1], []
+        for of in shares.T:
+            kept = of >= NEGLIGIBLE
+            sums.append(Moments.weighted(self.inputs[kept], self.targets[kept], of[kept], dim))
         if not prior:
             return sums
-        usual = Moments.prior(self.targets, self.inputs.shape[1], dim)
+        covariance = torch.cov(self.targets.double().T, correction=0).view(dim, dim)
+        usual = Moments.prior(covariance, self.inputs.shape[1], dim)
         return [usual + of for of in sums]
 
 
@@ -100,19 +113,28 @@ class Chain:
 
     def expect(self, rows: Rows) -> Expected:
         """Tell which regimes are at work, and the next estimate of their transitions."""
-        by_regime = torch.stack([_log_prob(regime, rows) for regime in self.regimes], 1)
-        likelihood, scale = scaled(by_regime)
+        likelihood, scale = self._likelihood(rows)
         if self.transition is None:
             joint = likelihood * self.shares
             total = joint.sum(1)
             return Expected(joint / total[:, None], None, float((total.log() + scale).mean()))
-        clips, length = int(rows.clip.max()) + 1, int(rows.time.max()) + 1
-        grid = torch.ones(clips, length, len(self.shares))
-        grid[rows.clip, rows.time] = likelihood
+        grid = rows.grid(likelihood)
         totals, known = filtered(grid, self.shares, self.transition)
         shares, transition = smoothed(grid, totals, known, self.transition)
         at = rows.clip, rows.time
         return Expected(shares[at], transition, float((totals[at].log() + scale).mean()))
+
+    def mean_log_prob(self, rows: Rows, horizon: int) -> float:
+        """Give the mean log density in nats, given only targets known `horizon` frames before."""
+        likelihood, scale = self._likelihood(rows)
+        regimes = self.shares
+        if self.transition is not None:
+            grid = rows.grid(likelihood)
+            regimes = predicted(grid, self.shares, self.transition, horizon)[rows.clip, rows.time]
+        return float(((likelihood * regimes).sum(1).log() + scale).double().mean())
+
+    def _likelihood(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        return scaled(torch.stack([_log_prob(regime, rows) for regime in self.regimes], 1))
 
 
 def best_start(
@@ -157,8 +179,10 @@ def _log_prob(regime: Regression, rows: Rows) -> Tensor:
     """Give the (rows,) log density of targets under one regime."""
     dim = rows.targets.shape[1]
     chosen = columns(regime.lags, dim, rows.inputs.shape[1])
-    residual = rows.targets - rows.inputs[:, chosen] @ regime.weights.float()
-    root = torch.linalg.cholesky(regime.covariance).float()
-    white = torch.linalg.solve_triangular(root, residual.T, upper=False)
-    spread = root.diagonal().log().sum() + dim / 2 * math.log(2 * math.pi)
-    return -0.5 * white.square().sum(0) - spread
+    root = torch.linalg.cholesky(regime.covariance)
+    whiten = torch.linalg.inv(root).T
+    weights = torch.zeros(rows.inputs.shape[1], dim)  # Copies of some columns took twice as long.
+    weights[chosen] = (regime.weights @ whiten).float()
+    white = rows.targets @ whiten.float() - rows.inputs @ weights
+    spread = root.diagonal().log().sum().float() + dim / 2 * math.log(2 * math.pi)
+    return -0.5 * white.square().sum(1) - spread

@@ -18,6 +18,7 @@ from mimi_dynamics.latents.sequences import Batch
 RIDGE_GRID = tuple(10.0**power for power in range(-4, 4))
 # The penalty under which lags are compared; the grid is searched for the chosen ones alone.
 RIDGE_OF_CHOICE = 0.01
+LEAST_HELD_OUT = 8  # frames without which no lag is chosen
 JITTER = 1e-6  # added to the variance of residuals
 
 
@@ -65,20 +66,25 @@ class Moments:
         return Moments(*sums, self.frame_dim)
 
     @classmethod
-    def prior(cls, targets: Tensor, columns: int, frame_dim: int) -> "Moments":
+    def prior(cls, covariance: Tensor, columns: int, frame_dim: int) -> "Moments":
         """As if a few more frames had been seen: the usual targets after a past that tells nothing.
 
         With it, a regression on few frames is near the density of all targets, and never singular.
 
         Args:
-            targets: (rows, dim) all targets.
+            covariance: (dim, dim) of all targets.
             columns: number of regressors, that of the constant included.
             frame_dim: number of coordinates of an earlier frame, and of frames as if seen.
         """
-        dim = targets.shape[1]
         gram = frame_dim * torch.eye(columns, dtype=torch.float64)
-        scatter = frame_dim * torch.cov(targets.double().T, correction=0).view(dim, dim)
-        return cls(gram, torch.zeros(columns, dim, dtype=torch.float64), scatter, frame_dim)
+        cross = torch.zeros(columns, len(covariance), dtype=torch.float64)
+        return cls(gram, cross, frame_dim * covariance, frame_dim)
+
+    def with_prior(self) -> "Moments":
+        """Add the prior that the covariance of these targets gives."""
+        mean = self.cross[-1] / self.count
+        covariance = self.scatter / self.count - torch.outer(mean, mean)
+        return self + Moments.prior(covariance, len(self.gram), self.frame_dim)
 
     @property
     def count(self) -> Tensor:
@@ -169,6 +175,8 @@ def choose_lags(known: Moments, held_out: Moments) -> tuple[int, ...]:
         return regress(known, lags, RIDGE_OF_CHOICE).mean_log_prob(held_out)
 
     chosen: tuple[int, ...] = ()
+    if held_out.count < LEAST_HELD_OUT:
+        return chosen
     reached = held_out_score(chosen)
     while len(chosen) < known.lags:
         others = [lag for lag in range(known.lags) if lag not in chosen]

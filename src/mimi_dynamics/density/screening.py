@@ -7,17 +7,22 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mimi_dynamics.density.halves import Centred
 from mimi_dynamics.density.regression import complete, regressors
 from mimi_dynamics.latents.sequences import Batch, BatchSource
 
-MOST_BATCHES = 128  # so few numbers need no more, and more would not fit into memory
+Batches = list[Batch] | BatchSource | Centred
+
+MOST_FRAMES = 2**16  # so few numbers need no more, and more would not fit into memory
 PROJECTIONS = 128  # random directions whose squares are correlated
-RECENT = 8  # frames among which setters are looked for
+RECENT = 8  # frames among which setters are looked for, where these have few coordinates
+MOST_SETTERS = 256
 
 
-def evenly_chosen(train: list[Batch] | BatchSource) -> list[Batch]:
-    """Take every n-th batch, so that there are at most `MOST_BATCHES`."""
-    return list(islice(train, 0, None, math.ceil(len(train) / MOST_BATCHES)))
+def evenly_chosen(batches: Batches) -> list[Batch]:
+    """Take every n-th batch, so that there are about `MOST_FRAMES` at most, padding included."""
+    padded = len(batches) * next(iter(batches)).scored.numel()
+    return list(islice(batches, 0, None, math.ceil(padded / MOST_FRAMES)))
 
 
 def strongest_lags(
@@ -55,8 +60,9 @@ def strongest_lags(
 
 
 def latest(batch: Batch) -> Tensor:
-    """Give the (scored, RECENT * dim) latest frames before each target, newest first."""
-    return regressors(batch, range(RECENT))[:, :-1]
+    """Give the (scored, frames * dim) latest frames before each target, newest first."""
+    frames = min(RECENT, max(1, MOST_SETTERS // batch.context.shape[-1]))
+    return regressors(batch, range(frames))[:, :-1]
 
 
 def find_setters(batches: Sequence[Batch], lags: Sequence[int]) -> Tensor:

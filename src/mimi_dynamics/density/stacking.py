@@ -21,14 +21,18 @@ TOLERANCE = 1e-7
 def stack(experts: Mapping[str, FittedDensity]) -> FittedDensity:
     """Mix densities of the same targets, with the weights that are best on validation.
 
+    Where some clips of validation chose lags, the others weigh; see `density.halves`.
+
     Args:
         experts: the densities by name.
 
     Returns:
         The mixture, with the weights of its densities, which sum to 1.
     """
+    weighs = next(iter(experts.values())).weighs
     log_prob = -np.stack([expert.nll["validation"] for expert in experts.values()], 1)
-    log_weights = np.log(fit_weights(log_prob.astype(np.float64)))
+    kept = slice(None) if weighs is None else weighs
+    log_weights = np.log(fit_weights(log_prob[kept].astype(np.float64)))
     nll = {
         split: -logsumexp(
             log_weights - np.stack([expert.nll[split] for expert in experts.values()], 1), axis=1
@@ -36,7 +40,7 @@ def stack(experts: Mapping[str, FittedDensity]) -> FittedDensity:
         for split in next(iter(experts.values())).nll
     }
     weights = dict(zip(experts, np.exp(log_weights).tolist(), strict=True))
-    return FittedDensity(None, nll, weights)
+    return FittedDensity(None, nll, weights, weighs)
 
 
 def fit_weights(log_prob: np.ndarray) -> np.ndarray:

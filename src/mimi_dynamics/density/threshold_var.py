@@ -21,18 +21,16 @@ from mimi_dynamics.density.regression import (
 )
 from mimi_dynamics.density.screening import (
     RECENT,
-    evenly_chosen,
     find_setters,
     latest,
     strongest_lags,
 )
-from mimi_dynamics.density.var import known_before_first
-from mimi_dynamics.latents.sequences import Batch, BatchSource
+from mimi_dynamics.latents.sequences import Batch
 
 MOST_LAGS = 4  # of the regressions
 MOST_COLUMNS = 256
 BINS = 8  # between quantiles of the setter
-BATCHES_TO_SCREEN = 32
+BATCHES_TO_SCREEN = 32  # of 64 coordinates or fewer
 MOST_VALUES = 10_000_000  # of which quantiles are taken; torch takes no more than 16 million
 
 
@@ -84,28 +82,29 @@ def bin_of(values: Tensor, edges: Tensor) -> Tensor:
 
 
 def fit_threshold_var(
-    train: list[Batch] | BatchSource, validation: list[Batch], generator: torch.Generator
+    train: list[Batch], validation: list[Batch], known: int, generator: torch.Generator
 ) -> ThresholdVar:
     """Fit in closed form, with the lags of every row and bin that are best on validation.
 
     Args:
-        train: batches to fit on, of which some are used; see `evenly_chosen`.
+        train: batches to fit on.
         validation: batches that choose lags and penalties.
+        known: number of frames that are known before the first target of a clip.
         generator: draws the projections by which candidate lags are found.
     """
-    some = evenly_chosen(train)
-    dim = some[0].target.shape[-1]
-    order = min(RECENT, known_before_first(validation))
-    strongest = strongest_lags(some, order, generator, min(MOST_LAGS, max(1, MOST_COLUMNS // dim)))
-    few = some[:: math.ceil(len(some) / BATCHES_TO_SCREEN)]
+    dim = train[0].target.shape[-1]
+    most = min(MOST_LAGS, max(1, MOST_COLUMNS // dim))
+    strongest = strongest_lags(train, min(RECENT, known), generator, most)
+    to_screen = max(1, BATCHES_TO_SCREEN * 64 // max(64, dim))
+    few = train[:: math.ceil(len(train) / to_screen)]
     setters = find_setters(few, strongest)
-    values = torch.cat([latest(batch)[:, setters] for batch in some])
+    values = torch.cat([latest(batch)[:, setters] for batch in train])
     values = values[:: math.ceil(values.numel() / MOST_VALUES)]
     edges = torch.quantile(values, torch.arange(1, BINS) / BINS, dim=0).T
-    known, held_out = (_Rows.of(of, strongest, setters, edges) for of in (some, validation))
+    known, held_out = (_Rows.of(of, strongest, setters, edges) for of in (train, validation))
     weights, log_scales = _regressions(known, held_out)
     start = ThresholdVar(strongest, setters, edges, weights, log_scales, torch.eye(dim))
-    noise = torch.cat([start.noise(batch)[0] for batch in some]).double()
+    noise = torch.cat([start.noise(batch)[0] for batch in train]).double()
     products = (noise.T @ noise + dim * torch.eye(dim)) / (len(noise) + dim)
     scale = products.diagonal().sqrt()
     root = torch.linalg.cholesky(products / scale / scale[:, None]).float()
@@ -117,7 +116,7 @@ def _regressions(known: "_Rows", held_out: "_Rows") -> tuple[Tensor, Tensor]:
     dim, count = known.targets.shape[1], known.inputs.shape[1]
     weights, log_scales = torch.zeros(BINS, count, dim), torch.zeros(BINS, dim)
     for d in range(dim):
-        prior = Moments.prior(known.targets[:, d : d + 1], count, dim)
+        prior = Moments.prior(known.targets[:, d].double().var(correction=0).view(1, 1), count, dim)
         for number in range(BINS):
             moments = prior + known.moments(d, number), held_out.moments(d, number)
             regression = best_regression(*moments, choose_lags(*moments))

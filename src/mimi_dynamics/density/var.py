@@ -91,7 +91,7 @@ def fit_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
     return Var.of(best_regression(known, held_out, tuple(range(order))), range(order))
 
 
-def fit_sparse_var(train: Iterable[Batch], validation: list[Batch], order: int) -> Var:
+def fit_sparse_var(train: Iterable[Batch], validation: list[Batch], order: int, known: int) -> Var:
     """Fit as `fit_var` does, with the lags that are best on validation.
 
     A dense VAR of 64 lags would overfit by 0.026 nats/dim where 48,000 frames of 32 dimensions are
@@ -101,21 +101,24 @@ def fit_sparse_var(train: Iterable[Batch], validation: list[Batch], order: int) 
         train: batches to fit on.
         validation: batches that choose the lags and the penalty.
         order: how many frames may be looked back at most; 0 fits only mean and covariance.
+        known: number of frames that are known before the first target of a clip.
     """
     dim = validation[0].target.shape[-1]
     order = min(order, MOST_COLUMNS // dim, longest_lag(validation) + 1)
-    lags = choose_lags(*(Moments.of(of, order) for of in (train, validation)))
+    lags = choose_lags(Moments.of(train, order).with_prior(), Moments.of(validation, order))
     longest = max(lags, default=0)
-    late = ((complete(batch, longest) for batch in of) for of in (train, validation))
-    return nested(*(Moments.of(of, order) for of in late), lags, range(order), validation)
+    late, held_out = (
+        Moments.of((complete(batch, longest) for batch in of), order) for of in (train, validation)
+    )
+    return nested(late.with_prior(), held_out, lags, range(order), known)
 
 
 def nested(
-    known: Moments,
+    train: Moments,
     held_out: Moments,
     chosen: tuple[int, ...],
     lags: Sequence[int],
-    validation: list[Batch],
+    known: int,
 ) -> Var:
     """Fit a VAR, and others of ever fewer lags for targets before which the longest is unknown.
 
@@ -123,23 +126,18 @@ def nested(
     too small for the early ones.
 
     Args:
-        known: sums over targets before which all lags are known.
+        train: sums over targets before which all lags are known.
         held_out: the like on validation, to choose penalties.
         chosen: the lags of the VAR, as indices of `lags`.
         lags: the lags that were summed up.
-        validation: batches that tell how early the first target lies.
+        known: number of frames that are known before the first target of a clip.
     """
-    best = best_regression(known, held_out, chosen)
+    best = best_regression(train, held_out, chosen)
     # Sums of single precision are symmetric only up to rounding.
     var = Var.of(replace(best, covariance=(best.covariance + best.covariance.T) / 2), lags)
-    if len(var.coefficients) <= known_before_first(validation):
+    if len(var.coefficients) <= known:
         return var
-    return replace(var, shorter=nested(known, held_out, chosen[:-1], lags, validation))
-
-
-def known_before_first(batches: list[Batch]) -> int:
-    """Give the number of frames that are known before the earliest target of a clip."""
-    return min(int(batch.scored.any(0).nonzero()[0]) for batch in batches if len(batch.frame)) + 1
+    return replace(var, shorter=nested(train, held_out, chosen[:-1], lags, known))
 
 
 def longest_lag(batches: list[Batch]) -> int:

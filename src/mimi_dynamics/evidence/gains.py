@@ -19,6 +19,7 @@ from mimi_dynamics.density.fit import (
     LINEAR_BASELINE,
     SWITCHING,
     THRESHOLD,
+    WITH_MARGINAL,
     WITHOUT_NETWORK,
     FitSpec,
     FittedDensity,
@@ -76,8 +77,12 @@ def stacks(fits: Fits, head: str) -> Fits:
     stacked: Fits = {}
     for row in dict.fromkeys(row for row, of, _ in fits if of == LINEAR_BASELINE):
         marginals, given_past, changes = (
-            {of: fits[row, of, density] for of in experts(head) if (row, of, density) in fits}
-            for density in ("marginal", "conditional", "delta_marginal")
+            {of: fits[row, of, density] for of in names if (row, of, density) in fits}
+            for density, names in (
+                ("marginal", (head, *WITH_MARGINAL)),
+                ("conditional", experts(head)),
+                ("delta_marginal", (head, *WITH_MARGINAL)),
+            )
         )
         if head not in given_past:
             continue
