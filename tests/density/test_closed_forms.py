@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mimi_dynamics.density.regression import Moments, choose_lags, regress
+from mimi_dynamics.density.regimes import PIECE, Chain, Rows
+from mimi_dynamics.density.regression import Moments, choose_lags, complete, regress
 from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
 from mimi_dynamics.density.threshold_var import ThresholdVar, fit_threshold_var
 from mimi_dynamics.density.var import Var, fit_sparse_var, fit_var
@@ -196,6 +197,62 @@ def test_lags_are_those_of_the_process() -> None:
     assert 11 in lags("long_memory")
     assert len(lags("long_memory")) <= 3
     assert len(lags("white_noise")) <= 1
+
+
+def test_a_var_without_lags_is_the_marginal() -> None:
+    """Even on few frames, where the prior counts: what helps both is no gain."""
+    data = PROCESSES["white_noise"].simulate(30, 14, 16, seed=1)
+    splits = [batches(data, split) for split in ("train", "validation")]
+    marginal, chosen = (fit_sparse_var(*splits, order, WARMUP) for order in (0, 4))
+    assert not len(chosen.coefficients)
+    test = batches(data, "test")[0]
+    assert torch.equal(marginal.log_prob(test), chosen.log_prob(test))
+
+
+def test_too_few_frames_choose_no_lag() -> None:
+    """Seven of them tell nothing."""
+    data = simulated("linear", 8000)
+    known = Moments.of(batches(data, "train"), 4)
+    few = Moments.weighted(torch.ones(7, 13).double(), torch.ones(7, 3).double(), torch.ones(7), 3)
+    assert choose_lags(known, few) == ()
+
+
+def test_early_targets_are_those_of_the_settings() -> None:
+    """A VAR has shorter ones for them, even if validation has no such target."""
+    data = simulated("long_memory", dim=2)
+    late = [complete(batch, 30) for batch in batches(data, "validation")]
+    var = fit_sparse_var(batches(data, "train"), late, 16, WARMUP)
+    assert len(var.coefficients) > WARMUP
+    shortest = var
+    while shortest.shorter is not None:
+        shortest = shortest.shorter
+    assert len(shortest.coefficients) <= WARMUP
+
+
+def test_long_clips_are_cut_into_pieces() -> None:
+    """Of one clip each, in which times do not repeat."""
+    data = PROCESSES["white_noise"].simulate(10, 300, 2, seed=0)
+    rows = Rows.of(batches(data, "train"), ())
+    assert int(rows.time.max()) == PIECE - 1
+    assert int(rows.clip.max()) + 1 == 8 * 3
+    places = rows.clip * PIECE + rows.time
+    assert len(places.unique()) == len(places)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_chain_scores_as_the_density_made_of_it(horizon: int) -> None:
+    """At every distance, with regimes that last."""
+    data = simulated("switching", 8000)
+    batch = batches(data, "test", horizon)
+    lags, shares = tuple(range(WARMUP - horizon + 1)), torch.tensor([0.3, 0.7])
+    transition = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    sums = Moments.of(batches(data, "train", horizon), len(lags))
+    regimes = [regress(sums, of, 0.01) for of in ((0,), (1,))]
+    chain = Chain(tuple(regimes), shares, transition)
+    vars_ = tuple(Var.of(regime, lags) for regime in regimes)
+    density = SwitchingVar(vars_, shares, transition, horizon)
+    found = torch.cat([density.log_prob(of) for of in batch]).mean().item()
+    assert chain.mean_log_prob(Rows.of(batch, lags), horizon) == pytest.approx(found, abs=1e-4)
 
 
 def test_moments_tell_the_mean_log_density() -> None:

@@ -138,7 +138,7 @@ def controls_figure(table: pd.DataFrame) -> Figure:
         table["estimated_nats_per_dim_ci_high"] - estimated,
     ]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(12, 4.4), layout="constrained")
         axes = figure.subplots()
         place = np.arange(len(table))
         axes.bar(place - 0.27, true, 0.26, color="#c9c9c9", label="true gain")
@@ -150,7 +150,7 @@ def controls_figure(table: pd.DataFrame) -> Figure:
             text = f"{round(f / t, 3) + 0.0:.1%}" if t else f"{f:.3f}"  # + 0.0: never −0
             axes.annotate(text, (x, max(t, f)), (0, 4), textcoords="offset points", ha="center")
         names = [name.replace("_", "\n") for name in table["process"]]
-        axes.set_xticks(place, names)
+        axes.set_xticks(place, names, fontsize=8.5)
         held_out = place[table["kind"] == "held out"]
         if len(held_out):
             axes.axvspan(held_out[0] - 0.5, held_out[-1] + 0.5, color="#f3efe6", zorder=0)

@@ -21,6 +21,7 @@ MEMORY = 8  # the process `memory` depends on the frame that many steps ago
 SCALES = (0.3, math.sqrt(2 - 0.3**2))  # for `heteroscedastic`; they give variance 1 on average
 # Degrees of freedom of `heavy_tails`. The characteristic function below holds only for 3.
 FREEDOM = 3
+LONE_SIDES = 4  # in `lone_flips`, one in so many signs of a coordinate is a minus
 SWITCHING_LAGS = (3, 12)  # of the two regimes of `switching`
 OFFSET = 0.25  # variance of a clip's mean in `clip_offset`, where that of the noise is 1
 VAR_GAIN = -0.5 * math.log(1 - RHO**2)
@@ -121,6 +122,22 @@ def _sign_flip(rates: Callable[[int], Tensor], sides: int) -> Process:
     return Process(stepwise(step), true_gain)
 
 
+def _lone_flips() -> Process:
+    """Make every coordinate ρ times its last value plus noise, with a sign of its own."""
+    noise = math.sqrt(1 - RHO**2)
+
+    def step(path: Path, generator: torch.Generator) -> Tensor:
+        minus = torch.randint(0, LONE_SIDES, path[-1].shape, generator=generator) == 0
+        return RHO * torch.where(minus, -path[-1], path[-1]) + noise * normal(path[-1], generator)
+
+    alone = _sign_flip(_constant, LONE_SIDES)
+    return Process(stepwise(step), lambda _, scored: alone.true_gain(1, scored))
+
+
+def _constant(dim: int) -> Tensor:
+    return torch.full((dim,), RHO, dtype=torch.float64)
+
+
 def _mixed(process: Process) -> Process:
     """Mix the coordinates by a random matrix, which leaves the gain as it is."""
 
@@ -186,7 +203,8 @@ SWITCHING = Process(stepwise(_switching, max(SWITCHING_LAGS)), _switching_gain)
 DEVELOPMENT = {
     "white_noise": Process(stepwise(_white_noise), lambda *_: 0.0),
     "linear": _memory(1),
-    "sign_flip": _sign_flip(lambda dim: torch.full((dim,), RHO, dtype=torch.float64), 2),
+    "sign_flip": _sign_flip(_constant, 2),
+    "lone_flips": _lone_flips(),
     "heteroscedastic": Process(stepwise(_heteroscedastic), _heteroscedastic_gain),
     "memory": _memory(MEMORY),
     "heavy_tails": Process(stepwise(_heavy_tails), _heavy_tails_gain),
