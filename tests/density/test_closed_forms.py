@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mimi_dynamics.density.mixture_var import MixtureVar, fit_mixture_var
 from mimi_dynamics.density.regimes import PIECE, Chain, Rows
 from mimi_dynamics.density.regression import Moments, choose_lags, complete, regress
 from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
@@ -16,7 +17,7 @@ from mimi_dynamics.density.var import Var, fit_sparse_var, fit_var
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.studies.controls.processes import PROCESSES
 
-Density = Var | SwitchingVar | ThresholdVar
+Density = Var | SwitchingVar | ThresholdVar | MixtureVar
 DIM, WARMUP = 3, 8
 
 
@@ -40,10 +41,16 @@ def fit_threshold(data: Sequences, horizon: int = 1) -> Density:
     return fit_threshold_var(*splits, WARMUP - horizon + 1, torch.Generator().manual_seed(0))
 
 
+def fit_mixture(data: Sequences, horizon: int = 1) -> Density:
+    splits = (batches(data, split, horizon) for split in ("train", "validation"))
+    return fit_mixture_var(*splits, WARMUP - horizon + 1)
+
+
 FITS: dict[str, Callable[..., Density]] = {
     "var": fit_sparse,
     "switching_var": fit_switching,
     "threshold_var": fit_threshold,
+    "mixture_var": fit_mixture,
 }
 every_density = pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
 
@@ -71,6 +78,7 @@ def mean_log_prob(density: Density, data: Sequences) -> float:
         ("sign_flip", fit_switching),
         ("switching", fit_switching),
         ("turned", fit_threshold),
+        ("lone_flips", fit_mixture),
     ],
 )
 def test_finds_what_it_is_made_for(name: str, fit: Callable[..., Density]) -> None:

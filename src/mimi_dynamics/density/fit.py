@@ -10,6 +10,7 @@ import torch
 
 from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.halves import Centred, halves
+from mimi_dynamics.density.mixture_var import MixtureVar, fit_mixture_var
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.density.screening import evenly_chosen
 from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
@@ -32,8 +33,10 @@ PAIR: tuple[Density, Density] = ("marginal", "conditional")
 LINEAR_BASELINE = "var"
 SWITCHING = "switching_var"
 THRESHOLD = "threshold_var"
-WITHOUT_NETWORK = (LINEAR_BASELINE, SWITCHING, THRESHOLD)
-WITH_MARGINAL = (LINEAR_BASELINE, SWITCHING)  # of its own: that of the third is that of the first
+MIXTURE = "mixture_var"
+WITHOUT_NETWORK = (LINEAR_BASELINE, SWITCHING, THRESHOLD, MIXTURE)
+# Those with a marginal of their own: without the past, thresholds are no more than the VAR.
+WITH_MARGINAL = (LINEAR_BASELINE, SWITCHING, MIXTURE)
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,10 @@ def _without_network(
     chooses: list[Batch],
     order: int,
     generator: torch.Generator,
-) -> Var | SwitchingVar | ThresholdVar:
+) -> Var | SwitchingVar | ThresholdVar | MixtureVar:
+    if job.head == MIXTURE:
+        some = evenly_chosen(train), evenly_chosen(chooses)
+        return fit_mixture_var(*some, job.known if order else 0)
     if job.head == SWITCHING:
         some, sticky = (evenly_chosen(train), evenly_chosen(chooses)), job.sequences.targets is None
         return fit_switching_var(*some, order, job.horizon, job.known, generator, sticky=sticky)

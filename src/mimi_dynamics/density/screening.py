@@ -83,10 +83,10 @@ def find_setters(batches: Sequence[Batch], lags: Sequence[int]) -> Tensor:
     target = torch.cat([batch.target[batch.scored] for batch in batches])
     past = torch.cat([latest(batch) for batch in batches])
     inputs = torch.cat([regressors(batch, lags)[:, :-1] for batch in batches])
-    target, inputs = _standardised(target), _standardised(inputs)
+    target, inputs = standardised(target), standardised(inputs)
     above = torch.sign(past - past.median(0).values)
     outer = torch.sign(past.abs() - past.abs().median(0).values)
-    squares = _standardised(target.square())
+    squares = standardised(target.square())
     count, dim = target.shape
     of_scale = torch.maximum(*((squares.T @ of / count).square() for of in (above, outer)))
     explained = of_scale - 1 / count
@@ -97,5 +97,6 @@ def find_setters(batches: Sequence[Batch], lags: Sequence[int]) -> Tensor:
     return explained.argmax(1)
 
 
-def _standardised(values: Tensor) -> Tensor:
+def standardised(values: Tensor) -> Tensor:
+    """Give (rows, columns) values with mean 0 and variance 1 in every column."""
     return (values - values.mean(0)) / values.std(0).clamp(min=1e-6)

@@ -17,6 +17,7 @@ import torch
 from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.density.fit import (
     LINEAR_BASELINE,
+    MIXTURE,
     SWITCHING,
     THRESHOLD,
     WITH_MARGINAL,
@@ -143,7 +144,16 @@ def in_order(jobs: list[FitSpec]) -> list[FitSpec]:
     Flows take the longest and closed forms almost no time, so cores are busy until the end. A head
     of which nothing is known here may take as long as a flow.
     """
-    order = "flow", "autoregressive", SWITCHING, "mdn", THRESHOLD, "gaussian", LINEAR_BASELINE
+    order = (
+        "flow",
+        "autoregressive",
+        SWITCHING,
+        "mdn",
+        MIXTURE,
+        THRESHOLD,
+        "gaussian",
+        LINEAR_BASELINE,
+    )
     rank = {head: place for place, head in enumerate(order)}
     unique = {(job.delta, job.head, job.row): job for job in jobs}
     return sorted(unique.values(), key=lambda job: (job.delta, rank.get(job.head, 0), job.row))
