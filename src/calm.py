@@ -49,7 +49,7 @@ def calm(params: Params) -> None:
     comparison = compare(params, data, factorisation, predictor)
     drawn, curves = draw_splits(comparison), cost_curves(comparison)
 
-    decode = make_decoder(load_codec(params.codec), normalizer)
+    decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
     heard = decode_contenders(comparison, drawn["test"], decode)
     metrics = calm_metrics(comparison, drawn, curves, heard)
     write_stage_metrics("calm", metrics)

@@ -36,7 +36,7 @@ def calm_study(params: Params) -> None:
     params = study_params(params)
     factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
     _, normalizer, data = load(params)
-    decode = make_decoder(load_codec(params.codec), normalizer)
+    decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
 
     comparison = compare(params, data, factorisation, predictor)
     table = run_study(comparison, factorisation)

@@ -14,7 +14,8 @@ import pandas as pd
 
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.mimi_mini import MINI_WEIGHTS
-from mimi_dynamics.pipeline.distributed import device_of, is_main_process, main_process_first
+from mimi_dynamics.pipeline.devices import device_of
+from mimi_dynamics.pipeline.distributed import is_main_process, main_process_first
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params

@@ -27,7 +27,7 @@ def encode(params: Params) -> None:
         InputError: there is no manifest, or a clip cannot be encoded.
     """
     path = require(MANIFEST, "ingest")
-    codec = load_codec(params.codec)
+    codec = load_codec(params.codec, params.compute)
     manifest = pd.read_parquet(path)
     metrics = encode_corpus(
         codec, manifest, Path("data/latents"), params.encode, Path("runs/encode")

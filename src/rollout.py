@@ -45,13 +45,13 @@ def rollout(params: Params) -> None:
     generators = {"rollout": predictors[NEXT_FRAME], "var": var}
     draws, scores = params.predict.bootstrap_samples, {}
     for split, grid in grids.items():
-        table = score_forecasts(generators, predictors, grid, split)
+        table = score_forecasts(generators, predictors, grid, split, params.compute)
         scores[split] = scores_of_each_lead(table, draws, params.seed)
     write_stage_metrics("rollout", summarise(scores))
     write_plots(scores)
 
     names = latents.clip_ids[latents.splits == "test"]
-    decode = make_decoder(load_codec(params.codec), normalizer)
+    decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
     test = real.select("test")
     clips = listen(
         params, {"sample": load_generator(predictors[NEXT_FRAME], test)}, test, names, decode

@@ -58,7 +58,7 @@ def write_model(sweep: Sweep, chosen: str, latents: Latents) -> None:
     """
     model = sweep.trained[chosen].model
     save_rssm(model, Path("models/rssm.safetensors"))
-    states = sweep.held_states(encode_states(model, sweep.data))
+    states = sweep.held_states(encode_states(model, sweep.data, sweep.params.compute))
     write_states(Path("data/states"), latents, states.numpy())
 
 

@@ -19,7 +19,8 @@ from mimi_dynamics.density.predictor import Predictor, make_conditional, make_ma
 from mimi_dynamics.density.training import GRADIENT_NORM, TrainingParams, fit, mean_loss
 from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.latents.sequences import Batch
-from mimi_dynamics.pipeline.distributed import device_of, process_group
+from mimi_dynamics.pipeline.devices import device_of
+from mimi_dynamics.pipeline.distributed import process_group
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, Params
 from mimi_dynamics.pipeline.stage import run_stage

@@ -15,6 +15,7 @@ from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
 from safetensors import SafetensorError
 from torch import nn
 
+from mimi_dynamics.pipeline.devices import device_at
 from mimi_dynamics.pipeline.errors import InputError
 
 # Clips are at `SAMPLE_RATE`, as is all audio that codecs take and give, whatever their own rate.
@@ -61,6 +62,11 @@ class Codec(ABC):
         self.dim = dim
         self.codebooks = codebooks
         self.bins = bins
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, and where it must be given audio, latents and codes."""
+        return device_at(self.model)
 
     @property
     def frame_size(self) -> int:

@@ -20,6 +20,7 @@ from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.hf_files import CONFIG, FILES, folder_of, hash_of, read_model
 from mimi_dynamics.codec.hf_models import Kind, UnfitError
 from mimi_dynamics.codec.resampling import Resampler
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import CodecParams, HfParams
 
@@ -179,5 +180,5 @@ def _converted(audio: torch.Tensor, resampler: Resampler | None) -> torch.Tensor
     if resampler is None:
         return audio
     before = resampler.silence()
-    sounds = [resampler.convert(sound, before) for sound in audio.detach().numpy()]
-    return torch.stack([torch.from_numpy(sound) for sound in sounds])
+    sounds = [resampler.convert(sound, before) for sound in audio.detach().to(CPU).numpy()]
+    return torch.stack([torch.from_numpy(sound) for sound in sounds]).to(audio.device)

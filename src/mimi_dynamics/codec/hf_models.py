@@ -123,9 +123,10 @@ class Mimi(Kind):
 
     def _attend(self, transformer: Any, steps: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
         count = steps.shape[-1]
-        back = torch.arange(count)[:, None] - torch.arange(count)
+        place = torch.arange(count, device=steps.device)
+        back = place[:, None] - place
         seen = (back >= 0) & (back < (self.config.sliding_window or count))
-        mask = seen.to(steps.device).expand(len(steps), 1, count, count)
+        mask = seen.expand(len(steps), 1, count, count)
         given = steps.transpose(1, 2)
         return transformer(given, attention_mask=mask, use_cache=False)[0].transpose(1, 2)
 

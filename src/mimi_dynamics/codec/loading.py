@@ -11,18 +11,28 @@ import torch
 
 from mimi_dynamics.codec import hf, lyra, mimi, mimi_mini
 from mimi_dynamics.codec.base import Codec
-from mimi_dynamics.pipeline.params import HF_PREFIX, CodecParams
+from mimi_dynamics.pipeline.devices import CPU, device_of
+from mimi_dynamics.pipeline.params import HF_PREFIX, PLAIN, CodecParams, ComputeParams
 
 CODECS: dict[str, ModuleType] = {"mimi-mini": mimi_mini, "mimi": mimi, "lyra": lyra}
 
 
-def load_codec(params: CodecParams) -> Codec:
+def load_codec(params: CodecParams, compute: ComputeParams = PLAIN) -> Codec:
     """Load the codec that `params` names.
 
+    Args:
+        params: the section `codec`.
+        compute: the device to load it to; those that are not of torch, such as `lyra`, stay on the
+            CPU.
+
     Raises:
-        InputError: there are no weights, or they are not those that `params` describes.
+        InputError: there are no weights, or they are not those that `params` describes, or the
+            device is not there.
     """
-    return _module(params.name).load(params)
+    device, codec = device_of(compute), _module(params.name).load(params)
+    if device != CPU:
+        codec.model.to(device)
+    return codec
 
 
 def untrained_codec(params: CodecParams, seed: int) -> Codec:

@@ -1,4 +1,4 @@
-"""Where a model is trained: on a CPU or a GPU, by one process or by several at once.
+"""Models at work: on a CPU or a GPU, trained by one process or by several at once.
 
 Processes that `torchrun` started share every batch: each process takes some of its clips, and
 DistributedDataParallel (Li et al. 2020, arXiv 2006.15704) adds up the gradients. They are weighted
@@ -18,12 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from mimi_dynamics.latents.sequences import Batch
-from mimi_dynamics.pipeline.distributed import (
-    all_reduce_mean,
-    device_of,
-    is_main_process,
-    world_size,
-)
+from mimi_dynamics.pipeline.devices import CPU, device_at, device_of, products_in
+from mimi_dynamics.pipeline.distributed import all_reduce_mean, is_main_process, world_size
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import ComputeParams
 
@@ -44,13 +40,21 @@ def on_device(model: nn.Module, compute: ComputeParams) -> Iterator[None]:
     try:
         yield
     finally:
-        model.to("cpu")
+        model.to(CPU)
+
+
+def uncompiled(compute: ComputeParams) -> ComputeParams:
+    """Give the same settings without `torch.compile`.
+
+    They are for losses that keep count in Python: it would compile them anew at every step.
+    """
+    return compute.model_copy(update={"compile": False})
 
 
 def to_device_of(model: nn.Module, batch: Batch) -> Batch:
     """Move a batch to the device on which the model is."""
-    device = next(model.parameters()).device
-    if device.type == "cpu":
+    device = device_at(model)
+    if device == CPU:
         return batch
     return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
@@ -66,12 +70,7 @@ class BatchLoss:
 
     def __init__(self, model: nn.Module, compute: ComputeParams) -> None:
         self.model, self.forward, self.processes = model, model, world_size()
-        self.autocast = partial(
-            torch.autocast,
-            device_of(compute).type,
-            torch.bfloat16,
-            enabled=compute.dtype == "bfloat16",
-        )
+        self.autocast = partial(products_in, compute)
         if self.processes > 1:
             # With the same seed, dropout would drop the same features in every process.
             if dist.get_rank():
@@ -119,14 +118,14 @@ class BatchLoss:
 def run_fits(
     jobs: Sequence[Callable[[], Result]], description: str, compute: ComputeParams
 ) -> list[Result]:
-    """Run independent trainings, in parallel on CPU cores or one after the other.
+    """Run independent work of models, in parallel on CPU cores or one after the other.
 
-    They run one after the other if they share a GPU, or if several processes share each training.
+    It runs one after the other on a GPU, or if several processes share each training.
 
     Args:
-        jobs: functions without arguments, one for each training.
+        jobs: functions without arguments, such as one for each training.
         description: the label of the progress bar.
-        compute: where models are trained.
+        compute: where models work.
 
     Returns:
         The result of each job, in the order of `jobs`.

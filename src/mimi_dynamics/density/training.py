@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mimi_dynamics.density.devices import BatchLoss, on_device, to_device_of
 from mimi_dynamics.latents.sequences import Batch, BatchSource, in_new_order
+from mimi_dynamics.pipeline.devices import device_at
 from mimi_dynamics.pipeline.distributed import all_reduce_mean, world_size
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams
@@ -193,8 +194,9 @@ def mean_loss(model: nn.Module, batches: list[Batch]) -> float:
     if world_size() == 1:
         return losses(model, batches).double().mean().item()
     mine = batches[dist.get_rank() :: world_size()]
-    own_losses = losses(model, mine).double() if mine else torch.zeros(0, dtype=torch.float64)
-    device = next(model.parameters()).device
+    device = device_at(model)
+    nothing = torch.zeros(0, dtype=torch.float64, device=device)
+    own_losses = losses(model, mine).double() if mine else nothing
     total = all_reduce_mean(
         torch.tensor([own_losses.sum(), len(own_losses)], dtype=torch.float64, device=device)
     )

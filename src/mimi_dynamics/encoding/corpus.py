@@ -33,6 +33,7 @@ from mimi_dynamics.encoding.frames import frame_levels, gated_frames, silent_fra
 from mimi_dynamics.encoding.shards import Shard, gather_shards, plan_shards, remove_others
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.conventions import choose_evenly
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import remove, remove_leftovers
@@ -40,7 +41,7 @@ from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import EncodeParams
 
 ALONE_CLIPS = 8  # This many clips are also encoded alone, to measure what batching changes.
-# Encoders of Mimi's size or larger use `MatrixEncoder`, which is faster but rounds differently.
+# On a CPU, encoders of Mimi's size or larger use `MatrixEncoder`, faster but rounding differently.
 # mimi-mini does not, so that its results stay, bit for bit, those that are in git.
 MATRIX_FILTERS = 64
 
@@ -83,8 +84,11 @@ def encode_corpus(
         of finite numbers; and the largest relative change of latents by batching.
 
     Raises:
-        InputError: a clip is missing or not 24 kHz mono, or its latents are not finite.
+        InputError: a clip is missing or not 24 kHz mono, or its latents are not finite; or a
+            cluster is to encode, but the codec is on a GPU.
     """
+    if params.engine == "ray" and codec.device != CPU:
+        raise InputError("encode.engine = 'ray': must be 'local' with compute.device = 'cuda'")
     remove_leftovers(path)
     prepare(codec, getattr(torch, params.dtype))
     info = {
@@ -164,12 +168,13 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
     # The weights themselves are hashed, because not all of them come from a file.
     for name, tensor in codec.model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.to(CPU).contiguous().flatten().view(torch.uint8).numpy())
     parts = (type(codec), Resampler, MatrixEncoder, gated_frames)
     for module in (__name__, *(part.__module__ for part in parts)):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     settings = params.model_dump(exclude={"engine"})
-    return repr((info, settings, torch.__version__, codec.runtime, digest.hexdigest()))
+    runtime = torch.__version__, codec.runtime, codec.device.type
+    return repr((info, settings, runtime, digest.hexdigest()))
 
 
 def _inspect(codec: Codec, alone: Mapping[str, str], table: pa.Table) -> ShardFacts:
@@ -299,8 +304,9 @@ def encode_batch(codec: Codec, clips: Sequence[np.ndarray]) -> list[EncodedArray
     for row, clip in zip(audio, clips, strict=True):
         row[: len(clip)] = clip
     with torch.no_grad():
-        latents = _encode_rows(codec, torch.from_numpy(audio), frames)
-        codes = codec.quantize(latents).numpy().astype(np.int16)
+        latents = _encode_rows(codec, torch.from_numpy(audio).to(codec.device), frames)
+        codes = codec.quantize(latents).to(CPU).numpy().astype(np.int16)
+        latents = latents.to(CPU)
     levels = frame_levels(audio, codec.frame_size)
     return [
         EncodedArrays(
@@ -327,7 +333,8 @@ def prepare(codec: Codec, dtype: torch.dtype) -> None:
     The latents it returns are converted to float32, and the quantiser works in float32 as before.
     """
     encoder = getattr(codec.model, "encoder", None)
-    if isinstance(encoder, SEANetEncoder) and encoder.n_filters >= MATRIX_FILTERS:
+    large = isinstance(encoder, SEANetEncoder) and encoder.n_filters >= MATRIX_FILTERS
+    if large and codec.device == CPU:
         codec.model.encoder = MatrixEncoder(encoder)
     codec.encode_in(dtype)
 

@@ -78,12 +78,12 @@ class MatrixConv(nn.Module):
     def room_for(self, rows: int) -> Tensor:
         """Make a zero matrix (padding + rows, inputs), whose last `rows` rows are to be filled."""
         inputs = self.taps[0].shape[0] // self.stride
-        return torch.zeros(self.padding + rows, inputs, dtype=self.bias.dtype)
+        return self.bias.new_zeros(self.padding + rows, inputs)
 
     def forward(self, padded: Tensor) -> Tensor:
         """Convolve `padded` (padding + rows, inputs), and give (rows / stride, outputs)."""
         rows = (len(padded) - self.padding) // self.stride
-        out = torch.zeros(rows, len(self.bias), dtype=padded.dtype)
+        out = padded.new_zeros(rows, len(self.bias))
         self.add_to(out, padded)
         return out
 

@@ -13,6 +13,7 @@ from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.params import Params
 
 Decoder = Callable[[torch.Tensor], np.ndarray]
@@ -21,13 +22,14 @@ Decoder = Callable[[torch.Tensor], np.ndarray]
 def make_decoder(codec: Codec, normalizer: Normalizer) -> Decoder:
     """Give a function from (frames, dim) coordinates to (samples,) audio.
 
-    Recordings pass through it too, so that all that differs in a continuation is what is predicted.
+    It decodes where the codec is, and takes and gives what is on the CPU. Recordings pass through
+    it too, so that all that differs in a continuation is what is predicted.
     """
 
     @torch.no_grad()
     def decode(coordinates: torch.Tensor) -> np.ndarray:
         latents = torch.from_numpy(normalizer.restore(coordinates.numpy()))
-        return codec.decode(latents[None])[0].clamp(-1, 1).numpy()
+        return codec.decode(latents[None].to(codec.device))[0].clamp(-1, 1).to(CPU).numpy()
 
     return decode
 
@@ -52,7 +54,10 @@ def listen(
     starts = listening_starts(test, settings.listen_clips, settings.listen_prompt_frames, steps)
     lengths, samples = np.full(len(starts), steps), settings.listen_samples
     with seeded(zlib.crc32(f"{params.seed} listen".encode())):
-        paths = {n: g.paths("test", starts, lengths, samples) for n, g in generators.items()}
+        paths = {}
+        for name, generator in generators.items():
+            with generator.on_device(params.compute):
+                paths[name] = generator.paths("test", starts, lengths, samples)
         clips = []
         for number, (clip, known) in enumerate(zip(starts.clip, starts.past, strict=True)):
             end = test.lengths[: clip + 1].sum()

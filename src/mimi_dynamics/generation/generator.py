@@ -1,6 +1,8 @@
 """Every model as the same thing, true frames in, free-running frames x out; and where it starts."""
 
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,13 +10,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.generation.rollouts import Starts, choose_starts, draw_next, read_past, roll_out
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
-from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.devices import CPU, device_at
+from mimi_dynamics.pipeline.params import ComputeParams, Params
 
 STARTS_PER_JOB = 32  # drawn together; fixed, so that samples do not depend on the cores
 
@@ -31,6 +35,8 @@ class Renderer(Protocol):
 class Generator:
     """A model that goes on from a prompt. All draws are of torch's default generator.
 
+    It draws on the device on which its models are; what it takes and gives is on the CPU.
+
     Attributes:
         step: p(next | past), sampled and fed back.
         known: what `step` reads, all clips: the frames x, or the states of a factorisation.
@@ -41,12 +47,21 @@ class Generator:
     known: Sequences
     render: Renderer | None = None
 
+    @contextmanager
+    def on_device(self, compute: ComputeParams) -> Iterator[None]:
+        """Keep the models on the device of `compute` inside the `with` block."""
+        with ExitStack() as moved:
+            for model in (self.step, self.render):
+                if isinstance(model, nn.Module):
+                    moved.enter_context(on_device(model, compute))
+            yield
+
     def finish(self, path: Tensor) -> Tensor:
         """Turn what was rolled out into frames x, by z_rec from the prior; any leading shape."""
         if self.render is None:
             return path
         with torch.no_grad():
-            return self.render.generate(path)
+            return self.render.generate(path.to(device_at(self.step))).to(CPU)
 
     def roll_out(self, split: str, starts: Starts, steps: np.ndarray, samples: int) -> Tensor:
         """Draw (samples, starts, max(steps), features) trajectories of what `step` is about.
@@ -58,7 +73,7 @@ class Generator:
             samples: from each start.
         """
         past = read_past(self.step, self.known.select(split), starts)
-        return roll_out(self.step, past, steps, samples)
+        return roll_out(self.step, past, steps, samples).to(CPU)
 
     def paths(self, split: str, starts: Starts, steps: np.ndarray, samples: int) -> Tensor:
         """Draw (samples, starts, max(steps), dim) frames x; only the first `steps` of each count.
@@ -76,7 +91,7 @@ class Generator:
             samples: from each start.
         """
         past = read_past(self.step, self.known.select(split), starts)
-        return self.finish(draw_next(self.step, past, samples))
+        return self.finish(draw_next(self.step, past, samples).to(CPU))
 
 
 def load_generator(path: Path, known: Sequences) -> Generator:

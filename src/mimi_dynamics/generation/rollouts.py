@@ -19,6 +19,7 @@ from mimi_dynamics.density.trunk import LinearForecast, State
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
+from mimi_dynamics.pipeline.devices import device_at, draws_of
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.parallel import one_thread_each
 
@@ -130,6 +131,7 @@ class Past(NamedTuple):
 @torch.no_grad()
 def read_past(predictor: Predictor, sequences: Sequences, starts: Starts) -> Past:
     """Run the trunk over all known frames of each start; every clip is read once."""
+    device = device_at(predictor)
     begins = np.cumsum(sequences.lengths) - sequences.lengths
     clips = np.unique(starts.clip)
     last = np.array([starts.past[starts.clip == clip].max() for clip in clips])
@@ -138,7 +140,7 @@ def read_past(predictor: Predictor, sequences: Sequences, starts: Starts) -> Pas
         kept = last >= past  # clips without a later start drop out
         state = None if state is None else [part[kept] for part in state]
         clips, last = clips[kept], last[kept]
-        frames = sequences.frames[begins[clips, None] + np.arange(read, past)]
+        frames = sequences.frames[begins[clips, None] + np.arange(read, past)].to(device)
         features, state = predictor.trunk.step(frames, state)
         here = np.flatnonzero(starts.past == past)
         pieces.append(Past(features[:, -1], state).rows(np.searchsorted(clips, starts.clip[here])))
@@ -170,7 +172,8 @@ def roll_out(predictor: Predictor, past: Past, steps: np.ndarray, samples: int) 
         steps: (rows,) length of each trajectory, falling.
         samples: trajectories from each start.
     """
-    past = past.rows(torch.arange(len(steps)).repeat_interleave(samples))
+    starts = torch.arange(len(steps), device=past.features.device)
+    past = past.rows(starts.repeat_interleave(samples))
     path = []
     for step in range(int(steps[0])):
         past = past.rows(slice(int((steps > step).sum()) * samples))
@@ -222,6 +225,5 @@ def linear_floor(var: Var) -> Predictor:
 def seeded(seed: int) -> Iterator[None]:
     """Make draws within depend on the seed alone, not on earlier ones or the number of threads."""
     # One thread, because sums over several round differently, and samples part company from there.
-    with one_thread_each(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with one_thread_each(), draws_of(seed):
         yield

@@ -5,6 +5,7 @@ is proper for forecasts that can be sampled but have no density at hand, as free
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -14,31 +15,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.evidence.bootstrap import COVERAGE, ClipBootstrap, Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
 from mimi_dynamics.generation.generator import Generator, Grid, load_generator
 from mimi_dynamics.generation.rollouts import seeded, true_frames
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams
 
 CLIMATOLOGY_SAMPLES = 64  # a fair score has the same mean for any number, and less noise for more
 TRAIN_SHARE = 0.999  # of train frames, whose norm says how far a frame may be from their mean
 
 
-def draw_all(generators: Mapping[str, Generator], grid: Grid) -> dict[str, Tensor]:
-    """Draw (samples, starts, longest, dim) frames x of every generator, by name, on all cores."""
+def draw_all(
+    generators: Mapping[str, Generator], grid: Grid, compute: ComputeParams = PLAIN
+) -> dict[str, Tensor]:
+    """Draw (samples, starts, longest, dim) frames x of every generator, by name.
+
+    Args:
+        generators: by name.
+        grid: the starts.
+        compute: where to draw: on all cores, or on a GPU.
+    """
     jobs = [
-        partial(draw, generator, piece)
+        partial(draw, generator, piece, compute)
         for piece in grid.pieces(grid.split)
         for generator in generators.values()
     ]
-    drawn = run_parallel(jobs, "generate")
+    drawn = run_fits(jobs, "generate", compute)
     return {name: join(drawn[number :: len(generators)]) for number, name in enumerate(generators)}
 
 
-def draw(generator: Generator, piece: Grid) -> Tensor:
+def draw(generator: Generator, piece: Grid, compute: ComputeParams) -> Tensor:
     """Draw paths (`Generator.paths`) of one piece; the same bits whatever else is drawn."""
-    with seeded(piece.seed):
+    with generator.on_device(compute), seeded(piece.seed):
         return generator.paths(piece.split, piece.starts, piece.steps, piece.samples)
 
 
@@ -62,9 +72,13 @@ def score_paths(paths: Mapping[str, Tensor], grid: Grid) -> pd.DataFrame:
 
 
 def score_forecasts(
-    generators: Mapping[str, Generator | Path], direct: Mapping[int, Path], grid: Grid, stream: str
+    generators: Mapping[str, Generator | Path],
+    direct: Mapping[int, Path],
+    grid: Grid,
+    stream: str,
+    compute: ComputeParams = PLAIN,
 ) -> pd.DataFrame:
-    """Draw and score, without keeping what was drawn, on all cores; the table is that of `score`.
+    """Draw and score, without keeping what was drawn; the table is that of `score`.
 
     Unlike in `draw_all` the generators draw one after the other from the same noise, and states
     are turned into frames only where they are scored.
@@ -75,21 +89,30 @@ def score_forecasts(
             empty for no such row.
         grid: the starts.
         stream: of the draws, see `Grid.pieces`.
+        compute: where to draw: on all cores, or on a GPU.
     """
-    jobs = [partial(score_piece, generators, direct, piece) for piece in grid.pieces(stream)]
-    return pd.concat(run_parallel(jobs, "generate"), ignore_index=True)
+    jobs = [
+        partial(score_piece, generators, direct, piece, compute) for piece in grid.pieces(stream)
+    ]
+    return pd.concat(run_fits(jobs, "generate", compute), ignore_index=True)
 
 
 def score_piece(
-    generators: Mapping[str, Generator | Path], direct: Mapping[int, Path], grid: Grid
+    generators: Mapping[str, Generator | Path],
+    direct: Mapping[int, Path],
+    grid: Grid,
+    compute: ComputeParams = PLAIN,
 ) -> pd.DataFrame:
-    """Do the same for one piece, on this core, with its seed."""
+    """Do the same for one piece, in this process, with its seed."""
     steps, samples = grid.steps, {}
-    with seeded(grid.seed):  # and then read the files, which draws too: it moves all that follows
+    # Reading the files draws too, after the seed is set: it moves all that follows.
+    with ExitStack() as moved, seeded(grid.seed):
         running = {
             name: load_generator(given, grid.data) if isinstance(given, Path) else given
             for name, given in generators.items()
         }
+        for generator in running.values():
+            moved.enter_context(generator.on_device(compute))
         rolled = {
             name: generator.roll_out(grid.split, grid.starts, steps, grid.samples)
             for name, generator in running.items()
@@ -98,7 +121,8 @@ def score_piece(
             here, drawn = steps >= lead, {}
             if direct:
                 jump = load_generator(direct[lead], grid.data)
-                drawn["direct"] = jump.draw_next(grid.split, grid.starts[here], grid.samples)
+                with jump.on_device(compute):
+                    drawn["direct"] = jump.draw_next(grid.split, grid.starts[here], grid.samples)
             drawn |= references(grid, lead)
             for name, path in rolled.items():
                 drawn[name] = running[name].finish(path[:, here, lead - 1])

@@ -191,4 +191,5 @@ def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     centred = rows - mean
     covariance = centred.T @ centred / len(rows)
     scale = covariance.diagonal().mean()
-    return mean, covariance + SHRINKAGE * scale * torch.eye(rows.shape[1])
+    identity = torch.eye(rows.shape[1], device=rows.device)
+    return mean, covariance + SHRINKAGE * scale * identity

@@ -1,4 +1,4 @@
-"""Training in several processes that `torchrun` started: their number, device and averages."""
+"""Training in several processes that `torchrun` started: their number, and averages over them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.devices import device_of
 from mimi_dynamics.pipeline.params import ComputeParams
 
 Result = TypeVar("Result")
@@ -28,24 +28,6 @@ def is_main_process() -> bool:
 def world_size() -> int:
     """Give the number of processes that share each batch, which is 1 outside `process_group`."""
     return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def device_of(compute: ComputeParams) -> torch.device:
-    """Give the device on which this process trains.
-
-    Raises:
-        InputError: this machine does not have that device.
-    """
-    if compute.device == "cpu":
-        return torch.device("cpu")
-    index = int(os.environ.get("LOCAL_RANK", "0"))
-    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= devices:
-        raise InputError(
-            f"compute.device = 'cuda': CUDA devices here: {devices}, needed: at least {index + 1}, "
-            "one for each process; must be 'cpu' where there is none"
-        )
-    return torch.device("cuda", index)
 
 
 @contextmanager

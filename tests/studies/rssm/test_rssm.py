@@ -261,6 +261,8 @@ def test_most_gain_is_all_but_the_noise() -> None:
 class ToneCodec:
     """Turns the first coordinate of each latent into the loudness of 80 ms of a tone."""
 
+    device = torch.device("cpu")
+
     def decode(self, latents: Tensor) -> Tensor:
         """(clips, samples) of (clips, frames, dim)."""
         level = latents[..., 0].repeat_interleave(1920, -1).exp()

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
+from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
 from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.generation.generator import Generator, make_grid
 from mimi_dynamics.generation.rollouts import linear_floor
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.cost import CostCurve
 from mimi_dynamics.studies.calm.factorised import OursJob, train_ours
@@ -78,7 +78,7 @@ def compare(
         predictor: file of the plain predictor one frame ahead.
     """
     jobs = training_jobs(params, data, factorisation)
-    results = run_parallel(jobs, "train")
+    results = run_fits(jobs, "train", params.compute)
     seeds = params.calm.seeds
     trained = {"calm": results[:seeds], "ours": results[seeds:]}
     step, info = load_predictor(predictor)
@@ -175,7 +175,8 @@ def choose_temperature(comparison: Comparison) -> float:
     tried = {}
     for temperature in temperatures:
         tried[f"{temperature}"] = with_temperature(first, temperature)
-    scores = LeadScores(score_paths(draw_all(tried, grid), grid), 1, 0)
+    paths = draw_all(tried, grid, comparison.params.compute)
+    scores = LeadScores(score_paths(paths, grid), 1, 0)
     return min(temperatures, key=lambda t: scores.overall(f"{t}").value)
 
 
@@ -202,7 +203,7 @@ def cost_curves(comparison: Comparison) -> dict[str, CostCurve]:
         for seed, run in enumerate(runs)
         for number, checkpoint in enumerate(run.checkpoints)
     }
-    table = score_paths(draw_all(generators, grid), grid)
+    table = score_paths(draw_all(generators, grid, comparison.params.compute), grid)
     draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
     scores = LeadScores(table, draws, seed)
     return {

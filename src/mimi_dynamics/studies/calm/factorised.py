@@ -60,7 +60,7 @@ def train_ours(job: OursJob) -> Trained:
     with diverging_named(f"ours, factorisation, seed {job.seed}"):
         rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
     cost = rssm_cost(job, settings, rssm)
-    states = encode_states(rssm, job.data)
+    states = encode_states(rssm, job.data, job.params.compute)
     known = make_candidate("ours", job.data, states, rssm.shape.state_stride, job.seed).updates
     width = job.width or job.params.calm.dynamics_width
     with diverging_named(f"ours, dynamics, seed {job.seed}"):
@@ -116,7 +116,7 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
     gaussian = fit_var(train, validation, 0)
     marginal = make_marginal(gaussian, params.head, width, predict.components)
     flops = before.flops + pretrain * epoch_flops(marginal, train)
-    flat = TrainingParams(predict.lr, pretrain, anneal=False)
+    flat = TrainingParams(predict.lr, pretrain, anneal=False, compute=params.compute)
     fit(marginal, train, validation, flat, generator)
     var = fit_var(train, validation, predict.var_order)
     model = make_conditional(marginal, var, width, predict.dropout)
@@ -125,7 +125,7 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
         model,
         train,
         validation,
-        TrainingParams(predict.lr, epochs),
+        TrainingParams(predict.lr, epochs, compute=params.compute),
         generator,
         after_epoch=recorder,
     )
@@ -141,8 +141,8 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
 
 def rssm_job(job: OursJob, settings: RssmParams) -> RssmJob:
     """Give the training of the factorisation on the same data with the same seed."""
-    steps = job.params.predict.min_steps
-    return RssmJob(job.data, job.state_dim, job.budget, settings, steps, job.seed)
+    steps, compute = job.params.predict.min_steps, job.params.compute
+    return RssmJob(job.data, job.state_dim, job.budget, settings, steps, job.seed, compute)
 
 
 def rssm_cost(job: OursJob, settings: RssmParams, rssm: Rssm) -> Cost:

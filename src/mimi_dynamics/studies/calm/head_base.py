@@ -80,9 +80,10 @@ class CalmHead(nn.Module):
         """Give the samples that can be drawn for a context of (rows, context_dim)."""
         return Draws(self, context)
 
-    def noise(self, rows: int) -> Tensor:
-        """Draw (rows, dim) noise of variance τ."""
-        return math.sqrt(self.temperature) * torch.randn(rows, self.dim)
+    def noise(self, context: Tensor) -> Tensor:
+        """Draw noise of variance τ for every row of the context, (rows, dim)."""
+        normal = torch.randn(len(context), self.dim, device=context.device)
+        return math.sqrt(self.temperature) * normal
 
     def generate(self, context: Tensor) -> Tensor:
         """Draw one sample for every row of the context, (rows, dim); gradients pass through it.

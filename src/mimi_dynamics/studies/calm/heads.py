@@ -33,17 +33,17 @@ class ConsistencyHead(CalmHead):
     def generate(self, context: Tensor) -> Tensor:
         """Denoise from the end of time; with several steps, noise is added again between them."""
         rows, steps = len(context), self.shape.steps
-        clean = torch.zeros(rows, self.dim)
+        clean = torch.zeros(rows, self.dim, device=context.device)
         for time in (END * (1 - step / steps) for step in range(steps)):
             cos, sin = math.cos(time), math.sin(time)
-            noisy = cos * clean + sin * self.noise(rows)
+            noisy = cos * clean + sin * self.noise(context)
             at = context.new_full((rows, 1), time)
             clean = cos * noisy - sin * self.network(noisy, [at], context)
         return clean
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
         """Move F along the tangent; the error is the whole |cos t · df/dt|², not normalised."""
-        time = self.draw_times(len(target))
+        time = self.draw_times(target)
         noise = torch.randn_like(target)
         noisy = time.cos() * target + time.sin() * noise
         velocity = time.cos() * noise - time.sin() * target
@@ -78,11 +78,13 @@ class ConsistencyHead(CalmHead):
             stable = cos.square() * (velocity - prediction.value)
             return prediction.value, stable, -(scale * noisy + prediction.tangent)
 
-    def draw_times(self, rows: int) -> Tensor:
-        """Draw (rows, 1) times in (0, π/2)."""
+    def draw_times(self, target: Tensor) -> Tensor:
+        """Draw times in (0, π/2) for (rows, dim) targets, as (rows, 1)."""
+        rows, device = len(target), target.device
         if self.shape.time_proposal:
-            return (PROPOSAL_MEAN + PROPOSAL_SPREAD * torch.randn(rows, 1)).exp().atan()
-        return END * torch.rand(rows, 1)
+            normal = torch.randn(rows, 1, device=device)
+            return (PROPOSAL_MEAN + PROPOSAL_SPREAD * normal).exp().atan()
+        return END * torch.rand(rows, 1, device=device)
 
 
 class FlowHead(CalmHead):
@@ -96,7 +98,7 @@ class FlowHead(CalmHead):
 
     def generate(self, context: Tensor) -> Tensor:
         """Follow the flow from noise at time 0 to data at time 1."""
-        sample = self.noise(len(context))
+        sample = self.noise(context)
         for step in range(self.shape.steps):
             begin, end = (
                 context.new_full((len(context), 1), (step + more) / self.shape.steps)
@@ -109,7 +111,7 @@ class FlowHead(CalmHead):
 
     def losses_once(self, context: Tensor, target: Tensor, progress: float) -> Loss:
         """Compute the squared error of the velocity of the pair (target, noise)."""
-        time = torch.rand(len(target), 1)
+        time = torch.rand(len(target), 1, device=target.device)
         noise = torch.randn_like(target)
         noisy = (1 - time) * noise + time * target
         gap = self.network(noisy, [time, time], context) - (target - noise)
@@ -131,12 +133,12 @@ class LsdHead(FlowHead):
         distilled = round(DISTILLED_SHARE * len(target))
         # The distilled samples change every time: a frame that is never matched would teach
         # nothing.
-        order = torch.randperm(len(target))
+        order = torch.randperm(len(target), device=target.device)
         context, target = context[order], target[order]
         matched = super().losses_once(context[distilled:], target[distilled:], progress)
         context, target = context[:distilled], target[:distilled]
-        begin = torch.rand(distilled, 1)
-        end = begin + (1 - begin) * torch.rand(distilled, 1)
+        begin = torch.rand(distilled, 1, device=target.device)
+        end = begin + (1 - begin) * torch.rand_like(begin)
         start = (1 - begin) * torch.randn_like(target) + begin * target
         times = [Dual(begin), Dual(end, torch.ones_like(end))]
         prediction = self.network.dual(Dual(start), times, context)

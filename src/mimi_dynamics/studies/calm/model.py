@@ -11,6 +11,7 @@ from mimi_dynamics.density.predictor import Predictor, Whitening
 from mimi_dynamics.density.trunk import State
 from mimi_dynamics.evidence.energy_score import energy_of_pair
 from mimi_dynamics.latents.sequences import Batch, Sequences
+from mimi_dynamics.pipeline.devices import draws_of
 from mimi_dynamics.pipeline.params import CalmParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
 from mimi_dynamics.studies.calm.head_base import HeadShape
@@ -109,7 +110,7 @@ class Conditioning(nn.Module):
 
 def inject_noise(frames: Tensor) -> Tensor:
     """Mix √k ε + √(1 − k) x, with k ~ U(0, 1) for each frame: equal variance, but less of x."""
-    share = torch.rand(*frames.shape[:-1], 1)
+    share = torch.rand(*frames.shape[:-1], 1, device=frames.device)
     return share.sqrt() * torch.randn_like(frames) + (1 - share).sqrt() * frames
 
 
@@ -181,8 +182,7 @@ class CalmTraining(nn.Module):
             loss = head.losses(features, target, len(self.course.error) / self.steps)
             self.course.note(loss.weighted.mean().item(), loss.error.mean().item())
             return loss.weighted
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(EVALUATION_SEED)
+        with draws_of(EVALUATION_SEED):
             return energy_of_pair(head.generate(features), head.generate(features), target)
 
 

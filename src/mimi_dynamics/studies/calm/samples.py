@@ -39,7 +39,7 @@ def draw_split(comparison: Comparison, split: str) -> Drawn:
     grid = comparison.grid(split)
     if split != "test":
         grid = grid.thinned(CURVE_STARTS, CURVE_SAMPLES)
-    paths = draw_all(comparison.generators, grid)
+    paths = draw_all(comparison.generators, grid, comparison.params.compute)
     draws, seed = comparison.params.predict.bootstrap_samples, comparison.params.seed
     return Drawn(grid, paths, LeadScores(score_paths(paths, grid), draws, seed))
 

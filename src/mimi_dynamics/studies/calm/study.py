@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
-from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.settings import Section
 from mimi_dynamics.studies.calm.comparison import (
@@ -92,7 +92,8 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
         unchanged contender, paired by clips.
     """
     variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
-    trained = run_parallel([variant.job for variant in variants], "study")
+    compute = comparison.params.compute
+    trained = run_fits([variant.job for variant in variants], "study", compute)
     for variant, result in zip(variants, trained, strict=True):
         if variant.row == "calm":
             result.generator.step.head.temperature = comparison.temperature
@@ -205,7 +206,7 @@ def study_table(
     names = [f"{v.study} {v.row} {v.name}" for v in variants]
     generators = {name: result.generator for name, result in zip(names, trained, strict=True)}
     params = comparison.params
-    table = score_paths(draw_all(generators, grid), grid)
+    table = score_paths(draw_all(generators, grid, params.compute), grid)
     scores = LeadScores(table, params.predict.bootstrap_samples, params.seed)
     rows = []
     for variant, name, result in zip(variants, names, trained, strict=True):

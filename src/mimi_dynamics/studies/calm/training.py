@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from mimi_dynamics.density.devices import uncompiled
 from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, repeats_for
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
@@ -117,7 +118,7 @@ def train_calm(job: CalmJob) -> Trained:
     training = CalmTraining(make_calm(shape, *moments(job.data)), epochs * len(train))
     recorder = Recorder(epochs, epoch_flops(training, train))
     generator = torch.Generator().manual_seed(seed)
-    of = TrainingParams(settings.lr, epochs)
+    of = TrainingParams(settings.lr, epochs, compute=uncompiled(job.params.compute))
     with diverging_named(f"calm, seed {job.seed}"):
         fit(training, train, validation, of, generator, after_epoch=recorder)
     prefix = "model."

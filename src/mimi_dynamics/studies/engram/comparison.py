@@ -5,7 +5,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.engram.metrics import share_metrics, subject_metrics
 from mimi_dynamics.studies.engram.model import Shape, build, parameters, sizes, with_share
@@ -82,12 +82,12 @@ def share_jobs(
 
 
 def train_all(groups: Mapping[Key, Sequence[Job]]) -> dict[Key, list[Trained]]:
-    """Train the jobs of all groups, on all cores."""
+    """Train the jobs of all groups, on all cores or on a GPU."""
     jobs = [job for group in groups.values() for job in group]
+    compute = jobs[0].shape.compute
     # Wide models take the longest; starting with them keeps all cores busy until the end.
     order = sorted(range(len(jobs)), key=lambda n: -jobs[n].width)
-    results = dict(
-        zip(order, run_parallel([partial(train, jobs[n]) for n in order], "train"), strict=True)
-    )
+    trained = run_fits([partial(train, jobs[n]) for n in order], "train", compute)
+    results = dict(zip(order, trained, strict=True))
     in_order = (results[n] for n in range(len(jobs)))
     return {key: list(islice(in_order, len(group))) for key, group in groups.items()}

@@ -11,7 +11,7 @@ from mimi_dynamics.density.predictor import Predictor, make_conditional, make_ma
 from mimi_dynamics.density.trunk import Trunk
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch
-from mimi_dynamics.pipeline.params import EngramParams, PredictParams
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, EngramParams, PredictParams
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
 
 Variant = Literal["none", "engram", "shuffled_keys", "gate_only", "iso_parameter", "iso_flop"]
@@ -77,6 +77,7 @@ class Shape:
         keys: number of different keys.
         settings: settings of the memory and of its training.
         predict: settings of the estimator, for dropout and the components of the head.
+        compute: where to train, and with which number type.
     """
 
     var: Var
@@ -84,6 +85,7 @@ class Shape:
     keys: int
     settings: EngramParams
     predict: PredictParams
+    compute: ComputeParams = PLAIN
 
     def with_rows(self, rows: int) -> "Shape":
         """Give the same shape with tables of another size."""

@@ -7,10 +7,12 @@ from functools import partial
 import numpy as np
 import torch
 
+from mimi_dynamics.density.devices import on_device, to_device_of, uncompiled
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, diverging_named, fit, losses
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, NEXT_FRAME
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.params import PredictParams
 from mimi_dynamics.studies.engram.keys import Keys, in_split
 from mimi_dynamics.studies.engram.model import (
@@ -103,21 +105,34 @@ def train(job: Job) -> Trained:
     generator = torch.Generator().manual_seed(job.seed)
     torch.manual_seed(zlib.crc32(f"{job.seed} {subject.name} dropout".encode()))
     optimizers = partial(make_optimizers, table_lr=settings.table_lr)
-    training = TrainingParams(settings.lr, settings.epochs)
+    compute = job.shape.compute
+    training = TrainingParams(settings.lr, settings.epochs, compute=uncompiled(compute))
     with diverging_named(f"{subject.name}, {job.variant}, seed {job.seed}"):
         fit(model, learned, validation, training, generator, optimizers)
+    with on_device(model, compute):
+        return score(job, model, keys)
 
+
+def score(job: Job, model: Predictor, keys: np.ndarray | None) -> Trained:
+    """Score the evaluated splits with a trained model, on the device that it is on.
+
+    Args:
+        job: the training.
+        model: the trained model.
+        keys: (frames,) keys to use instead of the subject's own; None for these.
+    """
+    subject = job.subject
     scores: dict[str, np.ndarray] = {}
     knocked_out: dict[str, np.ndarray] = {}
     openness: dict[str, np.ndarray] = {}
     for split in [name for name in EVALUATED_SPLITS if name in subject.data.splits]:
         batches = subject.batches(split, keys)
-        scores[split] = losses(model, batches).numpy()
+        scores[split] = losses(model, batches).to(CPU).numpy()
         if job.variant in WITH_MEMORY:
             if job.variant == "engram":
                 openness[split] = gate(model.trunk, batches)
             model.trunk.knocked_out = True
-            knocked_out[split] = losses(model, batches).numpy()
+            knocked_out[split] = losses(model, batches).to(CPU).numpy()
             model.trunk.knocked_out = False
     return Trained(model, scores, knocked_out, openness)
 
@@ -125,7 +140,8 @@ def train(job: Job) -> Trained:
 @torch.no_grad()
 def gate(trunk: KeyedTrunk, batches: list[Batch]) -> np.ndarray:
     """Give the (scored,) openness of the gate for all batches."""
-    return torch.cat([trunk.openness(batch) for batch in batches]).numpy()
+    found = [trunk.openness(to_device_of(trunk, batch)) for batch in batches]
+    return torch.cat(found).to(CPU).numpy()
 
 
 def shuffled(subject: Subject, seed: int) -> np.ndarray:

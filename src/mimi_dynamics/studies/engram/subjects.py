@@ -61,4 +61,5 @@ def make_shape(subject: Subject, params: Params) -> Shape:
         for split in ("train", "validation")
     )
     var, gaussian = (fit_var(learned, validation, order) for order in (params.predict.var_order, 0))
-    return Shape(var, gaussian, subject.keys.count, params.engram, params.predict)
+    settings = params.engram, params.predict, params.compute
+    return Shape(var, gaussian, subject.keys.count, *settings)

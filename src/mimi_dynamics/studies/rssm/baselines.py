@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
+from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.training import TrainingParams, fit
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.latents.states import NOISE_FLOOR
-from mimi_dynamics.pipeline.params import RssmParams
+from mimi_dynamics.pipeline.devices import CPU, device_at
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, RssmParams
 from mimi_dynamics.studies.rssm.networks import DiagonalGaussian
 
 SLOW_AVERAGES = (2, 4)  # slow features are also averaged over that many frames: 160 and 320 ms
@@ -87,7 +89,9 @@ class FrameVae(nn.Module):
         return kl_divergence(posterior, prior) - self.decoder(draw).log_prob(frames)
 
 
-def vae_means(data: Sequences, dim: int, params: RssmParams, seed: int) -> Tensor:
+def vae_means(
+    data: Sequences, dim: int, params: RssmParams, seed: int, compute: ComputeParams = PLAIN
+) -> Tensor:
     """Give the (frames, dim) posterior means of a VAE that is trained on the frames of train.
 
     Args:
@@ -95,6 +99,7 @@ def vae_means(data: Sequences, dim: int, params: RssmParams, seed: int) -> Tenso
         dim: number of coordinates of the latent.
         params: the section `rssm`, so that the VAE has the width and the training of the models.
         seed: seed of weights, order of batches and draws.
+        compute: where to train, and with which number type.
     """
     seed = zlib.crc32(f"{seed} vae {dim}".encode())
     torch.manual_seed(seed)
@@ -103,13 +108,15 @@ def vae_means(data: Sequences, dim: int, params: RssmParams, seed: int) -> Tenso
         make_batches(data.select(split), 0, 0, params.batch_frames)
         for split in ("train", "validation")
     )
-    training = TrainingParams(params.lr, params.epochs)
+    training = TrainingParams(params.lr, params.epochs, compute=compute)
     fit(model, train, validation, training, torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        return model.encoder(data.frames).mean
+    with torch.no_grad(), on_device(model, compute):
+        return model.encoder(data.frames.to(device_at(model))).mean.to(CPU)
 
 
-def rivals(data: Sequences, dim: int, params: RssmParams, seed: int) -> dict[str, Tensor]:
+def rivals(
+    data: Sequences, dim: int, params: RssmParams, seed: int, compute: ComputeParams = PLAIN
+) -> dict[str, Tensor]:
     """Give the (frames, dim) coordinates of every rival, by name.
 
     The arguments are those of `vae_means`.
@@ -120,5 +127,5 @@ def rivals(data: Sequences, dim: int, params: RssmParams, seed: int) -> dict[str
         "average_2": moving_average(data, leading, 2),
         "slow": slow,
         **{f"slow_average_{n}": moving_average(data, slow, n) for n in SLOW_AVERAGES},
-        "vae": vae_means(data, dim, params, seed),
+        "vae": vae_means(data, dim, params, seed, compute),
     }

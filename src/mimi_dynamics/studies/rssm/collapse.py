@@ -9,6 +9,7 @@ from torch.distributions import kl_divergence
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.generation.rollouts import seeded
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.devices import CPU, device_at
 from mimi_dynamics.studies.rssm.model import Factors, Rssm
 
 ACTIVE_NATS = 0.01  # a coordinate of z_rec with a lower KL is not used
@@ -73,18 +74,19 @@ def diagnose(
     """Reconstruct x from the right state and innovation, and from wrong ones.
 
     Args:
-        model: the trained model.
+        model: the trained model, which computes on the device that it is on.
         data: the frames x.
         held: the noisy states of all frames.
         split: the split of the clips to reconstruct.
         bootstrap: bootstrap draws of that split's clips.
         seed: seed of the draws of z_rec.
     """
-    clips = data.select(split)
-    frames, states, counts = clips.frames, held.select(split).frames, ~clips.gated
-    total = (frames - data.train_mean())[counts].square().sum()
+    clips, device = data.select(split), device_at(model)
+    of_split = clips.frames, held.select(split).frames, ~clips.gated, data.train_mean()
+    frames, states, counts, mean = (tensor.to(device) for tensor in of_split)
+    total = (frames - mean)[counts].square().sum()
     # A shift by half of all frames leads to another clip, unless one clip is half of the split.
-    other = torch.arange(len(frames)).roll(len(frames) // 2)
+    other = torch.arange(len(frames), device=device).roll(len(frames) // 2)
 
     def r2(state: Tensor, innovation: Tensor) -> float:
         read = model.reconstruct(state, innovation).mean
@@ -100,13 +102,12 @@ def diagnose(
         "state_zeroed": r2(torch.zeros_like(states), posterior),
         "state_of_other_clip": r2(states[other], posterior),
     }
-    silenced = [
-        r2(states.index_fill(1, torch.tensor([d]), 0), posterior) for d in range(states.shape[1])
-    ]
-    kl = kl_divergence(factors.posterior, factors.prior)[counts].numpy()
+    each = torch.arange(states.shape[1], device=device)
+    silenced = [r2(states.index_fill(1, d, 0), posterior) for d in each.split(1)]
+    kl = kl_divergence(factors.posterior, factors.prior)[counts].to(CPU).numpy()
     return Diagnosis(
-        readings=model.reconstruct(states, posterior).mean,
-        kl=bootstrap.mean(kl, clips.clip_of_frame[counts.numpy()]),
+        readings=model.reconstruct(states, posterior).mean.to(CPU),
+        kl=bootstrap.mean(kl, clips.clip_of_frame[~clips.gated.numpy()]),
         r2=r2_from,
         active_rec=int((kl_per_coordinate(factors, counts) > ACTIVE_NATS).sum()),
         active_state=sum(r2_from["posterior"] - left > ACTIVE_SHARE for left in silenced),

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.fit import FitSpec, FittedDensity, fit_densities
 from mimi_dynamics.density.training import TrainingParams, fit
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.latents.states import MOST_GAIN, Candidate
-from mimi_dynamics.pipeline.params import PredictParams
+from mimi_dynamics.pipeline.devices import CPU, device_at
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
 
 READOUT_WIDTH = 128
 READOUT_EPOCHS = 4
@@ -37,6 +39,7 @@ class Measure:
         params: settings of the estimator.
         seed: seed of every fit.
         readout: whether to read x from the candidate.
+        compute: where to fit, and with which number type.
     """
 
     candidate: Candidate
@@ -46,12 +49,14 @@ class Measure:
     params: PredictParams
     seed: int
     readout: bool = True
+    compute: ComputeParams = PLAIN
 
     @property
     def fit(self) -> FitSpec:
         """The fit of the estimator, which is that of `predict`."""
         updates = self.candidate.updates
-        return FitSpec("real", updates, self.head, self.horizon, self.params, self.seed)
+        settings = self.head, self.horizon, self.params, self.seed
+        return FitSpec("real", updates, *settings, compute=self.compute)
 
 
 @dataclass(frozen=True)
@@ -152,10 +157,10 @@ def read_frames(job: Measure) -> Tensor:
         for split in ("train", "validation")
     )
     readout = Readout(held.dim, data.dim)
-    training = TrainingParams(READOUT_LR, READOUT_EPOCHS)
+    training = TrainingParams(READOUT_LR, READOUT_EPOCHS, compute=job.compute)
     fit(readout, train, validation, training, torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        return readout.read(held.frames)
+    with torch.no_grad(), on_device(readout, job.compute):
+        return readout.read(held.frames.to(device_at(readout))).to(CPU)
 
 
 class Fidelity:

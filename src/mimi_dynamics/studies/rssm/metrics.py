@@ -13,6 +13,7 @@ from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import FRAME_MS
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
 FRAMES_PER_SECOND = 1000 / FRAME_MS
@@ -190,7 +191,8 @@ def decoded_distances(
         part = slice(ends[clip] - test.lengths[clip], ends[clip])
         latents = [normalizer.restore(frames[part].numpy()) for frames in versions.values()]
         with torch.no_grad():
-            original, *others = codec.decode(torch.from_numpy(np.stack(latents)))
+            stacked = torch.from_numpy(np.stack(latents)).to(codec.device)
+            original, *others = codec.decode(stacked).to(CPU)
         for name, other in zip(readings, others, strict=True):
             pair = other.flatten(), original.flatten()
             distances[name].append(heard_distance(*pair, test.gated[part].numpy()))

@@ -17,6 +17,7 @@ from torch.nn import functional
 from mimi_dynamics.evidence.energy_score import energy_of_pair
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.latents.states import NOISE_FLOOR
+from mimi_dynamics.pipeline.devices import draws_of
 from mimi_dynamics.pipeline.params import RssmParams
 from mimi_dynamics.studies.rssm.networks import (
     Budget,
@@ -164,8 +165,7 @@ class RssmTraining(nn.Module):
         """Give (scored,) losses in nats per frame, for the frames that are scored."""
         if self.training:
             return self._losses(batch)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(EVALUATION_SEED)
+        with draws_of(EVALUATION_SEED):
             return self._losses(batch)
 
     def _losses(self, batch: Batch) -> Tensor:
@@ -180,7 +180,7 @@ class RssmTraining(nn.Module):
         loss = -model.reconstruct(factors.state, innovation).log_prob(frames)
         information = kl_divergence(factors.posterior, factors.prior)
         if self.training:
-            drawn = torch.rand(len(loss)) < params.prior_share
+            drawn = torch.rand(len(loss), device=loss.device) < params.prior_share
             pair = [model.generate(factors.state[drawn]) for _ in range(2)]
             loss = loss.masked_scatter(drawn, energy_of_pair(*pair, frames[drawn]))
             loss = loss + self.budget.multiplier * information

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from mimi_dynamics.density.heads import make_head
 from mimi_dynamics.latents.states import moments
+from mimi_dynamics.pipeline.devices import products_in_float32
 
 SCALE_FLOOR = 0.01  # least standard deviation of z_rec
 TAPS = 8  # number of frames that the linear part of the encoder sees, 640 ms
@@ -95,12 +96,13 @@ class StateWhitening(nn.Module):
         mean, covariance = self.mean, self.covariance
         if self.training:
             rows = states.flatten(0, 1) if valid is None else states[valid]
-            mean, covariance = moments(rows)
+            with products_in_float32(states.device):
+                mean, covariance = moments(rows.float())
             with torch.no_grad():
                 self.mean.lerp_(mean, MOMENTUM)
                 self.covariance.lerp_(covariance, MOMENTUM)
         root = torch.linalg.cholesky(covariance)
-        centred = (states - mean).flatten(0, -2)
+        centred = (states.float() - mean).flatten(0, -2)
         return torch.linalg.solve_triangular(root, centred.T, upper=False).T.view_as(states)
 
     def settle(self, states: Tensor) -> None:
@@ -131,7 +133,8 @@ class DiagonalGaussian(nn.Module):
     def forward(self, context: Tensor) -> Independent:
         """Give the distribution over (..., dim) for (..., context_dim); it starts near N(0, 1)."""
         hidden = functional.silu(self.hidden(context))
-        mean, raw = (self.outputs(hidden) + self.direct(context)).chunk(2, -1)
+        # Distributions compute in float32 even where products do not.
+        mean, raw = (self.outputs(hidden) + self.direct(context)).float().chunk(2, -1)
         scale = functional.softplus(raw + self.unit) + self.floor
         return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
 

@@ -33,7 +33,7 @@ def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
     }
     updates = at_updates(sweep.data, params.rssm.state_stride)
     grid = make_grid(params, updates, "test", min(params.horizons))
-    return score_forecasts(generators, {}, grid, "generation")
+    return score_forecasts(generators, {}, grid, "generation", params.compute)
 
 
 def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) -> dict[str, float]:
@@ -45,4 +45,4 @@ def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) ->
         "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
         "train_mean": sweep.data.train_mean().expand_as(test.frames),
     }
-    return decoded_distances(load_codec(params.codec), normalizer, test, readings)
+    return decoded_distances(load_codec(params.codec, params.compute), normalizer, test, readings)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, fit, losses, repeats_for
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.latents.sequences import Batch, make_batches
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.studies.rssm.measures import Measure, Measured
 
 
@@ -79,10 +81,12 @@ def fit_from_state(job: FromState) -> FittedDensity:
     predictor = copy.deepcopy(job.marginal)
     predictor.trunk = NewestState(known.dim, job.marginal.trunk.width, params.dropout)
     repeats = repeats_for(params.min_steps, params.epochs, len(batches["train"]))
-    training = TrainingParams(params.lr, repeats * params.epochs)
+    training = TrainingParams(params.lr, repeats * params.epochs, compute=job.raw.compute)
     generator = torch.Generator().manual_seed(seed)
     fit(predictor, batches["train"], batches["validation"], training, generator)
-    nll = {s: losses(predictor, of).numpy() for s, of in batches.items() if s != "train"}
+    held_out = {split: of for split, of in batches.items() if split != "train"}
+    with on_device(predictor, job.raw.compute):
+        nll = {split: losses(predictor, of).to(CPU).numpy() for split, of in held_out.items()}
     return FittedDensity(predictor, nll)
 
 

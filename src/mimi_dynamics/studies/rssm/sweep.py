@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mimi_dynamics.density.devices import on_device, run_fits
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.frontier import Point, above_frontier
@@ -16,7 +17,6 @@ from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.states import make_candidate, update_index
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
-from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.rssm.baselines import rivals
 from mimi_dynamics.studies.rssm.collapse import Diagnosis, diagnose
@@ -76,11 +76,19 @@ class Sweep:
         settings, seed = self.params.rssm, self.params.seed
         estimator = self.params.predict.model_copy(update={"width": settings.estimator_width})
         stride = settings.state_stride
-        candidate = make_candidate(name, self.data, coordinates, stride, seed)
-        return Measure(candidate, self.data, self.params.head, lead, estimator, seed, readout)
+        return Measure(
+            candidate=make_candidate(name, self.data, coordinates, stride, seed),
+            data=self.data,
+            head=self.params.head,
+            horizon=lead,
+            params=estimator,
+            seed=seed,
+            readout=readout,
+            compute=self.params.compute,
+        )
 
     def add(self, jobs: Sequence[Measure], states: Sequence[tuple[str, str]] = ()) -> None:
-        """Measure candidates, and what states alone tell about x, on all cores.
+        """Measure candidates, and what states alone tell about x, on all cores or on a GPU.
 
         Args:
             jobs: measurements of candidates.
@@ -92,7 +100,7 @@ class Sweep:
         ]
         work = [partial(measure, job) for job in jobs]
         work += [partial(fit_from_state, job) for job in from_state]
-        results = run_parallel(work, "measure")
+        results = run_fits(work, "measure", self.params.compute)
         for job, result in zip(jobs, results, strict=False):
             self.measured[job.candidate.name] = Measured(job, *result)
         for (state, raw), fitted in zip(states, results[len(jobs) :], strict=True):
@@ -151,7 +159,9 @@ class Sweep:
         if (name, split) not in self.diagnoses:
             model, held = self.trained[name].model, self.measured[name].job.candidate.held
             bootstrap, seed = self.bootstraps[split], self.params.seed
-            self.diagnoses[name, split] = diagnose(model, self.data, held, split, bootstrap, seed)
+            with on_device(model, self.params.compute):
+                found = diagnose(model, self.data, held, split, bootstrap, seed)
+            self.diagnoses[name, split] = found
         return self.diagnoses[name, split]
 
     def above_frontier(self, name: str, split: str, space: str = "whitened") -> Estimate:
@@ -214,16 +224,17 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
     Raises:
         InputError: if a state has more coordinates than the frames.
     """
-    settings = params.rssm
+    settings, compute = params.rssm, params.compute
     models = [
-        RssmJob(data, dim, budget, settings, params.predict.min_steps, params.seed)
+        RssmJob(data, dim, budget, settings, params.predict.min_steps, params.seed, compute)
         for dim in settings.state_dims
         for budget in settings.budgets
     ]
     sweep = Sweep(params, data, scale, {job.name: job for job in models})
     work = [partial(train_rssm, job) for job in models]
-    work += [partial(rivals, data, dim, settings, params.seed) for dim in settings.state_dims]
-    results = run_parallel(work, "train")
+    rest = settings, params.seed, compute
+    work += [partial(rivals, data, dim, *rest) for dim in settings.state_dims]
+    results = run_fits(work, "train", compute)
     sweep.trained = dict(zip(sweep.jobs, results, strict=False))
 
     first = max(NEXT_FRAME, params.predict.warmup_frames) * settings.state_stride
@@ -238,13 +249,13 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
         sweep.rivals[dim] = [RAW, *named]
         jobs += [sweep.job(name, values) for name, values in named.items()]
     for name, trained in sweep.trained.items():
-        jobs.append(sweep.job(name, encode_states(trained.model, data)))
+        jobs.append(sweep.job(name, encode_states(trained.model, data, compute)))
     sweep.add(jobs)
     sweep.add([], [(name, RAW) for name in sweep.jobs])
 
     chosen = sweep.choose()
     model = sweep.trained[chosen].model
-    of_state = {row: encode_states(model, made[row]) for row in SURROGATES}
+    of_state = {row: encode_states(model, made[row], compute) for row in SURROGATES}
     jobs = [sweep.job(row, states, readout=False) for row, states in of_state.items()]
     sweep.add(jobs, [(chosen, RAW_LONG)])
     return sweep, chosen

@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mimi_dynamics.density.devices import on_device, to_device_of, uncompiled
 from mimi_dynamics.density.training import TrainingParams, fit, repeats_for
 from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.latents.states import update_index
+from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import RssmParams
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, RssmParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
 from mimi_dynamics.studies.rssm.model import Course, Rssm, RssmShape, RssmTraining
 
@@ -29,6 +31,7 @@ class RssmJob:
         params: the section `rssm`.
         min_steps: least number of training steps; epochs are multiplied to reach it.
         seed: seed of weights, order of batches and draws.
+        compute: where to train, and with which number type.
     """
 
     data: Sequences
@@ -37,6 +40,7 @@ class RssmJob:
     params: RssmParams
     min_steps: int
     seed: int
+    compute: ComputeParams = PLAIN
 
     @property
     def name(self) -> str:
@@ -86,8 +90,10 @@ def train_rssm(job: RssmJob) -> Trained:
     )
     training = RssmTraining(Rssm(shape), params, job.budget, epochs * len(train))
     generator = torch.Generator().manual_seed(seed)
-    fit(training, train, validation, TrainingParams(params.lr, epochs), generator)
-    settle(training.model, job.data)
+    of = TrainingParams(params.lr, epochs, compute=uncompiled(job.compute))
+    fit(training, train, validation, of, generator)
+    with on_device(training, job.compute):
+        settle(training.model, job.data)
     return Trained(training.model, training.course)
 
 
@@ -101,23 +107,34 @@ def settle(model: Rssm, data: Sequences) -> None:
     encoded = each_clip(model.encoder, train)
     updates, _ = update_index(train.lengths, model.shape.state_stride)
     heard = updates[~train.gated.numpy()[updates]]
-    model.whitening.settle(encoded[torch.from_numpy(heard)])
+    model.whitening.settle(encoded[torch.from_numpy(heard).to(encoded.device)])
     model.eval()
 
 
 @torch.no_grad()
-def encode_states(model: Rssm, data: Sequences) -> Tensor:
-    """Give the (frames, state_dim) whitened state at every frame, without holding and noise."""
-    encoded = each_clip(model.encoder, data)
-    return model.whitening(encoded[None], None)[0]
+def encode_states(model: Rssm, data: Sequences, compute: ComputeParams = PLAIN) -> Tensor:
+    """Give the (frames, state_dim) whitened state at every frame, without holding and noise.
+
+    Args:
+        model: the trained model.
+        data: the frames x.
+        compute: where to encode; the states are on the CPU.
+    """
+    with on_device(model, compute):
+        encoded = each_clip(model.encoder, data)
+        return model.whitening(encoded[None], None)[0].to(CPU)
 
 
 def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
-    """Apply a causal module to every clip from its start, and give (frames, features)."""
+    """Apply a causal module to every clip from its start, and give (frames, features).
+
+    They are on the device of the module.
+    """
     # Nothing is a target here, so that gated frames are not left out.
     every = replace(data, gated=torch.zeros_like(data.gated))
     pieces, order = [], []
-    for batch in make_batches(every, 0, 0, CLIP_BATCH):
+    for padded in make_batches(every, 0, 0, CLIP_BATCH):
+        batch = to_device_of(module, padded)
         pieces.append(module(batch.context)[batch.scored])
         order.append(batch.frame)
     values = torch.cat(pieces)
