@@ -4,7 +4,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from mimi_dynamics.pipeline.plotting import STYLE
 
@@ -15,6 +15,7 @@ MEASURES = {
 }
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10)  # nepers
 ROOM = 1.25  # beside the outermost codecs, for their names
+LEVELS = 3  # of names above the axes: codecs that are close have theirs at different heights
 
 
 def codec_quality_figure(table: pd.DataFrame) -> Figure:
@@ -26,7 +27,7 @@ def codec_quality_figure(table: pd.DataFrame) -> Figure:
         table: see `studies.codec_row.table.quality_table`. It may be empty.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 4.6), layout="constrained")
+        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
         axes = figure.subplots()
         for what, (label, colour) in MEASURES.items():
             _points(axes, table[table[what].notna()], what, label, colour)
@@ -38,7 +39,7 @@ def codec_quality_figure(table: pd.DataFrame) -> Figure:
         low, high = sorted(axes.get_xlim())
         axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
         axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("log-mel error of decoded speech, nepers; better to the right")
         axes.set_ylabel("80 ms ahead, nats per dimension")
         handles, labels = axes.get_legend_handles_labels()
@@ -62,18 +63,29 @@ def _points(axes: Axes, table: pd.DataFrame, what: str, label: str, colour: str)
 
 
 def _names(axes: Axes, table: pd.DataFrame) -> None:
-    """Write above each codec what it is, and how many words are lost."""
-    highest = table[[f"{what}_ci_high" for what in MEASURES]].max(axis=1)
+    """Write above the axes what each codec is, and how many words are lost."""
+    above = axes.get_xaxis_transform()
     for place, (_, row) in enumerate(table.sort_values("log_mel").iterrows()):
-        axes.annotate(
+        height = 1.02 + 0.13 * (place % LEVELS)
+        axes.plot(
+            [row["log_mel"]] * 2,
+            [0, height],
+            ":",
+            color="#999999",
+            lw=0.8,
+            transform=above,
+            clip_on=False,
+            zorder=0,
+        )
+        axes.text(
+            row["log_mel"],
+            height,
             label_of(row),
-            (row["log_mel"], max(highest[row.name], 0)),
-            (0, 6 + 26 * (place % 2)),  # Neighbours may be close.
-            textcoords="offset points",
+            transform=above,
             ha="center",
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
-    axes.margins(y=0.25)
 
 
 def label_of(row: pd.Series) -> str:
