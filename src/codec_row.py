@@ -5,13 +5,15 @@ frames hear some of the same audio. So every row of the table by codec has the p
 ahead, the dynamic gain, which is what it is beyond that of shuffled frames, and the speech-borne
 gain: that on the latent of the next frame's audio after a look-back from another clip, which shares
 no sample with the past, beyond the same with these targets shuffled. Spliced speech, its frames in
-another order, shows what overlap alone makes of the dynamic gain.
+another order, shows what overlap alone makes of the dynamic gain. Beside them stands what the codec
+does to the sound, so that gain can be seen against quality.
 
     python src/codec_row.py codec        (or: dvc repro codec_row@codec)
     python src/codec_row.py untrained    (in make studies, for every row of codec_table.rows)
 
 A row is `codec`, that of the run, whose plain fits stage `horizon` has done; `untrained`, one of
-its shape with random weights; `log_mel`; or another codec by its name.
+its shape with random weights; `leg_1`, ..., mimi-mini as it was after that leg of its training;
+`log_mel`; or another codec by its name.
 Reads data/manifest.parquet and data/audio/; for `codec` also data/latents/, data/horizons/ and
 models/normalizer.safetensors.
 Writes metrics/detail/codec_rows/<row>.json.
@@ -27,6 +29,7 @@ from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
+from mimi_dynamics.studies.codec_row.quality import codec_quality
 from mimi_dynamics.studies.codec_row.records import (
     clips_sha256,
     facts,
@@ -34,7 +37,7 @@ from mimi_dynamics.studies.codec_row.records import (
     trainings_of,
     write_row,
 )
-from mimi_dynamics.studies.codec_row.subjects import RUN, make_subject
+from mimi_dynamics.studies.codec_row.subjects import RUN, codec_of, make_subject
 
 FURTHER = 2  # frames ahead, measured of the run's codec alone, and once
 
@@ -52,11 +55,13 @@ def codec_row(params: Params, row: str) -> None:
         trainings[FURTHER] = 1
     stored = {k: read_fits(k) for k in trainings} if row == RUN else {}
     subject = make_subject(row, manifest, params, Path("runs/codec_row") / row)
+    # Of a codec loaded anew, because that of the subject was prepared for fast encoding.
+    quality = codec_quality(codec_of(row, params), manifest, params)
     leads = fit_leads(subject, params, trainings, stored)
     gains = measure(leads, params, subject.codec.frame_rate)
     weights = subject.codec.weights_sha256
     origin = origin_of(row, weights, clips_sha256(manifest), params)
-    write_row(row, facts(subject, params) | gains, origin)
+    write_row(row, facts(subject, params) | quality | gains, origin)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python src/codec_table.py    (or: dvc repro codec_table)
 
 Reads metrics/detail/codec_rows/ and data/manifest.parquet.
-Writes metrics/codec_table.json, metrics/detail/codec_table.json and plots/codec_table.csv. A row
-that was made with other weights, clips or settings stands apart there, and is in no picture.
+Writes metrics/codec_table.json, metrics/detail/codec_table.json, plots/codec_table.csv and
+plots/codec_quality.csv. A row that was made with other weights, clips or settings stands apart
+there, and is in no picture.
 """
 
 import sys
@@ -17,7 +18,12 @@ from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.codec_row.records import clips_sha256
-from mimi_dynamics.studies.codec_row.table import NOT_TODAYS, plot_table, read_rows
+from mimi_dynamics.studies.codec_row.table import (
+    NOT_TODAYS,
+    plot_table,
+    quality_table,
+    read_rows,
+)
 
 
 def codec_table(params: Params) -> None:
@@ -28,6 +34,7 @@ def codec_table(params: Params) -> None:
         print(f"{row}: not of this run: {metrics['differs']}; make studies", file=sys.stderr)
     write_stage_metrics("codec_table", rows)
     write_table(Path("plots/codec_table.csv"), plot_table(rows))
+    write_table(Path("plots/codec_quality.csv"), quality_table(rows, params))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mimi_dynamics.figures.calm import calm_figure
+from mimi_dynamics.figures.codec_quality import codec_quality_figure
 from mimi_dynamics.figures.codec_table import codec_table_figure
 from mimi_dynamics.figures.engram import engram_figure
 from mimi_dynamics.figures.gains import (
@@ -89,6 +90,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table a
     "horizons": lambda: horizons_figure(table("horizons")),
     "structure": lambda: structure_figure(table("structure")),
     "codec_table": lambda: codec_table_figure(table("codec_table")),
+    "codec_quality": lambda: codec_quality_figure(table("codec_quality")),
     "reconstruct": lambda: reconstruct_figure(table("reconstruct")),
     "rollout": draw_rollout,
     "recurrence": draw_recurrence,

@@ -12,7 +12,7 @@ Writes metrics/reconstruct.json, metrics/detail/reconstruct.json, plots/reconstr
 data/reconstruct/, which holds sounds and their spectrograms.
 """
 
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +21,21 @@ import pandas as pd
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.sounds import Listening, write_sounds
-from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS, choose_evenly
+from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS
 from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.reconstruct import recogniser
-from mimi_dynamics.studies.reconstruct.metrics import rates, recognised, summarise
+from mimi_dynamics.quality.clips import choose, measure_clips, measure_words
+from mimi_dynamics.quality.summary import recognised, summarise
 from mimi_dynamics.studies.reconstruct.reconstruction import (
     bits_per_second,
-    measure_clips,
+    rates,
     reconstruct_clip,
     spectral_beside,
 )
 
 SOUNDS_TITLE = "What is left of recordings that no codec was trained on"
-NO_RECOGNISER = (
-    "reconstruct: words wrong in English clips are not counted, because no speech recogniser is "
-    "installed; `pip install jiwer pocketsphinx` adds one"
-)
 
 
 def reconstruct(params: Params) -> None:
@@ -48,44 +44,24 @@ def reconstruct(params: Params) -> None:
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     codec = load_codec(params.codec)
     spectral = spectral_beside(codec, *choose(manifest, "train", settings.fit_clips), seed)
+    decode = partial(reconstruct_clip, codec, spectral)
     metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}
     for split in [name for name in EVALUATED_SPLITS if (manifest["split"] == name).any()]:
         paths, silence = choose(manifest, split, settings.clips)
-        table = measure_clips(params.codec, spectral, paths, silence, english=False)
+        table = measure_clips(decode, paths, silence, english=False)
         metrics[split] = summarise(table, params) | {"clips": len(paths)}
-    held_out = manifest[(manifest["split"] != "train") & (manifest["language"] == "en")]
-    if len(held_out) and not recogniser.is_installed():
-        print(NO_RECOGNISER, file=sys.stderr)
-    elif len(held_out):
-        chosen = choose(held_out.assign(split="english"), "english", settings.english_clips)
-        table = measure_clips(params.codec, spectral, *chosen, english=True)
-        metrics["english"] = recognised(table, params)
+    heard = measure_words(decode, manifest, settings.english_clips, "reconstruct")
+    if heard is not None:
+        metrics["english"] = recognised(heard, params)
     write_stage_metrics("reconstruct", metrics)
     write_plots(metrics)
 
     sounds = []
     for path in choose(manifest, "test", settings.listen_clips)[0]:
         audio = read_clip(path)
-        result = reconstruct_clip(codec, spectral, audio)
-        named = {WAYS[way].split(",")[0]: sound for way, sound in result.items()}
+        named = {WAYS[way].split(",")[0]: sound for way, sound in decode(audio).items()}
         sounds.append(Listening(path.stem, 0, {"recorded": audio, **named}))
     write_sounds(sounds, SOUNDS_TITLE, Path("data/reconstruct"))
-
-
-def choose(manifest: pd.DataFrame, split: str, clips: int) -> tuple[list[Path], list[np.ndarray]]:
-    """Choose clips that are evenly spaced over a split.
-
-    Args:
-        manifest: one row per clip.
-        split: name of the split.
-        clips: how many to choose; all of them if the split has fewer.
-
-    Returns:
-        The paths of their audio files, and the intervals of digital silence in each.
-    """
-    of_split = manifest[manifest["split"] == split]
-    chosen = of_split.iloc[choose_evenly(len(of_split), clips)]
-    return [Path(path) for path in chosen["path"]], list(chosen["gated"])
 
 
 def write_plots(metrics: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mimi_dynamics.pipeline.metrics import headline, headline_keys
+from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
 from tests.harness.small_pipeline import make_clone, run, run_on_a_stock_machine
 
@@ -99,7 +100,10 @@ def test_values_are_what_they_say(clone: Path) -> None:
     assert table["codec"]["speech_borne_gain_nats_per_dim_trainings"] == 2
     at_once = metrics(clone, "horizons")["k1"]["dynamic_gain_nats_per_dim"]
     assert table["codec"]["dynamic_gain_nats_per_dim"] == at_once
-    assert set(table["not_todays"]) == {"untrained", "log_mel"}  # of the speech of the repository
+    quality = metrics(clone, "reconstruct")["test"]["codec"]["log_mel"]
+    assert table["codec"]["quality"]["log_mel"] == quality
+    # Frozen rows are of the speech of the repository.
+    assert set(table["not_todays"]) == set(load_params(ROOT / "params.yaml").codec_table.rows)
 
 
 def test_the_headline_is_part_of_the_whole(clone: Path) -> None:

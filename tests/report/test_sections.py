@@ -149,10 +149,25 @@ def test_rows_of_another_run_are_named_and_not_shown() -> None:
 
 
 def test_a_codec_without_a_speech_borne_gain_or_codes() -> None:
-    """A dash in their columns, and no words."""
+    """A dash in their columns, and no words; so it is of a row whose quality was not measured."""
     row = all_metrics()["codec_table"]["codec"]
     row = {key: value for key, value in row.items() if "speech_borne" not in key}
-    del row["bits_per_s"]
+    row = {key: value for key, value in row.items() if key not in ("bits_per_s", "quality")}
     told = " ".join(rendered("codec_table", {"codec": row}).split())
     assert "shares no audio" not in told
-    assert told.count("<td>–</td>") == 2
+    assert told.count("<td>–</td>") == 4
+    assert "was not measured for both" in " ".join(
+        rendered("codec_quality", {"codec": row}).split()
+    )
+
+
+def test_quality_stands_beside_gain_where_it_was_measured() -> None:
+    """With words lost, or without a recogniser."""
+    quality = {"log_mel": 0.5, "word_error_rate": 0.71}
+    row = {**all_metrics()["codec_table"]["codec"], "quality": quality}
+    leg = {**row, "quality": {"log_mel": 0.625}}
+    told = " ".join(rendered("codec_table", {"codec": row, "leg_1": leg}).split())
+    assert "<td>12.5</td><td>900</td><td>0.500</td><td>71.0 %</td>" in told
+    assert "<td>12.5</td><td>900</td><td>0.625</td><td>–</td>" in told
+    told = " ".join(rendered("codec_quality", {"codec": row, "leg_1": leg}).split())
+    assert "the log-mel error of the codec goes from 0.625 to 0.500, its dynamic gain from" in told

@@ -270,7 +270,8 @@ class CodecTableParams(Section):
     """Which rows the table by codec has beside that of the run's own codec."""
 
     rows: Annotated[
-        list[Literal["untrained", "log_mel", "lyra", "mimi", "mimi-mini"]], Field(min_length=1)
+        list[Literal["untrained", "log_mel", "leg_1", "leg_2", "lyra", "mimi", "mimi-mini"]],
+        Field(min_length=1),
     ]
     trainings: Count
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mimi_dynamics.figures.codec_quality import codec_quality_figure
 from mimi_dynamics.figures.codec_table import codec_table_figure
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.codec_row import table as module
@@ -17,7 +18,7 @@ from mimi_dynamics.studies.codec_row.records import (
     write_row,
 )
 from mimi_dynamics.studies.codec_row.subjects import weights_of
-from mimi_dynamics.studies.codec_row.table import NOT_TODAYS, plot_table, read_rows
+from mimi_dynamics.studies.codec_row.table import NOT_TODAYS, plot_table, quality_table, read_rows
 from tests.harness import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -42,6 +43,12 @@ def gains(value: float) -> dict[str, float]:
     return found
 
 
+def quality(log_mel: float, words: float | None = None) -> dict[str, float]:
+    """A quality, with words lost or without a recogniser."""
+    found = {"log_mel": log_mel} | ({} if words is None else {"word_error_rate": words})
+    return found | {f"{key}_ci_{end}": at for key, at in found.items() for end in ("low", "high")}
+
+
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Rows of today, of a codec with weights abc."""
@@ -52,6 +59,8 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         metrics = gains(0.1 * number + 0.1)
         if row == "codec":
             metrics |= {"test_voice": gains(0.4), "spliced": gains(0.05)}
+        if row != "log_mel":
+            metrics["quality"] = quality(0.5 * number + 0.5)
         write_row(row, metrics, origin)
     return tmp_path
 
@@ -75,6 +84,8 @@ def test_rows_of_today_stand_side_by_side(rows: Path) -> None:
         ),
         (PARAMS.model_copy(update={"trainings": 5}), {"codec"}),
         (with_section("codec_table", trainings=3), {"untrained", "log_mel"}),
+        (with_section("reconstruct", clips=3), {"codec", "untrained"}),
+        (with_section("reconstruct", listen_clips=1), set()),
         (with_section("encode", engine="ray"), set()),
         (with_section("predict", heads=["mdn"]), set()),
         (PARAMS.model_copy(update={"horizon": 8}), set()),
@@ -86,6 +97,8 @@ def test_rows_of_today_stand_side_by_side(rows: Path) -> None:
         "shape",
         "trainings",
         "theirs",
+        "heard",
+        "listened to",
         "engine",
         "heads",
         "horizon",
@@ -142,3 +155,43 @@ def test_the_picture_has_whatever_rows_there_are(rows: Path, kept: list[str]) ->
     assert len(figure.axes) == (2 if kept else 1)
     bars = sum(patch.get_height() > 0 for patch in figure.axes[0].patches)
     assert bars == {3: 10, 1: 4, 0: 0}[len(kept)]
+
+
+def test_gain_against_quality_has_the_rows_with_a_quality(rows: Path) -> None:
+    """And tells those of one training by their legs: a codec of another shape is not of it."""
+    found = read_rows(PARAMS, CLIPS)
+    found["leg_2"] = gains(0.25) | {"quality": quality(0.6, 0.8)}
+    found["lyra"] = gains(0.1) | {"quality": quality(0.3, 0.2)}
+    assert "leg_2" not in set(plot_table(found)["row"])
+    table = quality_table(found, PARAMS).set_index("row")
+    legs = len(PARAMS.codec.mini.legs)
+    assert table["legs"].dropna().to_dict() == {"codec": legs, "untrained": 0, "leg_2": 2}
+    shown = table.loc["leg_2", ["log_mel", "word_error_rate", "dynamic"]]
+    assert shown.tolist() == [0.6, 0.8, 0.25]
+    assert table.loc["lyra", "speech_borne_ci_low"] == pytest.approx(0.09)
+    assert table.loc["codec", ["word_error_rate"]].isna().all()
+    other = quality_table(found, with_section("codec", name="mimi")).set_index("row")
+    assert other["legs"].dropna().to_dict() == {"leg_2": 2}
+
+
+@pytest.mark.parametrize("kept", [["codec", "untrained", "leg_1", "lyra"], ["lyra"], []])
+def test_the_picture_of_quality_has_whatever_rows_there_are(
+    rows: Path, tmp_path: Path, kept: list[str]
+) -> None:
+    """With a line through the training alone, also without a speech-borne gain or words."""
+    found = read_rows(PARAMS, CLIPS)
+    found["leg_1"] = gains(0.25) | {"quality": quality(0.6, 0.8)}
+    plain = {key: value for key, value in gains(0.1).items() if "speech_borne" not in key}
+    found["lyra"] = plain | {"quality": quality(0.3, 0.2)}
+    quality_table(found, PARAMS).to_csv(tmp_path / "table.csv", index=False)
+    table = pd.read_csv(tmp_path / "table.csv")
+    figure = codec_quality_figure(table[table["row"].isin(kept)])
+    figure.savefig(tmp_path / "drawn.png")
+    (axes,) = figure.axes
+    joined = {len(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "-"}
+    assert (3 in joined) == ("leg_1" in kept)
+    assert 4 not in joined
+    lyra = "Lyra V2\n20 % of words lost"
+    every = {"this run's codec", "untrained", "after leg 1\n80 % of words lost", lyra}
+    told = {text.get_text() for text in axes.texts}
+    assert told == {4: every, 1: {lyra}, 0: set()}[len(kept)]

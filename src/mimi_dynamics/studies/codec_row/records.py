@@ -20,7 +20,14 @@ from mimi_dynamics.studies.codec_row.measures import (
     loudness_share,
     variance_kept_by_leading,
 )
-from mimi_dynamics.studies.codec_row.subjects import RUN, UNTRAINED, Subject
+from mimi_dynamics.studies.codec_row.subjects import (
+    LEGS,
+    LOG_MEL,
+    RUN,
+    UNTRAINED,
+    Subject,
+    after_leg,
+)
 
 FOLDER = DETAIL_FOLDER / "codec_rows"
 LAGS = (1, 2)  # frames
@@ -28,6 +35,8 @@ SECTIONS = ("head", "latents", "predict", "seed")
 LYRA = "lyra"  # its latents depend on a setting of its own
 NOT_READ = ("heads", "linear_order")  # of `predict`: only stage predict has a use for them
 SHAPE = ("filters", "dim", "layers", "codebooks", "bins", "clip_frames")  # of a mimi-mini
+
+HEARD = ("clips", "english_clips")  # of `reconstruct`: what quality is measured on
 
 
 def row_path(row: str) -> Path:
@@ -66,11 +75,17 @@ def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) 
         del settings["predict"][name]
     settings["encode"] = {"dtype": params.encode.dtype}
     settings["trainings"] = trainings_of(row, params)
+    if row != LOG_MEL:  # It has no way back to sound, and so no quality.
+        clips_heard = study_settings(params, ["reconstruct"])["reconstruct"]
+        settings["reconstruct"] = {name: clips_heard[name] for name in HEARD}
     if row in (RUN, UNTRAINED):
         settings["codec"] = {"name": params.codec.name}
     if row == UNTRAINED:
         mini = study_settings(params, ["codec"])["codec"]["mini"]
         settings["codec"]["mini"] = {name: mini[name] for name in SHAPE}
+    if row in LEGS:
+        trained = params.model_copy(update={"codec": after_leg(row, params)})
+        settings["codec"] = {"mini": study_settings(trained, ["codec"])["codec"]["mini"]}
     if LYRA in (row, params.codec.name if row == RUN else ""):
         own = {"frames_per_step": params.codec.lyra.frames_per_step}
         settings["codec"] = settings.get("codec", {}) | {LYRA: own}

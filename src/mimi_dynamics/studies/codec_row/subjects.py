@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mimi_dynamics.codec.base import FRAME_RATE, FRAME_SIZE, Codec
+from mimi_dynamics.codec import mimi_mini
+from mimi_dynamics.codec.base import FRAME_RATE, FRAME_SIZE, Codec, sha256_of
 from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
 from mimi_dynamics.codec.log_mel_frames import LogMelFrames
 from mimi_dynamics.encoding.corpus import encode_corpus
@@ -27,10 +28,13 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import remove
-from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.params import CodecParams, Params
 
 RUN = "codec"  # the row of the codec that all other stages are about
 UNTRAINED, LOG_MEL = "untrained", "log_mel"
+# Rows of mimi-mini as it was after a leg of its training, each with how many legs it had had.
+LEGS = {"leg_1": 1, "leg_2": 2}
+CHECKPOINTS = Path("models/checkpoints")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def codec_of(row: str, params: Params) -> Codec:
 
     Args:
         row: `codec` for that of the run, `untrained` for one of its shape with random weights,
-            `log_mel`, or a key of `CODECS`.
+            a key of `LEGS` for mimi-mini after so many legs of its training, `log_mel`, or a key of
+            `CODECS`.
         params: all settings.
 
     Raises:
@@ -70,10 +75,29 @@ def codec_of(row: str, params: Params) -> Codec:
         return untrained_codec(params.codec, params.seed)
     if row == LOG_MEL:
         return LogMelFrames()
+    if row in LEGS:
+        return mimi_mini.load(after_leg(row, params), weights_after(row))
     if row in CODECS:
         return load_codec(params.codec.model_copy(update={"name": row}))
-    known = ", ".join((RUN, UNTRAINED, LOG_MEL, *CODECS))
+    known = ", ".join((RUN, UNTRAINED, *LEGS, LOG_MEL, *CODECS))
     raise InputError(f"codec_table.rows: {row!r}: must be one of {known}")
+
+
+def after_leg(row: str, params: Params) -> CodecParams:
+    """Give the settings with which mimi-mini was trained up to a leg.
+
+    Args:
+        row: a key of `LEGS`.
+        params: all settings.
+    """
+    mini = params.codec.mini
+    before = mini.model_copy(update={"legs": mini.legs[: LEGS[row]]})
+    return params.codec.model_copy(update={"name": "mimi-mini", "mini": before})
+
+
+def weights_after(row: str) -> Path:
+    """Give the path of the weights of a key of `LEGS`."""
+    return CHECKPOINTS / f"leg-{LEGS[row]}.safetensors"
 
 
 def weights_of(row: str, params: Params) -> str | None:
@@ -85,6 +109,9 @@ def weights_of(row: str, params: Params) -> str | None:
     """
     if row in (UNTRAINED, LOG_MEL):
         return ""
+    if row in LEGS:
+        path = weights_after(row)
+        return sha256_of(path) if path.exists() else None
     published = getattr(CODECS.get(row), "WEIGHTS_SHA256", None)
     if published is not None:  # Whatever these are used for, they need not be downloaded.
         return published

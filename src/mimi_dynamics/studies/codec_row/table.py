@@ -8,7 +8,7 @@ import pandas as pd
 from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.codec_row.records import differences, origin_of, row_path
-from mimi_dynamics.studies.codec_row.subjects import RUN, weights_of
+from mimi_dynamics.studies.codec_row.subjects import LEGS, RUN, UNTRAINED, weights_of
 
 NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
 MOST_TOLD = 3
@@ -18,6 +18,9 @@ MEASURES = {  # what the figure shows, by its name in the table of it
     "speech_borne": "speech_borne_gain_nats_per_dim",
     "spliced": "spliced.dynamic_gain_nats_per_dim",
 }
+AGAINST_QUALITY = ("dynamic", "speech_borne")  # of them, those that the other figure shows
+QUALITY = ("log_mel", "word_error_rate")
+ENDS = ("", "_ci_low", "_ci_high")
 
 
 def read_rows(params: Params, clips: str) -> dict[str, Any]:
@@ -57,13 +60,15 @@ def in_words(told: Sequence[str]) -> str:
 def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
     """Give the gains of all rows that are true of this run, with the ends of their intervals.
 
+    Rows of mimi-mini between two legs of its training are left to `quality_table`.
+
     Args:
         rows: see `read_rows`.
 
     Returns:
         A table with the columns `row`, `split`, `what`, `value`, `low`, `high`.
     """
-    names = [name for name in rows if name != NOT_TODAYS]
+    names = [name for name in rows if name not in (NOT_TODAYS, *LEGS)]
     found = [
         (name, split, *values)
         for name in names
@@ -72,6 +77,49 @@ def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
         for values in _measures(metrics)
     ]
     return pd.DataFrame(found, columns=["row", "split", "what", "value", "low", "high"])
+
+
+def quality_table(rows: Mapping[str, Any], params: Params) -> pd.DataFrame:
+    """Give gain and quality of all rows that are true of this run and have a quality.
+
+    Args:
+        rows: see `read_rows`.
+        params: all settings.
+
+    Returns:
+        A table of the test split with the columns `row`; `legs`, of the training of mimi-mini, how
+        many the codec has had, NaN of a codec that is not mimi-mini; `log_mel` in nepers and
+        `word_error_rate`; and `dynamic` and `speech_borne`, gains in nats per dimension. All of
+        these measures have `_ci_low` and `_ci_high`. What was not measured is NaN.
+    """
+    legs = legs_of(params)
+    found = [
+        {"row": name, "legs": legs.get(name)} | _quality_and_gains(metrics)
+        for name, metrics in rows.items()
+        if name != NOT_TODAYS and "quality" in metrics
+    ]
+    measures = [f"{what}{end}" for what in (*QUALITY, *AGAINST_QUALITY) for end in ENDS]
+    return pd.DataFrame(found, columns=["row", "legs", *measures])
+
+
+def legs_of(params: Params) -> dict[str, int]:
+    """Give the number of legs of training of all rows that are mimi-mini, in the shape of the run.
+
+    Args:
+        params: all settings.
+    """
+    if params.codec.name != "mimi-mini":
+        return dict(LEGS)
+    return {UNTRAINED: 0, **LEGS, RUN: len(params.codec.mini.legs)}
+
+
+def _quality_and_gains(metrics: Mapping[str, Any]) -> dict[str, float]:
+    keys = {what: MEASURES[what] for what in AGAINST_QUALITY}
+    quality = metrics["quality"]
+    found = {f"{what}{end}": quality.get(f"{what}{end}") for what in QUALITY for end in ENDS}
+    return found | {
+        f"{what}{end}": metrics.get(f"{key}{end}") for what, key in keys.items() for end in ENDS
+    }
 
 
 def _measures(metrics: Mapping[str, Any]) -> Iterator[Sequence[Any]]:

@@ -1,28 +1,30 @@
-"""Speech passed through the codec and through other codecs, measured clip by clip."""
+"""Speech passed through the codec and through other codecs."""
 
 import io
 from collections.abc import Sequence
-from functools import cache, partial
 from pathlib import Path
 
 import av
 import numpy as np
-import pandas as pd
 import torch
 
 from mimi_dynamics.codec.base import FRAME_RATE, SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
-from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.encoding.frames import gated_frames
-from mimi_dynamics.pipeline.parallel import run_parallel
-from mimi_dynamics.pipeline.params import CodecParams
+from mimi_dynamics.quality.clips import from_codes
 from mimi_dynamics.speech.audio import decode_audio, to_pcm
-from mimi_dynamics.studies.reconstruct.recogniser import transcribe, word_errors
 from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
-from mimi_dynamics.studies.reconstruct.speech_quality import speech_quality
 
 OPUS_BITS_PER_S = 6000  # the lowest rate that libopus accepts
-CLIPS_PER_JOB = 4
+
+
+def rates(codec: float) -> dict[str, float]:
+    """Give the bit rates, in bits per second, of the ways of decoding that have one.
+
+    Args:
+        codec: bit rate of the codec.
+    """
+    return {"codec": codec, "log_mel": codec, "opus": OPUS_BITS_PER_S}
 
 
 def bits_per_second(codec: Codec) -> float:
@@ -49,7 +51,7 @@ def spectral_beside(
 def reconstruct_clip(
     codec: Codec, spectral: SpectralCodec, audio: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Decode a clip in every way.
+    """Pass a clip through every codec, with and without quantisation.
 
     Args:
         codec: the codec.
@@ -60,13 +62,11 @@ def reconstruct_clip(
         (samples,) audio by way of decoding, without the recording itself.
     """
     with torch.no_grad():
-        latents = codec.encode(torch.from_numpy(audio)[None])
-        whole = codec.decode(latents)[0].numpy()
-        codes = codec.decode_codes(codec.quantize(latents))[0].numpy()
+        whole = codec.decode(codec.encode(torch.from_numpy(audio)[None]))[0].numpy()
     frames = spectral.encode(audio)
     decoded = {
         "codec_unquantized": whole,
-        "codec": codes,
+        "codec": from_codes(codec, audio),
         "log_mel_unquantized": spectral.decode(frames),
         "log_mel": spectral.decode(spectral.quantize(frames)),
         "opus": through_opus(audio),
@@ -88,68 +88,3 @@ def through_opus(audio: np.ndarray) -> np.ndarray:
     file.seek(0)
     result = decode_audio(file, max_seconds=len(audio) / SAMPLE_RATE + 1)
     return np.pad(result, (0, max(0, len(audio) - len(result))))
-
-
-def measure_clips(
-    codec: CodecParams,
-    spectral: SpectralCodec,
-    paths: Sequence[Path],
-    silence: Sequence[np.ndarray],
-    *,
-    english: bool,
-) -> pd.DataFrame:
-    """Measure every clip in every way of decoding.
-
-    Args:
-        codec: settings of the codec, which every process loads for itself.
-        spectral: the codec without learning.
-        paths: paths of the clips.
-        silence: intervals of digital silence in each, see `encoding.frames`; what is gated by them
-            counts in no measure but the number of words.
-        english: whether to run a recogniser, which gives `word_errors` and the number of `words`
-            that it hears in the recording; otherwise `speech_quality` is measured.
-
-    Returns:
-        One row for each clip and way of decoding, with `clip`, `way` and the measures. Clips in
-        which there is nothing to measure have none.
-    """
-    measure = partial(_measure, codec.model_dump_json(), spectral, english)
-    clips = list(zip(paths, silence, strict=True))
-    jobs = [
-        partial(measure, clips[start : start + CLIPS_PER_JOB])
-        for start in range(0, len(paths), CLIPS_PER_JOB)
-    ]
-    tables = run_parallel(jobs, "listen" if english else "measure")
-    table = pd.concat(tables, ignore_index=True)
-    number = {str(path): clip for clip, path in enumerate(paths)}
-    return table.assign(clip=table["path"].map(number)).drop(columns="path")
-
-
-def _measure(
-    codec_params: str,
-    spectral: SpectralCodec,
-    english: bool,
-    clips: Sequence[tuple[Path, np.ndarray]],
-) -> pd.DataFrame:
-    rows = []
-    codec = _loaded(codec_params)
-    for path, silence in clips:
-        audio = read_clip(path)
-        gated = gated_frames(silence, len(audio))
-        heard = transcribe(audio) if english else ""
-        if gated.all() or (english and not heard):
-            continue  # without words there is nothing to get wrong
-        decoded = reconstruct_clip(codec, spectral, audio)
-        for way, result in decoded.items():
-            measured = (
-                {"word_errors": word_errors(transcribe(result), heard), "words": len(heard.split())}
-                if english
-                else speech_quality(result, audio, gated)
-            )
-            rows.append({"path": str(path), "way": way, **measured})
-    return pd.DataFrame(rows, columns=None if rows else ["path", "way", "word_errors", "words"])
-
-
-@cache
-def _loaded(params: str) -> Codec:
-    return load_codec(CodecParams.model_validate_json(params))

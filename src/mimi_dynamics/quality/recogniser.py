@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pocketsphinx
 
 PACKAGES = ("jiwer", "pocketsphinx")
+NOT_INSTALLED = (
+    "words wrong in English clips are not counted, because no speech recogniser is installed; "
+    "`pip install jiwer pocketsphinx` adds one"
+)
 RECOGNISER_RATE = 16_000
 # States to search in a frame: this takes half the time of 30,000, and error rates differ by less
 # than 0.05.

@@ -13,7 +13,7 @@ from mimi_dynamics.codec.base import SAMPLE_RATE
 from mimi_dynamics.figures.reconstruct import reconstruct_figure
 from mimi_dynamics.pipeline.conventions import WAYS
 from mimi_dynamics.pipeline.params import load_params
-from mimi_dynamics.studies.reconstruct import recogniser
+from mimi_dynamics.quality import clips, recogniser
 from tests.harness import ROOT
 from tests.harness.speechlike import speechlike
 
@@ -55,7 +55,7 @@ def test_without_one_no_word_is_counted_and_a_line_says_so(
         update={"clips": 1, "english_clips": 1, "fit_clips": 3, "listen_clips": 1}
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(recogniser, "is_installed", lambda: False)
+    monkeypatch.setattr(clips, "is_installed", lambda: False)
     (tmp_path / "models").symlink_to(ROOT / "models")
     (tmp_path / "data").mkdir()
     paths = [f"data/{number}.flac" for number in range(len(SPLITS))]
@@ -68,7 +68,7 @@ def test_without_one_no_word_is_counted_and_a_line_says_so(
     reconstruct.reconstruct(settings.model_copy(update={"reconstruct": few}))
 
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "recogniser" in line]
-    assert line == reconstruct.NO_RECOGNISER
+    assert line == f"reconstruct: {recogniser.NOT_INSTALLED}"
     found = json.loads(Path("metrics/detail/reconstruct.json").read_text())
     assert set(found) == {"schema_version", "bits_per_s", "test"}
     assert set(json.loads(Path("metrics/reconstruct.json").read_text())) == {"test"}

@@ -5,16 +5,6 @@ import pandas as pd
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.reconstruct.reconstruction import OPUS_BITS_PER_S
-
-
-def rates(codec: float) -> dict[str, float]:
-    """Give the bit rates, in bits per second, of the ways of decoding that have one.
-
-    Args:
-        codec: bit rate of the codec.
-    """
-    return {"codec": codec, "log_mel": codec, "opus": OPUS_BITS_PER_S}
 
 
 def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]]:
@@ -28,7 +18,7 @@ def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]
         InputError: no clip has a frame that counts.
     """
     if table.empty:
-        raise InputError("reconstruct: every frame of the clips of a split is gated")
+        raise InputError("every frame of the clips chosen from a split is gated")
     bootstrap = bootstrap_of(table, params)
     results: dict[str, dict[str, float]] = {}
     for way, rows in table.groupby("way", sort=False):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from mimi_dynamics.codec.base import FRAME_SIZE
-from mimi_dynamics.studies.reconstruct.reconstruction import OPUS_BITS_PER_S, through_opus
-from mimi_dynamics.studies.reconstruct.speech_quality import (
+from mimi_dynamics.quality.speech_quality import (
     extended_stoi,
     si_sdr,
     speech_quality,
 )
+from mimi_dynamics.studies.reconstruct.reconstruction import OPUS_BITS_PER_S, through_opus
 from tests.harness.speechlike import speechlike
 
 CLIP = speechlike(2.0, 0)

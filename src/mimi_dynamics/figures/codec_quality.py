@@ -1,0 +1,98 @@
+"""The figure of gain against quality: does a codec that sounds better leave more to predict?"""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from mimi_dynamics.pipeline.plotting import STYLE
+
+NAMES = {"codec": "this run's codec", "lyra": "Lyra V2", "mimi": "Mimi"}
+MEASURES = {
+    "dynamic": ("dynamic: beyond shuffled frames", "#1b6ca8"),
+    "speech_borne": ("speech-borne: on a target that shares no audio", "#4b9b69"),
+}
+TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10)  # nepers
+ROOM = 1.25  # beside the outermost codecs, for their names
+LEVELS = 3  # of names above the axes: codecs that are close have theirs at different heights
+
+
+def codec_quality_figure(table: pd.DataFrame) -> Figure:
+    """Draw the gains of codecs over their log-mel error, which falls to the right.
+
+    A line joins mimi-mini from before its training to its end; other codecs stand alone.
+
+    Args:
+        table: see `studies.codec_row.table.quality_table`. It may be empty.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+        axes = figure.subplots()
+        for what, (label, colour) in MEASURES.items():
+            _points(axes, table[table[what].notna()], what, label, colour)
+        _names(axes, table)
+        axes.axhline(0, color="#222222", lw=0.8)
+        axes.set_xscale("log")
+        if len(table):
+            axes.set_xlim(table["log_mel"].max() * ROOM, table["log_mel"].min() / ROOM)
+        low, high = sorted(axes.get_xlim())
+        axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("log-mel error of decoded speech, nepers; better to the right")
+        axes.set_ylabel("80 ms ahead, nats per dimension")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9
+        )
+        figure.suptitle("What is left to predict as a codec gets better?", fontsize=12)
+    return figure
+
+
+def _points(axes: Axes, table: pd.DataFrame, what: str, label: str, colour: str) -> None:
+    """Draw one gain of all codecs, those of the training joined in its order."""
+    training = table[table["legs"].notna()].sort_values("legs")
+    axes.plot(training["log_mel"], training[what], color=colour, lw=1.4)
+    axes.vlines(
+        table["log_mel"], table[f"{what}_ci_low"], table[f"{what}_ci_high"], color=colour, lw=1.2
+    )
+    for of, marker in ((training, "o"), (table[table["legs"].isna()], "D")):
+        axes.plot(of["log_mel"], of[what], ls="", marker=marker, color=colour, ms=6)
+    axes.plot([], [], "o-", color=colour, label=label)
+
+
+def _names(axes: Axes, table: pd.DataFrame) -> None:
+    """Write above the axes what each codec is, and how many words are lost."""
+    above = axes.get_xaxis_transform()
+    for place, (_, row) in enumerate(table.sort_values("log_mel").iterrows()):
+        height = 1.02 + 0.13 * (place % LEVELS)
+        axes.plot(
+            [row["log_mel"]] * 2,
+            [0, height],
+            ":",
+            color="#999999",
+            lw=0.8,
+            transform=above,
+            clip_on=False,
+            zorder=0,
+        )
+        axes.text(
+            row["log_mel"],
+            height,
+            label_of(row),
+            transform=above,
+            ha="center",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
+
+
+def label_of(row: pd.Series) -> str:
+    """Say which codec a row of the table is, and the share of words lost, if it is known."""
+    name = NAMES.get(row["row"], row["row"])
+    if row["row"] not in NAMES and pd.notna(row["legs"]):
+        name = f"after leg {row['legs']:.0f}" if row["legs"] else "untrained"
+    if pd.isna(row["word_error_rate"]):
+        return name
+    return f"{name}\n{100 * row['word_error_rate']:.0f} % of words lost"

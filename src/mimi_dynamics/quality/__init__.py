@@ -1,0 +1,1 @@
+"""How decoded speech sounds: clips chosen for it, its measures, and the words lost."""

@@ -1,0 +1,51 @@
+"""How well speech survives the codec of a row, as stage `reconstruct` measures it of the run's."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.quality.clips import choose, from_codes, measure_clips, measure_words
+from mimi_dynamics.quality.summary import recognised, summarise
+
+WAY = "codec"  # of decoding, by the name that stage `reconstruct` gives it
+LOG_MEL, WORDS = "log_mel", "word_error_rate"
+
+
+def codec_quality(codec: Codec, manifest: pd.DataFrame, params: Params) -> dict[str, object]:
+    """Measure what the codec, its quantiser included, does to held-out clips.
+
+    Args:
+        codec: the codec, as it was loaded: one prepared for fast encoding has other latents.
+        manifest: the clips, as stage `ingest` wrote them.
+        params: all settings.
+
+    Returns:
+        `quality`, with `log_mel`, the log-mel distance in nepers on `clips` clips of the test
+        split, and, if there are English clips, words in them and a recogniser, the
+        `word_error_rate` and the number of `words`; nothing for a codec without codes.
+
+    Raises:
+        InputError: every frame of the clips of the test split is gated.
+    """
+    if not codec.codebooks:
+        return {}
+    decode = partial(_from_codes, codec)
+    paths, silence = choose(manifest, "test", params.reconstruct.clips)
+    sound = summarise(measure_clips(decode, paths, silence, english=False), params)[WAY]
+    quality = _with_interval(sound, LOG_MEL) | {"clips": len(paths)}
+    heard = measure_words(decode, manifest, params.reconstruct.english_clips, "codec_row")
+    if heard is not None and len(heard):
+        found = recognised(heard, params)
+        quality |= {**found[WAY], "words": found["words"]}
+    return {"quality": quality}
+
+
+def _from_codes(codec: Codec, audio: np.ndarray) -> dict[str, np.ndarray]:
+    return {WAY: from_codes(codec, audio)}
+
+
+def _with_interval(metrics: dict[str, float], name: str) -> dict[str, float]:
+    return {key: metrics[key] for key in (name, f"{name}_ci_low", f"{name}_ci_high")}
