@@ -11,7 +11,7 @@ in stages. `tests/test_devices_benchmark.py` runs the same work on the CPU.
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -62,8 +62,7 @@ class Work:
         training: maps a batch to the (scored,) losses of its targets.
         batch: what it is trained and scored on.
         models: all that draws.
-        draw: draws on the device of `models`, and gives what is drawn on the CPU; None where
-            nothing is ever drawn.
+        draw: draws where `models` are, and brings it to the CPU; None where nothing is ever drawn.
         same: whether scores are the same everywhere; some depend on noise of the device.
         make_optimizers: as of `fit`.
     """
@@ -125,8 +124,7 @@ def calm(kind: str) -> Work:
     torch.manual_seed(0)
     small = {"head": kind, "layers": 2, "head_depth": 1, "head_batch": 2, "context_frames": 8}
     shape = shape_of(PARAMS.calm.model_copy(update=small), DATA.dim)
-    shape = type(shape)(**vars(shape) | {"width": WIDTH})
-    model = awake(make_calm(shape, *moments(DATA)))
+    model = awake(make_calm(replace(shape, width=WIDTH), *moments(DATA)))
     draw = partial(paths, Generator(model, DATA))
     training, models = CalmTraining(model, steps=1), nn.ModuleList([model])
     return Work(training, batches(DATA)[0], models, draw, same=False)
@@ -167,9 +165,10 @@ def engram() -> Work:
     return Work(model, batch, nn.ModuleList([model]), draw, make_optimizers=optimizers)
 
 
-def rival(model: nn.Module) -> Work:
+def rival(kind: type[nn.Module], *sizes: int) -> Work:
     """A network of single frames, of which nothing is drawn."""
-    return Work(awake(model), batches(DATA, horizon=0)[0], nn.ModuleList(), None)
+    torch.manual_seed(0)
+    return Work(awake(kind(*sizes)), batches(DATA, horizon=0)[0], nn.ModuleList(), None)
 
 
 WORK: dict[str, Callable[[], Work]] = {
@@ -178,8 +177,8 @@ WORK: dict[str, Callable[[], Work]] = {
     **{f"calm {kind}": partial(calm, kind) for kind in CALM_HEADS},
     **{f"rssm, stride {stride}": partial(rssm, stride) for stride in (1, 2)},
     "engram": engram,
-    "vae": lambda: rival(FrameVae(DATA.dim, STATE_DIM, WIDTH)),
-    "readout": lambda: rival(Readout(DATA.dim, DATA.dim)),
+    "vae": partial(rival, FrameVae, DATA.dim, STATE_DIM, WIDTH),
+    "readout": partial(rival, Readout, DATA.dim, DATA.dim),
 }
 
 
@@ -190,11 +189,7 @@ def scores(work: Work, compute: ComputeParams) -> Tensor:
 
 
 def do(work: Work, compute: ComputeParams) -> dict[str, Tensor]:
-    """Score, train for a step and draw.
-
-    Returns:
-        (scored,) scores, the scalar loss on validation, which is the same batch, and what is drawn.
-    """
+    """Give (scored,) scores, the lower of the mean losses before and after a step, and draws."""
     found = {"scores": scores(work, compute)}
     training = TrainingParams(LR, epochs=1, compute=compute)
     generator = torch.Generator().manual_seed(0)
@@ -229,9 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    arguments = parser.parse_args()
-    compute = ComputeParams(device=arguments.device, dtype=arguments.dtype, compile=False)
-    wrong = []
+    compute, wrong = ComputeParams(**vars(parser.parse_args()), compile=False), []
     for name, make in WORK.items():
         found, here = do(make(), compute), scores(make(), PLAIN)
         apart = float((found["scores"] - here).abs().max())

@@ -65,8 +65,9 @@ def test_scores_are_made_elsewhere(name: str) -> None:
 
 
 @pytest.mark.usefixtures("no_numbers")
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", [name for name in DRAWN if name != "engram"])
 def test_draws_are_made_elsewhere_and_brought_back(name: str) -> None:
+    """All but of `engram`, which draws at the places of a mask: without numbers it has none."""
     work = devices.WORK[name]()
     work.models.eval()
     expected = work.draw()
