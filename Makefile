@@ -10,7 +10,11 @@ ROWS := untrained log_mel leg_1 leg_2 lyra
 SYNC = $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
-.PHONY: install install-dev repro compare quick studies readme test nightly lint lock audit
+# A clone of the last commit in runs/<name>, which uses the downloads of this one.
+CLONE = rm -rf runs/$(1) && git clone -q . runs/$(1) && mkdir -p runs/downloads runs/$(1)/runs && \
+	ln -s "$(CURDIR)/runs/downloads" runs/$(1)/runs/downloads
+
+.PHONY: install install-dev repro compare quick mimi studies readme test nightly lint lock audit
 
 install: .venv/installed
 
@@ -41,13 +45,16 @@ compare: install
 # settings, and the controls, which DVC leaves out while their committed result is that of code and settings.
 # Results of all other stages are removed first, so that none of the whole run passes for one of this.
 quick: install
-	rm -rf runs/quick
-	git clone -q . runs/quick
-	mkdir -p runs/downloads runs/quick/runs
-	ln -s "$(CURDIR)/runs/downloads" runs/quick/runs/downloads
+	$(call CLONE,quick)
 	cd runs/quick && git ls-files metrics plots | grep -Ev '/(codec|codec_training|controls)\.' | xargs rm
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' -S 'horizons=[1,2]' controls predict horizons
 	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
+
+# A row of results for Kyutai's Mimi (docs/mimi.md), in a clone of the last commit that is kept while there is no
+# newer one, so that a run which was stopped goes on. WEIGHTS=/path/to/file.safetensors takes the place of the hub.
+mimi: install
+	test "$$(git --git-dir=runs/mimi/.git rev-parse HEAD 2>/dev/null)" = "$$(git rev-parse HEAD)" || { $(call CLONE,mimi); }
+	$(BIN)/python tools/measure_codec.py runs/mimi mimi $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 # Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.
 studies: install

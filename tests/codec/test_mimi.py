@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
-from moshi.models.loaders import get_mimi
 from safetensors.torch import save_file
 
 import mimi_dynamics.codec.mimi
@@ -17,7 +16,15 @@ from mimi_dynamics.codec.mimi_mini import build_mini, save_mini
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import CodecParams, MimiParams, load_params
 from tests.harness import ROOT
-from tests.harness.tiny_codec import TINY, load_tiny, noise, tiny_params, trained_tiny, two_sounds
+from tests.harness.tiny_codec import (
+    TINY,
+    load_tiny,
+    noise,
+    tiny_params,
+    trained_tiny,
+    two_sounds,
+    write_random_mimi,
+)
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +151,7 @@ def test_download_with_another_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_checkpoint_of_mimis_size(tmp_path: Path) -> None:
     """Random weights in Mimi's own shape pass through the same code: 385 MB."""
     path = tmp_path / "mimi.safetensors"
-    torch.manual_seed(0)
-    save_file(get_mimi(None).state_dict(), path)
+    write_random_mimi(path)
     codec = load_codec(mimi_params(str(path)))
     latents = codec.encode(torch.from_numpy(noise(0.3))[None])
     codes = codec.quantize(latents)

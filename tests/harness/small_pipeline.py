@@ -133,8 +133,13 @@ def frozen_outputs() -> list[str]:
     return list(dict.fromkeys(path.replace("${item.row}", row) for path in paths for row in rows))
 
 
-def make_clone(folder: Path) -> None:
-    """Copy what git would have into an empty folder, with settings for minutes; nothing is run."""
+def make_clone(folder: Path, clips_per_voice: int = 30) -> None:
+    """Copy what git would have into an empty folder, with settings for minutes; nothing is run.
+
+    Args:
+        folder: the empty folder.
+        clips_per_voice: clips of each of the three voices.
+    """
     tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
     for name in tracked:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "plots/", "metrics/")):
@@ -145,7 +150,7 @@ def make_clone(folder: Path) -> None:
         shutil.copy(ROOT / name, folder / name)
     # Beside the clone, as DVC sees nothing in runs/, and by a path that holds in other clones too.
     audio = folder.with_name(f"{folder.name}-audio")
-    write_corpus(audio)
+    write_corpus(audio, clips_per_voice)
     yaml = YAML()
     settings = yaml.load(folder / "params.yaml")
     put_over(settings, yaml.load(folder / "tests.yaml"))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from moshi.models.loaders import get_mimi
+from safetensors.torch import save_file
 
 from mimi_dynamics.codec import mimi_mini
-from mimi_dynamics.codec.base import MimiCodec
+from mimi_dynamics.codec.base import MimiCodec, initialise
 from mimi_dynamics.codec.mimi_mini import save_mini
 from mimi_dynamics.pipeline.params import (
     CodecParams,
@@ -79,3 +81,11 @@ def load_tiny(folder: Path) -> MimiCodec:
     path = folder / "tiny.safetensors"
     save_mini(trained_tiny().weights(), TINY, [], path)
     return mimi_mini.load(tiny_params(), path)
+
+
+def write_random_mimi(path: Path) -> None:
+    """Write random weights in Mimi's own shape, 385 MB, that let signals keep their size."""
+    torch.manual_seed(0)
+    model = get_mimi(None)
+    initialise(model)
+    save_file(model.state_dict(), path)

@@ -1,0 +1,1 @@
+"""Rows of results, one for each codec that somebody measured, with what it takes to trust them."""
