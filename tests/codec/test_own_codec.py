@@ -1,0 +1,66 @@
+"""The page on a codec of your own, followed literally."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_model
+
+from mimi_dynamics.codec import loading
+from mimi_dynamics.pipeline import parallel
+from mimi_dynamics.pipeline.params import load_params
+from mimi_dynamics.studies.codec_row.subjects import make_subject
+from tests.harness import ROOT
+from tests.harness.tiny_codec import two_sounds
+from tests.studies.codec_row.fake_codec import write_speech
+
+MOST_LINES = 46  # of the module, blank ones aside
+CLIPS = {"train": 20, "validation": 6, "test": 6}
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module on the page, in `CODECS`, with weights where it looks for them."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_codec.md").read_text(), re.S)
+    assert len([line for line in code.splitlines() if line.strip()]) <= MOST_LINES
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("mine")
+    monkeypatch.setitem(loading.CODECS, "mine", module)
+    (tmp_path / "models").mkdir()
+    torch.manual_seed(0)
+    save_model(module.untrained(None).model, str(module.WEIGHTS))
+    yield module
+    del sys.modules["mine"]
+
+
+def test_it_is_a_codec(mine: ModuleType) -> None:
+    """Of its weights; alone as in a batch, and deaf to what follows and to what went before."""
+    codec, audio = mine.load(None), two_sounds()[:, :-100]
+    latents = codec.encode(audio)
+    assert len(codec.weights_sha256) == 64
+    assert latents.shape == (2, 12, 64)
+    torch.testing.assert_close(codec.encode(audio[:1]), latents[:1])
+    other = audio.clone()
+    other[:, 7 * codec.frame_size : 8 * codec.frame_size] += 0.1
+    changed = (codec.encode(other) != latents).any(2).any(0)
+    assert changed.nonzero().flatten().tolist() == [7]
+
+
+def test_it_is_measured(mine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `python src/codec_row.py mine` does, up to the densities."""
+    monkeypatch.setattr(parallel, "available_cores", lambda: 1)
+    params = load_params(ROOT / "params.yaml")
+    manifest = write_speech(tmp_path / "audio", CLIPS, 30)
+    subject = make_subject("mine", manifest, params, tmp_path / "work")
+    assert subject.codec.name == "mine"
+    assert subject.data.dim == params.latents.dim
+    assert subject.speech is not None
+    assert np.isfinite(subject.speech.targets.numpy()).all()
