@@ -99,6 +99,6 @@ def test_devices_do_not_mix_elsewhere() -> None:
     def mixed(rows: Tensor) -> Tensor:
         return model(rows) + torch.ones(3, 2)
 
-    assert elsewhere(model, model, torch.ones(3, 2)).device == ELSEWHERE
+    assert elsewhere(model, model.forward, torch.ones(3, 2)).device == ELSEWHERE
     with pytest.raises(RuntimeError, match=r"two different devices lazy:0, cpu"):
         elsewhere(model, mixed, torch.ones(3, 2))
