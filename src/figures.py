@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from mimi_dynamics.figures.calm import calm_figure
 from mimi_dynamics.figures.codec_table import codec_table_figure
+from mimi_dynamics.figures.codes import codes_figure
 from mimi_dynamics.figures.engram import engram_figure
 from mimi_dynamics.figures.gains import (
     calibration_figure,
@@ -89,6 +90,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table a
     "horizons": lambda: horizons_figure(table("horizons")),
     "structure": lambda: structure_figure(table("structure")),
     "codec_table": lambda: codec_table_figure(table("codec_table")),
+    "codes": lambda: codes_figure(table("codes")),
     "reconstruct": lambda: reconstruct_figure(table("reconstruct")),
     "rollout": draw_rollout,
     "recurrence": draw_recurrence,
