@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from mimi_dynamics.figures.calm import calm_figure
 from mimi_dynamics.figures.codec_quality import codec_quality_figure
 from mimi_dynamics.figures.codec_table import codec_table_figure
+from mimi_dynamics.figures.codes import codes_figure
 from mimi_dynamics.figures.engram import engram_figure
 from mimi_dynamics.figures.gains import (
     calibration_figure,
@@ -91,6 +92,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table a
     "structure": lambda: structure_figure(table("structure")),
     "codec_table": lambda: codec_table_figure(table("codec_table")),
     "codec_quality": lambda: codec_quality_figure(table("codec_quality")),
+    "codes": lambda: codes_figure(table("codes")),
     "reconstruct": lambda: reconstruct_figure(table("reconstruct")),
     "rollout": draw_rollout,
     "recurrence": draw_recurrence,

@@ -61,6 +61,16 @@ HEADLINES = {
             for gain in ("dynamic_gain", "speech_borne_gain")
         )
     ),
+    "codes": Headline(
+        (
+            "frequencies_bits_per_s",
+            "given_past_bits_per_s",
+            "nominal_bits_per_s",
+            "saved_share",
+            "saved_share_from_past_beyond_shuffled",
+        ),
+        ("saved_share_over_frequencies",),
+    ),
     "rollout": Headline(("k1.skill.rollout", "k2.skill.rollout", "k2.gap")),
     "rssm": Headline(
         (

@@ -298,6 +298,18 @@ class StructureParams(Section):
     listen_clips: Count
 
 
+class CodesParams(Section):
+    """How to train a small model of the codec's codes, with and without the past."""
+
+    dim: Count
+    width: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_frames: Count
+    lr: Positive
+    pretrain_epochs: Count
+    epochs: Count
+
+
 class RecurrenceParams(Section):
     """How to look up what came after similar moments."""
 
@@ -433,6 +445,7 @@ class Params(Section):
     structure: StructureParams
     codec_table: CodecTableParams
     rollout: RolloutParams
+    codes: CodesParams
     recurrence: RecurrenceParams
     rssm: RssmParams
     rssm_sweep: RssmSweepParams

@@ -1,0 +1,1 @@
+"""How many bits a model of the past saves on a codec's codes."""
