@@ -145,7 +145,7 @@ def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -
     # A codec cannot stream any more after it was prepared for fast encoding.
     causal = codec.hears_ahead == 0
     transplanted = transplant_corpus(codec, manifest, params.seed) if causal else None
-    latents, normalizer, data = loaded or _encode_anew(codec, manifest, params, work)
+    latents, normalizer, data = loaded or encode_anew(codec, manifest, params, work)
     cut = splice_corpus(manifest, work / "spliced", params.seed)
     spliced = _encode(codec, cut, params, work)
     if not np.array_equal(spliced.clip_ids, latents.clip_ids):
@@ -172,7 +172,7 @@ def _of_the_run(codec: Codec, params: Params) -> Loaded:
     return loaded
 
 
-def _encode_anew(codec: Codec, manifest: pd.DataFrame, params: Params, work: Path) -> Loaded:
+def encode_anew(codec: Codec, manifest: pd.DataFrame, params: Params, work: Path) -> Loaded:
     """Encode the clips, and fit the normaliser as stage `normalize` does."""
     latents = _encode(codec, manifest, params, work)
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
