@@ -1,4 +1,4 @@
-"""Conditional densities of zuko and sbi, trained on windows of frames for a given wall time."""
+"""Conditional densities of zuko and sbi, trained on windows of frames for a given time."""
 
 import copy
 import math
@@ -90,7 +90,7 @@ class Trained:
         model: its weights.
         validation_nll: nats per frame, standardised.
         epochs: passes over train, the last one not whole.
-        seconds: of wall time.
+        seconds: of processor time.
     """
 
     options: Options
@@ -110,7 +110,7 @@ class Trained:
 def train_rival(
     rival: Rival, options: Options, train: Windows, validation: Windows, seconds: float
 ) -> Trained:
-    """Train for `seconds` of wall time, building and validation included.
+    """Train for `seconds` of processor time, building and validation included.
 
     AdamW with clipped gradients, a short warm-up and a cosine that reaches zero when the time is
     up, whatever the number of steps; the weights that validation likes best are kept.
@@ -122,17 +122,17 @@ def train_rival(
         validation: standardised.
         seconds: the budget.
     """
-    start = time.perf_counter()
+    start = time.process_time()
     model, loss = BUILDERS[rival.library](rival.family, options, train)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, fused=True)
-    checked = time.perf_counter()
+    checked = time.process_time()
     best_loss, best_state = mean_loss(model, loss, validation), copy.deepcopy(model.state_dict())
-    stop = start + seconds - (time.perf_counter() - checked)  # leaves time for the last check
+    stop = start + seconds - (time.process_time() - checked)  # leaves time for the last check
     rows, share = 0, 0.0
     while share < 1:
         model.train()
         for chosen in torch.randperm(len(train.target)).split(BATCH):
-            share = (time.perf_counter() - start) / (stop - start)
+            share = (time.process_time() - start) / (stop - start)
             if share >= 1:
                 break
             optimizer.param_groups[0]["lr"] = LR * schedule(share)
@@ -146,7 +146,7 @@ def train_rival(
         if validation_loss < best_loss:
             best_loss, best_state = validation_loss, copy.deepcopy(model.state_dict())
     model.load_state_dict(best_state)
-    elapsed = time.perf_counter() - start
+    elapsed = time.process_time() - start
     return Trained(options, loss, model, best_loss, rows / len(train.target), elapsed)
 
 
