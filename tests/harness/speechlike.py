@@ -3,10 +3,14 @@
 Voiced stretches (harmonics of a gliding pitch under moving formants) with pauses between them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
+
+from tests.harness import ROOT
 
 RATE = 24_000
 STEP = 0.16  # seconds over which pitch, formants and loudness hold their course
@@ -41,3 +45,22 @@ def write_corpus(folder: Path, clips_per_voice: int = 30) -> None:
             seed = 1000 * number + clip
             sound = speechlike(1.2 + 1.8 * (clip % 7) / 6, seed, pitch)
             soundfile.write(folder / voice / f"{clip:02d}.wav", sound, RATE)
+
+
+def write_english(folder: Path, splits: Sequence[str], seconds: float) -> pd.DataFrame:
+    """Write a clip for each split where stages look for clips, and their manifest, which is given.
+
+    Args:
+        folder: the working directory of the stages.
+        splits: the split of each clip.
+        seconds: length of each clip.
+    """
+    (folder / "models").symlink_to(ROOT / "models")
+    (folder / "data").mkdir()
+    paths = [f"data/{number}.flac" for number in range(len(splits))]
+    for number, path in enumerate(paths):
+        soundfile.write(folder / path, speechlike(seconds, number), RATE)
+    silence = [np.array([], np.int64)] * len(paths)
+    manifest = pd.DataFrame({"path": paths, "split": splits, "language": "en", "gated": silence})
+    manifest.to_parquet(folder / "data/manifest.parquet")
+    return manifest

@@ -3,19 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
 import reconstruct
-from mimi_dynamics.codec.base import SAMPLE_RATE
 from mimi_dynamics.figures.reconstruct import reconstruct_figure
 from mimi_dynamics.pipeline.conventions import WAYS
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.quality import clips, recogniser
 from tests.harness import ROOT
-from tests.harness.speechlike import speechlike
+from tests.harness.speechlike import speechlike, write_english
 
 SPLITS = ("train", "train", "train", "test")
 needs_recogniser = pytest.mark.skipif(
@@ -56,14 +53,7 @@ def test_without_one_no_word_is_counted_and_a_line_says_so(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(clips, "is_installed", lambda: False)
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    (tmp_path / "data").mkdir()
-    paths = [f"data/{number}.flac" for number in range(len(SPLITS))]
-    for number, path in enumerate(paths):
-        soundfile.write(path, speechlike(1.0, number), SAMPLE_RATE)
-    silence = [np.array([], np.int64)] * len(paths)
-    manifest = pd.DataFrame({"path": paths, "split": SPLITS, "language": "en", "gated": silence})
-    manifest.to_parquet("data/manifest.parquet")
+    write_english(tmp_path, SPLITS, 1.0)
 
     reconstruct.reconstruct(settings.model_copy(update={"reconstruct": few}))
 

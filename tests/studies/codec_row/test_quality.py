@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
 from torch import nn
 
 import reconstruct
-from mimi_dynamics.codec.base import FRAME_SIZE, SAMPLE_RATE, Codec, sha256_of
+from mimi_dynamics.codec.base import FRAME_SIZE, Codec, sha256_of
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params, load_params
@@ -22,7 +21,7 @@ from mimi_dynamics.studies.codec_row.quality import codec_quality
 from mimi_dynamics.studies.codec_row.records import origin_of
 from mimi_dynamics.studies.codec_row.subjects import LEGS, codec_of, weights_of
 from tests.harness import ROOT
-from tests.harness.speechlike import speechlike
+from tests.harness.speechlike import write_english
 from tests.studies.codec_row.fake_codec import EchoCodec
 
 SETTINGS = load_params(ROOT / "params.yaml")
@@ -70,15 +69,7 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """English clips that end within a frame, where stages look for them, on one core."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    (tmp_path / "data").mkdir()
-    paths = [f"data/{number}.flac" for number in range(len(SPLITS))]
-    for number, path in enumerate(paths):
-        soundfile.write(path, speechlike(1.1, number), SAMPLE_RATE)
-    silence = [np.array([], np.int64)] * len(paths)
-    manifest = pd.DataFrame({"path": paths, "split": SPLITS, "language": "en", "gated": silence})
-    manifest.to_parquet("data/manifest.parquet")
-    return manifest
+    return write_english(tmp_path, SPLITS, 1.1)
 
 
 @pytest.fixture
