@@ -99,12 +99,13 @@ def test_independent_codes_save_nothing() -> None:
 def test_a_chain_is_coded_at_its_entropy_rate() -> None:
     """And what one codebook tells of the next is found within the frame, not in the past."""
     found, step = measured(chain_codes(20_000)), entropy_of_a_step()
+    # The mean of the 2,000 test frames has a standard error of 0.03.
     assert found["frequencies_bits_per_s"] == pytest.approx(4, abs=0.02)
-    assert found["within_frame_bits_per_s"] == pytest.approx(2 + step, abs=0.03)
-    assert found["given_past_bits_per_s"] == pytest.approx(2 * step, abs=0.03)
+    assert found["within_frame_bits_per_s"] == pytest.approx(2 + step, abs=0.06)
+    assert found["given_past_bits_per_s"] == pytest.approx(2 * step, abs=0.06)
     # A frame of the shuffled clip tells nothing but how often its clip has each code.
-    assert found["shuffled_bits_per_s"] == pytest.approx(2 + step, abs=0.03)
-    assert found["saved_share_over_frequencies"] == pytest.approx(1 - step / 2, abs=0.01)
+    assert found["shuffled_bits_per_s"] == pytest.approx(2 + step, abs=0.06)
+    assert found["saved_share_over_frequencies"] == pytest.approx(1 - step / 2, abs=0.015)
     parts = ("by_frequencies", "within_frame", "from_past")
     total = sum(found[f"saved_share_{part}"] for part in parts)
     assert found["saved_share"] == pytest.approx(total)
