@@ -109,7 +109,7 @@ def test_a_chain_is_coded_at_its_entropy_rate() -> None:
     parts = ("by_frequencies", "within_frame", "from_past")
     total = sum(found[f"saved_share_{part}"] for part in parts)
     assert found["saved_share"] == pytest.approx(total)
-    assert found["codebooks"]["q02"]["given_past_bits"] == pytest.approx(step, abs=0.02)
+    assert found["codebooks"]["q02"]["given_past_bits"] == pytest.approx(step, abs=0.05)
 
 
 @pytest.fixture(scope="module")
