@@ -23,7 +23,7 @@ from mimi_dynamics.report.rules import load_bets
 
 STAGES = (  # The bets or the report use these. All of them except `controls` may be missing.
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure"),
-    *("codec_table", "rollout", "recurrence", "rssm", "engram", "calm"),
+    *("codec_table", "codes", "rollout", "recurrence", "rssm", "engram", "calm"),
 )
 NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on known answers.
 

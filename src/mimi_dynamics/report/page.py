@@ -17,6 +17,7 @@ CONTENTS = (  # the sections of the page, below the bets
     Section("structure", "structure", "What kind of structure?"),
     Section("codec_table", "codec_table", "Or is it the encoder?"),
     Section("codec_quality", "codec_table", "And as the codec gets better?"),
+    Section("codes", "codes", "How many bits does the past save on codes?"),
     Section("rollout", "rollout", "Does it run free?"),
     Section("recurrence", "recurrence", "Do patterns recur?"),
     Section("rssm", "rssm", "Is there an easier state?"),
