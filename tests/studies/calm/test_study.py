@@ -88,7 +88,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Inputs, one core, two switches, one size and one share beside the whole, noise for sound."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
-    monkeypatch.setattr(calm_study, "load_codec", lambda _: None)
+    monkeypatch.setattr(calm_study, "load_codec", lambda *_: None)
     sound = np.random.default_rng(0).standard_normal(FRAMES * FRAME_SIZE).astype(np.float32)
     decode = lambda frames: sound[: len(frames) * FRAME_SIZE]  # noqa: E731
     monkeypatch.setattr(calm_study, "make_decoder", lambda *_: decode)
