@@ -77,7 +77,7 @@ def test_every_key_of_the_committed_metrics_is_there(clone: Path, path: Path) ->
     # Its names; in made-up speech of two voices a recogniser hears no words, nothing is voiced for
     # sure, no interval is over voices, no gain surely halves, and frozen rows are of other clips.
     of_this_corpus = re.compile(
-        r"corpora\.|english\.|.*quality\.word|.*\.pitch_|.*over_voices\.|.*half_life_"
+        r"corpora\.|english\.|codec\.quality\.word|.*\.pitch_|.*over_voices\.|.*half_life_"
         r"|(not_todays|untrained|log_mel|lyra)\."
     )
     assert {key for key in committed ^ found if not of_this_corpus.match(key)} == set()

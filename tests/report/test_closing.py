@@ -202,7 +202,7 @@ def test_the_largest_screen_fits_a_terminal(tmp_path: Path) -> None:
     page.touch()
     lines = written(mine, theirs, "", page).splitlines()
     assert max(len(line) for line in lines) <= WIDTH
-    assert len(lines) <= 47
+    assert len(lines) <= 46
     assert len(written(theirs, theirs, "", page).splitlines()) <= 40
 
 

@@ -45,7 +45,6 @@ FIGURES = (
     Figure("predict", f"test_voice.{GAIN}", "the same, held-out voice"),
     Figure("horizons", f"k1.{GAIN}", f"dynamic gain, {milliseconds(1)} ahead"),
     Figure("horizons", f"k2.{GAIN}", f"dynamic gain, {milliseconds(2)} ahead"),
-    Figure("horizons", f"k4.{GAIN}", f"dynamic gain, {milliseconds(4)} ahead"),
     Figure("codec_table", "codec.speech_borne_gain_nats_per_dim", "speech-borne gain"),
     Figure("codec_table", f"untrained.{GAIN}", "dynamic, untrained encoder"),
     Figure("rollout", "k1.skill.rollout", f"skill, {milliseconds(1)} ahead"),
