@@ -26,10 +26,9 @@ from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.quality.clips import choose, measure_clips, measure_words
+from mimi_dynamics.quality.clips import bits_per_second, choose, measure_clips, measure_words
 from mimi_dynamics.quality.summary import recognised, summarise
 from mimi_dynamics.studies.reconstruct.reconstruction import (
-    bits_per_second,
     rates,
     reconstruct_clip,
     spectral_beside,

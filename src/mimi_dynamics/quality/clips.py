@@ -1,5 +1,6 @@
 """Which clips decoded speech is judged on, and how each of them is measured."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,11 @@ CLIPS_PER_JOB = 4
 ENGLISH = "en"
 # Gives (samples,) decoded audio by way of decoding for a recording of as many samples.
 Decode = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+def bits_per_second(codec: Codec) -> float:
+    """Give the bit rate of the codes of a codec, in bits per second; 0 if it has none."""
+    return codec.codebooks * math.log2(max(codec.bins, 1)) * codec.frame_rate
 
 
 def choose(manifest: pd.DataFrame, split: str, clips: int) -> tuple[list[Path], list[np.ndarray]]:

@@ -1,7 +1,6 @@
 """The file of a row: what was measured, and of which weights, clips and settings it is true."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.quality.clips import bits_per_second
 from mimi_dynamics.studies.codec_row.measures import (
     autocorrelation,
     effective_dimension,
@@ -141,4 +141,4 @@ def bit_rate(codec: Codec) -> dict[str, float]:
     """Give the bits per second of the codec's codes; nothing if it has none."""
     if not codec.codebooks:
         return {}
-    return {"bits_per_s": codec.codebooks * math.log2(codec.bins) * codec.frame_rate}
+    return {"bits_per_s": bits_per_second(codec)}

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import torch
 
-from mimi_dynamics.codec.base import FRAME_RATE, SAMPLE_RATE, Codec
+from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.encoding.frames import gated_frames
 from mimi_dynamics.quality.clips import from_codes
@@ -25,11 +25,6 @@ def rates(codec: float) -> dict[str, float]:
         codec: bit rate of the codec.
     """
     return {"codec": codec, "log_mel": codec, "opus": OPUS_BITS_PER_S}
-
-
-def bits_per_second(codec: Codec) -> float:
-    """Give the bit rate of the codes that `quantize` gives, in bits per second."""
-    return codec.codebooks * float(np.log2(codec.bins)) * FRAME_RATE
 
 
 def spectral_beside(
