@@ -50,7 +50,7 @@ quick: install
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' -S 'horizons=[1,2]' controls predict horizons
 	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
 
-# A row of results for Kyutai's Mimi (docs/mimi.md), in a clone of the last commit that is kept while there is no
+# A row of results for Kyutai's Mimi (docs/tutorials/mimi.md), in a clone of the last commit that is kept while there is no
 # newer one, so that a run which was stopped goes on. WEIGHTS=/path/to/file.safetensors takes the place of the hub.
 mimi: install
 	test "$$(git --git-dir=runs/mimi/.git rev-parse HEAD 2>/dev/null)" = "$$(git rev-parse HEAD)" || { $(call CLONE,mimi); }
@@ -63,7 +63,7 @@ studies: install
 	set -e; for row in $(ROWS); do \
 		$(BIN)/python src/codec_row.py $$row; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f codec_row_frozen@$$row; done
 
-# The numbers of README.md and docs/findings.md, from metrics/.
+# The numbers of README.md and docs/explanation/findings.md, from metrics/.
 readme: install
 	$(BIN)/python tools/write_readme.py
 

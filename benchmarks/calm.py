@@ -7,7 +7,7 @@ work they vary less. The time to an equal score is the training time in proporti
     PYTHONPATH=src .venv/bin/python benchmarks/calm.py
 
 Reads what stage `calm` reads, metrics/detail/calm.json, and results of the study `calm_study`.
-Prints a page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
+Prints a page, which --write keeps as docs/explanation/calm.md with its figure. Takes 6 minutes.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def train_all(params: Params, factorisation: Factorisation) -> dict[str, tuple[T
 
 
 def page(params: Params) -> str:
-    """All of docs/calm.md."""
+    """All of docs/explanation/calm.md."""
     metrics = json.loads(Path("metrics/detail/calm.json").read_text())
     trained = train_all(params, read_factorisation())
     step, _ = load_predictor(require_predictor(NEXT_FRAME))
@@ -180,7 +180,7 @@ def study_section(params: Params) -> list[str]:
         f"Ours / CALM over {study['trainings']} trainings of each (`{STUDY_METRICS}`):",
         f"{', '.join(both)}.",
         "",
-        f"![Stabilisers switched off, sizes, data](../{FIGURE})",
+        f"![Stabilisers switched off, sizes, data](../../{FIGURE})",
         "",
         "Bars: 95 % intervals of the difference to all of it, paired by clips.",
         *study_lines(pd.read_csv(STUDY)),
@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="also to docs/calm.md")
+    parser.add_argument("--write", action="store_true", help="also to docs/explanation/calm.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -213,7 +213,7 @@ def main() -> None:
         sys.exit(f"calm: error: {error}")
     print(text)
     if options.write:
-        write_text(Path("docs/calm.md"), text)
+        write_text(Path("docs/explanation/calm.md"), text)
         save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
 
 

@@ -12,7 +12,7 @@ from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.pipeline.parallel import one_thread_each
 
-PAGE = Path("docs/performance.md")
+PAGE = Path("docs/reference/performance.md")
 MATRIX_ROWS = 2048
 COPIED_BYTES = 1 << 27  # beyond any cache
 SECONDS = 0.4  # of each measurement
@@ -33,7 +33,7 @@ def copy_rate() -> float:
 
 
 def write_section(title: str, text: str) -> None:
-    """Put `text` under `title` in docs/performance.md, in place of what was there."""
+    """Put `text` under `title` in docs/reference/performance.md, in place of what was there."""
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n\n"
     section = f"## {title}\n\n{text.strip()}\n\n"
     found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)

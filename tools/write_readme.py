@@ -1,6 +1,7 @@
 """Write pages from their templates: their results are numbers of metrics/, not of someone's hand.
 
-README.md and docs/findings.md are such pages; beside each is its template, with `.j2` at the end.
+README.md and docs/explanation/findings.md are such pages; beside each is its template, with `.j2`
+at the end.
 
     python tools/write_readme.py            (after a run that moved them; `make readme`)
     python tools/write_readme.py --check    (exits with 1 if README.md says something else)
@@ -21,7 +22,7 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, read_metrics
 from mimi_dynamics.report.prose import ENVIRONMENT
 
-PAGES = (Path("README.md"), Path("docs/findings.md"))
+PAGES = (Path("README.md"), Path("docs/explanation/findings.md"))
 
 
 def template_of(page: Path) -> Path:
