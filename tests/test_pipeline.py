@@ -174,32 +174,23 @@ def test_forced_again_metrics_are_the_same_bytes(clone: Path) -> None:
     assert run(clone, "git", "status", "--porcelain").stdout == ""
 
 
-def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> None:
-    """`dvc exp run -S horizon=2`, up to predict; then `dvc metrics diff`, and back."""
-    output = run(clone, "dvc", "exp", "run", "-S", "horizon=2", "predict").stdout
-    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'predict':"
-    ]
-    changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    assert set(changed) == {"metrics/predict.json"}
-    assert "gain_nats_per_dim" in changed["metrics/predict.json"]
-    waiting = json.loads(run(clone, "dvc", "status", "--json").stdout)
-    assert set(waiting) == {"figures", "bets"}
-    run(clone, "git", "checkout", "-q", ".")
-    run(clone, "dvc", "checkout")
-    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
+def test_experiment_with_the_horizon_moves_what_it_names_and_no_verdict(clone: Path) -> None:
+    """`dvc exp run -S horizon=2` runs three stages, and every posterior is as it was.
 
-
-def test_no_verdict_depends_on_the_horizon(clone: Path) -> None:
-    """All of `dvc exp run -S horizon=2`: three stages run, and every posterior is as it was."""
+    Then `dvc metrics diff`, and the way back.
+    """
     output = run(clone, "dvc", "exp", "run", "-S", "horizon=2").stdout
     ran = re.findall(r"^Running stage '(.+)':", output, re.M)
     assert sorted(ran) == ["bets", "figures", "predict"]
     assert metrics(clone, "predict")["horizon_frames"] == 2
     changed = run(clone, "git", "diff", "--name-only", "HEAD", "--", "metrics").stdout.split()
     assert changed == ["metrics/detail/predict.json", "metrics/predict.json"]
+    shown = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
+    assert set(shown) == {"metrics/predict.json"}
+    assert "gain_nats_per_dim" in shown["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
     run(clone, "dvc", "checkout")
+    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
 
 
 def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) -> None:

@@ -69,6 +69,7 @@ def run_predict(
     return json.loads(Path("metrics/detail/predict.json").read_text())
 
 
+@pytest.mark.slow  # tests/evidence/test_gains.py has the same of the functions that the stage calls
 def test_white_noise_gains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the row; and its change seems predictable, by ½ ln 2, in every row alike."""
     found = run_predict("white_noise", tmp_path, monkeypatch)
