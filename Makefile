@@ -87,6 +87,13 @@ lint: install-dev
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/ruff format --check src tests benchmarks tools
 
+# mypy on the rooms that pyproject.toml lists, in an environment of its own that looks at the packages of this one.
+types: install
+	$(PYTHON) -m venv runs/types
+	runs/types/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	runs/types/bin/uv pip install --quiet --python runs/types/bin/python --group types
+	runs/types/bin/mypy --python-executable $(BIN)/python --cache-dir runs/types/cache
+
 # Writes exact versions with hashes and no download address; the second command takes over those of the first.
 lock: install
 	$(COMPILE) --extra pipeline --group dev --output-file requirements-dev.lock

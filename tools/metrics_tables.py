@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from mimi_dynamics.report.differences import Changes, Ends, Row, bets_in, rulings, verdict
@@ -38,7 +39,7 @@ def metrics_table(rows: list[Row], tolerance: float) -> str:
     return "\n\n".join(parts)
 
 
-def _tables(read: list[tuple[Row, str]]) -> str:
+def _tables(read: Sequence[tuple[Row, str]]) -> str:
     """One table for each file: with its name in every line they would be too wide to read."""
     shown = itertools.groupby(read[:MOST_ROWS], key=lambda pair: pair[0].path)
     tables = [
@@ -58,8 +59,8 @@ def markdown(row: Row, reading: str) -> str:
     if not isinstance(row.old, str | None) and not isinstance(row.new, str | None):
         arrow = RISES if row.new > row.old else FALLS if row.new < row.old else ""
         change = f"{arrow} {_minus(f'{row.new - row.old:+.2g}')}".strip()
-    cells = (row.key, _shown(row.old, row.old_ends))
-    cells += (_shown(row.new, row.new_ends), change, reading)
+    values = (_shown(row.old, row.old_ends), _shown(row.new, row.new_ends))
+    cells = (row.key, *values, change, reading)
     return f"| {' | '.join(cells)} |"
 
 
