@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from machine import write_page
 from mimi_dynamics.density.predictor import load_predictor
 from mimi_dynamics.figures.calm_study import LABELS, study_figure, study_lines
 from mimi_dynamics.generation.generator import Generator
@@ -29,7 +30,7 @@ from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import require_predictor, write_text
+from mimi_dynamics.pipeline.files import require_predictor
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
@@ -213,7 +214,7 @@ def main() -> None:
         sys.exit(f"calm: error: {error}")
     print(text)
     if options.write:
-        write_text(Path("docs/explanation/calm.md"), text)
+        write_page(Path("docs/explanation/calm.md"), text)
         save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
 
 

@@ -34,6 +34,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from machine import write_page
 from mimi_dynamics.density.fit import Density, FitSpec, FittedDensity, fit_densities
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.gains import Scored, clip_bootstrap
@@ -268,7 +269,7 @@ def main() -> None:
     write_text(SECTIONS / f"{options.latents}-{options.seconds:g}.md", text)
     if options.write:
         made = [path.read_text(encoding="utf-8") for path in sorted(SECTIONS.glob("*.md"))]
-        write_text(Path("docs/explanation/density.md"), page(made))
+        write_page(Path("docs/explanation/density.md"), page(made))
 
 
 if __name__ == "__main__":

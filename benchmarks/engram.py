@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from machine import write_page
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.studies.engram.comparison import SECTIONS, study_params
@@ -232,7 +232,7 @@ def main() -> None:
         sys.exit(f"engram: error: {error}")
     print(text)
     if options.write:
-        write_text(Path("docs/explanation/engram.md"), text)
+        write_page(Path("docs/explanation/engram.md"), text)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from machine import write_page
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec
@@ -26,7 +27,6 @@ from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.normalizer import fit_normalizer, frames_in_split, normalized_sequences
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
-from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.parallel import use_one_thread
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.speech.audio import SAMPLE_RATE, to_pcm
@@ -78,7 +78,7 @@ def main() -> None:
     text = "\n".join(report(codec, params))
     print(text)
     if arguments.write:
-        write_text(PAGE, text + "\n")
+        write_page(PAGE, text)
 
 
 def report(codec: Codec, params: Params) -> Iterator[str]:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 import training_memory
+from machine import write_page
 from mimi_dynamics.density import training
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.density.training import TrainingParams
@@ -36,7 +37,6 @@ from mimi_dynamics.latents.sequences import Batch, Sequences, scored_frames
 from mimi_dynamics.latents.streaming import BatchStream
 from mimi_dynamics.pipeline.distributed import is_main_process, process_group
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, Params, load_params
 from training_parts import limits, loop_of, timed
 
@@ -248,7 +248,7 @@ def main() -> None:
         sys.exit(f"training: error: {error}")
     print(text)
     if options.write:
-        write_text(PAGE, text)
+        write_page(PAGE, text)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ PAGES = [
 DOCUMENTS = [path for path in PAGES if path.name not in ("README.md", "CHANGELOG.md")]
 DOCUMENTS += [ROOT / "README.md.j2", ROOT / "params.yaml"]
 NAME = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|md|yaml|json|csv|html|sha256)(?![\w/])")
-MADE = ("data/", "report/", "runs/")  # by stages, and not in git
+MADE = ("data/", "dvc_plots/", "report/", "runs/")  # by stages, and not in git
+ON_GITHUB = "../../actions/"  # runs of CI, as seen from a page of the repository there
 FILES = {
     path.relative_to(ROOT).as_posix()
     for top in (".dvc/plots", "benchmarks", "docs", "metrics", "plots", "src", "tests", "tools")
@@ -55,7 +56,7 @@ def lost_links(page: Path) -> list[str]:
     """Links of a page that lead to no file, or to no heading of it."""
     lost = []
     for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text(encoding="utf-8"))):
-        if link.startswith(("https:", "http:")):
+        if link.startswith(("https:", "http:", ON_GITHUB)):
             continue
         name, _, heading = link.partition("#")
         target = page.parent / name if name else page
