@@ -14,7 +14,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 CLONE = rm -rf runs/$(1) && git clone -q . runs/$(1) && mkdir -p runs/downloads runs/$(1)/runs && \
 	ln -s "$(CURDIR)/runs/downloads" runs/$(1)/runs/downloads
 
-.PHONY: install install-dev repro compare quick mimi studies readme test nightly lint lock audit
+.PHONY: install install-dev repro compare quick mimi studies readme site test nightly lint types lock audit
 
 install: .venv/installed
 
@@ -63,9 +63,18 @@ studies: install
 	set -e; for row in $(ROWS); do \
 		$(BIN)/python src/codec_row.py $$row; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f codec_row_frozen@$$row; done
 
-# The numbers of README.md and docs/explanation/findings.md, from metrics/.
+# README.md and the pages of docs/ that have a template, from metrics/ and from the code.
 readme: install
 	$(BIN)/python tools/write_readme.py
+
+# README.md and docs/ as a site, build/site/index.html; a link that leads nowhere fails. In an environment of its own,
+# whose two packages are pinned in pyproject.toml and not in the locks.
+site:
+	$(PYTHON) -m venv runs/site
+	runs/site/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	runs/site/bin/uv pip install --quiet --python runs/site/bin/python --group docs
+	$(PYTHON) tools/site_pages.py
+	NO_MKDOCS_2_WARNING=1 runs/site/bin/mkdocs build --quiet --strict
 
 test: install-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -202,16 +202,23 @@ def params_tables() -> str:
         default = f"`{value}`" if value != "" else "none"
         if isinstance(value, list) and value and isinstance(value[0], dict):
             default = f"{len(value)} of them"
-        cells = [f"`{name}`", default, described(schema, known), told.get(name, "")]
+        words = told.get(name) or of_group(told, name)
+        cells = [f"`{name}`", default, described(schema, known), words]
         sections.setdefault(section, []).append(
             f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
         )
     blocks = []
     for section, lines in sections.items():
         title = f"## {section}" if section else "## All stages"
-        words = [told[section], ""] if told.get(section) else []
-        blocks.append("\n".join([title, "", *words, *head, *lines]))
+        about = [told[section], ""] if told.get(section) else []
+        blocks.append("\n".join([title, "", *about, *head, *lines]))
     return "\n\n".join(blocks)
+
+
+def of_group(told: Mapping[str, str], name: str) -> str:
+    """Give the comment of the group within a section that a setting stands in, if any."""
+    group = name.rpartition(".")[0]
+    return told.get(group, "") if "." in group else ""
 
 
 def help_of(command: Callable[[list[str]], None], arguments: list[str]) -> str:

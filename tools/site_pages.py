@@ -1,6 +1,6 @@
 """Lay out the pages of the site in build/pages, where `mkdocs.yml` looks for them.
 
-    python tools/site.py && mkdocs build --strict        (`make site`)
+    python tools/site_pages.py && mkdocs build --strict        (`make site`)
 
 Pages and whatever they link to keep the paths that they have in the repository. Only links to
 GitHub's own pages, such as the badge of CI, are left out.
@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "build/pages"
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md")
+STYLE = "docs/site.css"
 LINK = re.compile(r"\]\(([^)\s#]+)")
 ON_GITHUB = re.compile(r"\[!\[[^\]]*\]\(\.\./\.\./[^)]*\)\]\([^)]*\) ?")  # a picture that is a link
 
@@ -34,6 +35,8 @@ def linked(page: Path, text: str) -> Iterator[Path]:
 def main() -> None:
     """Run the command."""
     shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.joinpath("docs").mkdir(parents=True)
+    shutil.copy(ROOT / STYLE, TARGET / STYLE)
     for page in pages():
         text = ON_GITHUB.sub("", page.read_text(encoding="utf-8"))
         copy = TARGET / page.relative_to(ROOT)
