@@ -47,7 +47,7 @@ def _pattern(pattern: str) -> str:
     if pattern and pattern.count(VOICE_IN_PATTERN) != 1:
         raise ValueError(
             f"{pattern!r:.200}: must have {VOICE_IN_PATTERN} in it once, as in "
-            f"'*/{VOICE_IN_PATTERN}/*' (docs/usage.md, 'Your own audio')"
+            f"'*/{VOICE_IN_PATTERN}/*' (docs/how_to/own_audio.md)"
         )
     return pattern
 
