@@ -127,5 +127,5 @@ def told_by(told: Collection[Told]) -> str:
     voices = Counter(source for source, _ in {(each.source, each.voice) for each in told})
     lines = ["files       voices  told by"]
     lines += [f"{count:<12,}{voices[source]:<8,}{source}" for source, count in files.most_common()]
-    lines.append(f"{OWN_PATTERN} and {OWN_TABLE} tell otherwise (docs/usage.md, 'Your own audio')")
+    lines.append(f"{OWN_PATTERN} and {OWN_TABLE} tell otherwise (docs/how_to/own_audio.md)")
     return "\n".join(lines)
