@@ -23,6 +23,7 @@ Engine = Literal["local", "ray"]
 # file in git. To the code, no path is ''.
 NO_SOURCE = "sources/none"
 Source = Annotated[str, AfterValidator(lambda path: "" if path == NO_SOURCE else path)]
+VOICE_IN_PATTERN = "{voice}"
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 
 
@@ -40,6 +41,15 @@ def _voice(name: object) -> str:
 
 
 Voice = Annotated[Name, BeforeValidator(_voice)]
+
+
+def _pattern(pattern: str) -> str:
+    if pattern and pattern.count(VOICE_IN_PATTERN) != 1:
+        raise ValueError(
+            f"{pattern!r:.200}: must have {VOICE_IN_PATTERN} in it once, as in "
+            f"'*/{VOICE_IN_PATTERN}/*' (docs/how_to/own_audio.md)"
+        )
+    return pattern
 
 
 def _known_codec(name: str) -> str:
@@ -121,6 +131,8 @@ class IngestParams(Section):
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
     folder: FolderParams
+    voice_pattern: Annotated[str, AfterValidator(_pattern)]
+    voice_table: Source
     engine: Engine
 
     @model_validator(mode="after")

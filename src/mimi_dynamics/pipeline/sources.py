@@ -25,6 +25,7 @@ def check_sources(params: Params) -> None:
     named = {
         "ingest.folder.path": params.ingest.folder.path,
         "ingest.mirror": params.ingest.mirror,
+        "ingest.voice_table": params.ingest.voice_table,
         "codec.lyra.weights": params.codec.lyra.weights,
         "codec.mimi.weights": params.codec.mimi.weights,
     }
