@@ -80,6 +80,8 @@ def _unreadable(folder: Path) -> Iterator[str]:
                     yield f"DVC cannot read {problem}: must be moved away or renamed"
     except OSError as error:
         yield f"DVC cannot read {error.filename!r} ({error.strerror})"
+    except RecursionError:  # DVC uses os.walk too, which calls itself in Python 3.11.
+        yield "DVC cannot read it: too many folders in each other; Python 3.12 can, or move them up"
 
 
 def _problem_of(path: Path) -> str:
