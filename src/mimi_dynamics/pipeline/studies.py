@@ -1,7 +1,15 @@
-"""Records of studies, which are frozen stages. Their results include the settings they ran with."""
+"""Records of studies, which are frozen stages. Their results include the settings they ran with.
 
+A study by which a bet is judged also records its origin: of which weights of a codec, and of which
+clips it is.
+"""
+
+import hashlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import SCHEMA_VERSION, detail_path
@@ -45,6 +53,31 @@ def write_study(name: str, metrics: Mapping[str, Any], settings: Mapping[str, An
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
     write_metrics(detail_path(name), record)
+
+
+def clips_sha256(manifest: Path) -> str:
+    """Hash which clips there are, with their audio, voices and splits, in any order.
+
+    Args:
+        manifest: the manifest of the stage `ingest`.
+    """
+    columns = ["clip_id", "sha256", "voice", "split"]
+    clips = pd.read_parquet(manifest, columns=columns).sort_values("clip_id")
+    return hashlib.sha256(clips[columns].to_csv(index=False).encode()).hexdigest()
+
+
+def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:
+    """List what a study was made with that is something else today.
+
+    Args:
+        study: the content of its file.
+        origin: today's `weights_sha256` and `clips_sha256`.
+        params: all settings of today.
+    """
+    told = {"weights_sha256": "other weights of the codec", "clips_sha256": "other clips"}
+    recorded, settings = study.get("origin", {}), study.get("settings", {})
+    others = [words for key, words in told.items() if recorded.get(key) != origin.get(key)]
+    return others + changed_settings(settings, study_settings(params, settings))
 
 
 def changed_settings(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
