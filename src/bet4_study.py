@@ -17,16 +17,19 @@ Writes metrics/detail/bet4_study.json, by which bet 4 is judged.
 
 from pathlib import Path
 
+import pandas as pd
+
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require, require_predictor
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import clips_sha256, study_settings, write_study
+from mimi_dynamics.pipeline.studies import study_settings, write_study
 from mimi_dynamics.studies.calm.bet import bet_params, choose_sampling, train_contenders
 from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.kept import folder_of
+from mimi_dynamics.studies.codec_row.records import clips_sha256
 
 # Sections of params.yaml on which the results depend.
 SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rssm", "seed")
@@ -35,7 +38,7 @@ KEPT = Path("runs/bet4_study")
 
 def bet4_study(params: Params) -> None:
     """Run the study."""
-    manifest = require(Path("data/manifest.parquet"), "ingest")
+    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
     latents, _, data = load(params)
     settings = study_settings(params, SECTIONS) | {"encode": {"dtype": params.encode.dtype}}
