@@ -17,21 +17,9 @@ import av
 import numpy as np
 import soundfile
 
-from tests.harness.audio_files import encode, write_sound
+from tests.harness.audio_files import FORMATS, encode_as, write_sound
 
 RATE = 24_000
-WRITTEN_BY_SOUNDFILE = ("wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64", "voc")
-WRITTEN_BY_FFMPEG = {  # container, codec and rate by ending
-    "g722": ("g722", "g722", 16_000),
-    "m4a": ("ipod", "aac", RATE),
-    "opus": ("opus", "libopus", RATE),
-    "webm": ("webm", "libopus", 48_000),
-    "wv": ("wv", "wavpack", RATE),
-    "tta": ("tta", "tta", RATE),
-    "ac3": ("ac3", "ac3", 48_000),
-    "mp2": ("mp2", "mp2", RATE),
-}
-FORMATS = (*WRITTEN_BY_SOUNDFILE, *WRITTEN_BY_FFMPEG)
 WAV_RATE, WAV_CHANNELS, WAV_BITS, WAV_DATA = 24, 22, 34, 40  # where they stand in a header
 
 
@@ -75,12 +63,7 @@ class Place:
         """A good file of a format, drawn at random if not given: its ending, and its bytes."""
         ending = ending or str(self.random.choice(FORMATS))
         sound = (self.sound() / 2**15).astype(np.float32)
-        if ending in WRITTEN_BY_FFMPEG:
-            return ending, bytearray(encode(sound, *WRITTEN_BY_FFMPEG[ending]))
-        path = write_sound(self.folder / f"scratch.{ending}", sound)
-        content = path.read_bytes()
-        path.unlink()
-        return ending, bytearray(content)
+        return ending, bytearray(encode_as(ending, sound))
 
 
 Make = Callable[[Place], None]

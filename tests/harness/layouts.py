@@ -5,13 +5,37 @@ Speakers and files are made up, but their names have the form of the real ones.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from mimi_dynamics.speech.corpora import Recording, list_recordings
+from tests.harness.audio_files import ingest_params
 
 Voices = dict[str, str]  # by the path of a recording
 
 
 def write_text(path: Path, *lines: str) -> None:
+    """Write lines, each with its end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def touch(root: Path, *names: str) -> None:
+    """Make empty files, with the folders that they are in."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def listed(root: Path, **changes: Any) -> dict[str, Recording]:  # noqa: ANN401
+    """The recordings of a folder that may be opened, by their paths in it."""
+    params = ingest_params(folder={"path": str(root)}, **changes)
+    recordings = list_recordings("folder", params, root.parent / "clips")
+    return {of.name.removeprefix("folder/"): of for of in recordings if not of.refused}
+
+
+def voices_of(root: Path, **changes: Any) -> Voices:  # noqa: ANN401
+    """Who speaks in each of them."""
+    return {name: of.voice for name, of in listed(root, **changes).items()}
 
 
 def timit(root: Path) -> Voices:

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimi_dynamics.speech.audio import AudioError, decode_audio, write_flac
+from tests.harness.audio_files import FORMATS
 from tests.harness.hostile_audio import Corpus, make_corpus, problems, run_ingest, table
-from tests.harness.hostile_ways import FORMATS, WAYS, Place
+from tests.harness.hostile_ways import WAYS, Place
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="others refuse such names")
 Ingested = tuple[Corpus, Path, dict[str, float]]

@@ -1,20 +1,11 @@
 """Corpora as they unpack: who speaks, in any depth and beside each other, and how to say it."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.speech.corpora import Recording, list_recordings
-from tests.harness.audio_files import ingest_params
-from tests.harness.layouts import LAYOUTS, Voices, write_text
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
+from tests.harness.layouts import LAYOUTS, Voices, listed, touch, voices_of, write_text
 
 
 def make(root: Path, layout: str) -> Voices:
@@ -22,17 +13,6 @@ def make(root: Path, layout: str) -> Voices:
     voices = LAYOUTS[layout](root)
     touch(root, *voices)
     return voices
-
-
-def listed(root: Path, **changes: Any) -> dict[str, Recording]:  # noqa: ANN401
-    """The recordings of a folder that may be opened, by their paths in it."""
-    params = ingest_params(folder={"path": str(root)}, **changes)
-    recordings = list_recordings("folder", params, root.parent / "data" / "audio")
-    return {of.name.removeprefix("folder/"): of for of in recordings if not of.refused}
-
-
-def voices_of(root: Path, **changes: Any) -> Voices:  # noqa: ANN401
-    return {name: of.voice for name, of in listed(root, **changes).items()}
 
 
 def but_readme(voices: Voices) -> Voices:

@@ -125,6 +125,7 @@ class IngestParams(Section):
     mirror_url: str
     min_seconds: Positive
     max_seconds: Positive
+    cut_long: bool
     test_voices: list[Voice]
     keep_copies: bool
     splits: SplitParams

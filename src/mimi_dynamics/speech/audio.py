@@ -1,11 +1,14 @@
 """Decode any audio file to 24 kHz mono samples, and write samples as FLAC.
 
-FFmpeg decodes (through PyAV), channels are averaged, and FFmpeg's resampler changes the rate.
+A recording comes in parts: stretches of sound without a break, and what is missing between them.
+Most recordings are one part.
 """
 
 import io
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,30 +17,91 @@ import numpy as np
 import soundfile
 
 from mimi_dynamics.pipeline.files import atomic_path
+from mimi_dynamics.speech.channels import OFFSET_SECONDS, mix
+from mimi_dynamics.speech.decoding import DECODING_ERRORS, AudioError, decode_track, open_media
+from mimi_dynamics.speech.stretches import Limits, Stretch, split
+from mimi_dynamics.speech.tracks import choose_track, playable_tracks
 
 SAMPLE_RATE = 24_000
-MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz. The resampler's tables grow with the ratio of rates.
 SILENCE_PEAK = 10 ** (-60 / 20)  # This peak is 60 dB below full scale.
 CHUNK_SAMPLES = 1 << 16
-# The limit on processor time for one recording. Without it, a file of 4 GB that starts like an MP3
-# and then holds only zeros took 247 s.
+# The limit on processor time for one recording, to which every second of sound adds another.
+# Without it, a file of 4 GB that starts like an MP3 and then holds only zeros took 247 s.
 MAX_WORK_SECONDS = 60.0
-FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
-
-# PyAV raises these on files that are not what they seem. Every FFmpegError is also one of the rest.
-DECODING_ERRORS = (av.FFmpegError, OSError, ValueError, EOFError, LookupError, MemoryError)
 
 
-class AudioError(Exception):
-    """A recording cannot be used. The message is the reason, as a single snake_case word."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a recording.
+
+    Attributes:
+        start: in seconds from the beginning of the recording.
+        seconds: how much of the recording this part takes.
+        sound: float32 [samples] at 24 kHz, within [-1, 1].
+        reason: why this part cannot be used: `damaged`, `gap`, `joined` or `not_finite`, where it
+            has no sound, or `silent`; '' if it can be used.
+        notes: what was done to its sound, as `channels.mix` words it, or `track 2 of 3`, or `long`
+            if the recording was cut because it is long.
+    """
+
+    start: float
+    seconds: float
+    sound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_parts(path: Path, limits: Limits, container: str = "") -> Iterator[Part]:
+    """Decode a file, mix its channels into one and resample to 24 kHz, part by part.
+
+    This reads no other file, even if the file is a playlist that names some. A part that exceeds
+    full scale, as float formats allow, is scaled down to it.
+
+    Args:
+        path: A regular file.
+        limits: How long parts may be.
+        container: FFmpeg's name of the file format, or '' to recognise the format.
+
+    Yields:
+        The parts in the order of time. At most two are held in memory. If an error is raised after
+        some of them, they must not be used.
+
+    Raises:
+        OSError: the file cannot be read at all.
+        AudioError: `empty`, `undecodable`, `bad_rate`, `too_long` or `too_slow`.
+    """
+    if path.stat().st_size == 0:
+        raise AudioError("empty")
+    with path.open("rb") as file:
+        yield from decode_parts(file, limits, container)
+
+
+def decode_parts(file: BinaryIO, limits: Limits, container: str = "") -> Iterator[Part]:
+    """Decode an open file; arguments and parts are those of `read_parts`.
+
+    Raises:
+        AudioError: for the reasons that `read_parts` lists.
+    """
+    timed = _TimedFile(file, max(MAX_WORK_SECONDS, limits.max_seconds))
+    found = ""
+    try:
+        with _opened(timed, container) as (media, track, notes):
+            for stretch in split(decode_track(media, track), limits):
+                part = _part(stretch, notes)
+                found = "sound" if not stretch.reason else found or "damage"
+                if not part.reason:
+                    timed.allow(part.seconds)
+                yield part
+    except DECODING_ERRORS as error:
+        raise AudioError("too_slow" if timed.too_slow else "undecodable") from error
+    if timed.too_slow:  # For some formats, FFmpeg takes a read error as the end of the file.
+        raise AudioError("too_slow")
+    if found != "sound":
+        raise AudioError("undecodable" if found else "empty")
 
 
 def read_audio(path: Path, max_seconds: float, container: str = "") -> np.ndarray:
-    """Decode a file, average its channels and resample to 24 kHz.
-
-    This reads no other file, even if the file is a playlist that names some, and stops as soon as
-    the recording is known to be too long. A recording that exceeds full scale, as float formats
-    allow, is scaled down to it.
+    """Decode a file as `read_parts` does, and join what sound it has.
 
     Args:
         path: A regular file.
@@ -45,17 +109,14 @@ def read_audio(path: Path, max_seconds: float, container: str = "") -> np.ndarra
         container: FFmpeg's name of the file format, or '' to recognise the format.
 
     Returns:
-        float32 of shape [samples], within [-1, 1]. It may be empty if the recording is shorter
-        than a millisecond.
+        float32 of shape [samples] at 24 kHz, within [-1, 1]. It may be empty if the recording is
+        shorter than a millisecond.
 
     Raises:
         OSError: the file cannot be read at all.
-        AudioError: `empty`, `undecodable`, `bad_rate`, `too_long`, `too_slow` or `not_finite`.
+        AudioError: for the reasons that `read_parts` lists, or `not_finite`.
     """
-    if path.stat().st_size == 0:
-        raise AudioError("empty")
-    with path.open("rb") as file:
-        return decode_audio(file, max_seconds, container)
+    return _joined(read_parts(path, Limits(max_seconds), container))
 
 
 def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.ndarray:
@@ -64,19 +125,16 @@ def decode_audio(file: BinaryIO, max_seconds: float, container: str = "") -> np.
     Raises:
         AudioError: for the reasons that `read_audio` lists.
     """
-    timed = _TimedFile(file, max(MAX_WORK_SECONDS, max_seconds))
-    try:
-        mono, rate = _decode(timed, max_seconds, container)
-    except DECODING_ERRORS as error:
-        raise AudioError("too_slow" if timed.too_slow else "undecodable") from error
-    if timed.too_slow:  # For some formats, FFmpeg takes a read error as the end of the file.
-        raise AudioError("too_slow")
-    if mono.size == 0:
-        raise AudioError("empty")
-    if not np.isfinite(mono).all():
-        raise AudioError("not_finite")
-    peak = float(np.abs(mono).max())
-    return resample(mono / max(peak, 1.0), rate)
+    return _joined(decode_parts(file, Limits(max_seconds), container))
+
+
+def _joined(parts: Iterator[Part]) -> np.ndarray:
+    sounds = []
+    for part in parts:
+        if part.reason == "not_finite":
+            raise AudioError(part.reason)
+        sounds.append(part.sound)
+    return np.concatenate(sounds)
 
 
 class _TimedFile:
@@ -100,46 +158,48 @@ class _TimedFile:
             raise TimeoutError
         return self._read(size)
 
+    def allow(self, seconds: float) -> None:
+        """Allow for more work."""
+        self._end += seconds
 
-def _decode(file: _TimedFile, max_seconds: float, container: str) -> tuple[np.ndarray, int]:
-    """Give mono float32 [samples] at the file's own rate, and that rate in Hz."""
-    with av.open(
-        file,
-        format=container or None,
-        options={"protocol_whitelist": "none"},  # Playlists must not open other files or URLs.
-        metadata_errors="replace",
-    ) as media:
-        if not media.streams.audio:
+
+@contextmanager
+def _opened(
+    file: _TimedFile, container: str
+) -> Iterator[tuple[av.container.InputContainer, av.AudioStream, tuple[str, ...]]]:
+    """Open a file, and give it with the track to use and what is to be noted about that."""
+    with open_media(file, container) as media:
+        count = len(playable_tracks(media))
+        if count == 0:
             raise AudioError("undecodable")
-        parts, samples, rate = [], 0, 0
-        for frame in media.decode(audio=0):
-            # The rate is taken from the frames, since some formats give half of it in their header.
-            rate = rate or frame.sample_rate
-            if not MIN_RATE <= rate <= MAX_RATE:
-                raise AudioError("bad_rate")
-            if frame.sample_rate != rate:
-                raise AudioError("undecodable")  # The rate changes midway.
-            parts.append(_mono(frame))
-            samples += frame.samples
-            if samples > max_seconds * rate:
-                raise AudioError("too_long")
-    return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), rate
+        if count == 1:
+            yield media, playable_tracks(media)[0], ()
+            return
+        chosen = choose_track(media, file.allow)
+    file.seek(0)
+    with open_media(file, container) as media:
+        yield media, playable_tracks(media)[chosen], (f"track {chosen + 1} of {count}",)
 
 
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """Average the channels of a frame into float32 [samples], where full scale is 1.
-
-    FFmpeg's own downmix would not do, since it has no rule for channels that the file does not
-    name.
-    """
-    name = frame.format.name.removesuffix("p")
-    values = frame.to_ndarray().astype(np.float64)
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if name == "u8":
-        values -= FULL_SCALE["u8"]
-    with np.errstate(over="ignore", invalid="ignore"):  # `decode_audio` refuses such values later.
-        return (values.mean(axis=0) / FULL_SCALE[name]).astype(np.float32)
+def _part(stretch: Stretch, notes: tuple[str, ...]) -> Part:
+    """Make one 24 kHz channel of a stretch."""
+    if stretch.reason:
+        return Part(stretch.start, stretch.seconds, reason=stretch.reason)
+    if not np.isfinite(stretch.channels).all():
+        return Part(stretch.start, stretch.seconds, reason="not_finite")
+    mono, mixing = mix(stretch.channels, stretch.rate)
+    # A constant is no sound, however far it is from zero.
+    centre = float(mono.mean()) if stretch.seconds >= OFFSET_SECONDS else 0.0
+    low, high = float(mono.min()), float(mono.max())
+    silent = max(high - centre, centre - low) < SILENCE_PEAK
+    sound = resample(mono / np.float32(max(high, -low, 1.0)), stretch.rate)
+    return Part(
+        stretch.start,
+        stretch.seconds,
+        sound,
+        "silent" if silent else "",
+        (*notes, *mixing, *(["long"] if stretch.cut else [])),
+    )
 
 
 def resample(mono: np.ndarray, rate: int) -> np.ndarray:

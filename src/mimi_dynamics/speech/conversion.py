@@ -1,18 +1,20 @@
-"""Turn one recording into a 24 kHz clip: decode it, look at what it holds, and write it."""
+"""Turn one recording into 24 kHz clips: decode it, look at what each part holds, and write it."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+import numpy as np
+
 from mimi_dynamics.pipeline.params import IngestParams
 from mimi_dynamics.speech.audio import (
     SAMPLE_RATE,
-    SILENCE_PEAK,
     AudioError,
-    read_audio,
+    Part,
+    read_parts,
     to_pcm,
     write_flac,
 )
@@ -20,18 +22,23 @@ from mimi_dynamics.speech.corpora import Recording
 from mimi_dynamics.speech.file_names import file_name
 from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
 from mimi_dynamics.speech.gates import gated_intervals
+from mimi_dynamics.speech.stretches import Limits
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What became of one recording.
+    """What became of one recording, or of one part of it.
 
     Attributes:
         recording: the source.
-        reason: why it was rejected, one of `summary.REASONS`; '' if it became a clip.
+        reason: why it was rejected, one of `summary.REASONS`, or why sound is missing here, as of
+            `Part`; '' if it became a clip.
+        piece: number of the clip among those of its recording, from 1; 0 if it is the only one.
+        start: in seconds from the beginning of the recording.
+        seconds: duration of the clip, or of what was rejected.
+        notes: what was done to its sound, as of `Part`.
         sha256: hash of the source file.
         pcm_sha256: hash of the 16-bit samples.
-        seconds: duration of the clip.
         gated: first sample of each interval of digital silence, and first after it, in turns.
         fingerprint: what the clip sounds like; None if it was rejected.
         performance: id of the first clip of the same performance, which may be this one.
@@ -40,13 +47,32 @@ class Clip:
 
     recording: Recording
     reason: str
+    piece: int = 0
+    start: float = 0.0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
     sha256: str = ""
     pcm_sha256: str = ""
-    seconds: float = 0.0
     gated: tuple[int, ...] = ()
     fingerprint: Fingerprint | None = field(default=None, compare=False)
     performance: str = ""
     split: str = ""
+
+    @property
+    def clip_id(self) -> str:
+        """The id of the recording, with the number of the piece if there are several."""
+        return (
+            piece_id(self.recording.clip_id, self.piece) if self.piece else self.recording.clip_id
+        )
+
+    def rejected(self, reason: str) -> "Clip":
+        """Give the same part of the recording, not to be used."""
+        return Clip(self.recording, reason, 0, self.start, self.seconds, self.notes)
+
+
+def piece_id(clip_id: str, piece: int) -> str:
+    """Give the id of one of several clips of a recording."""
+    return f"{clip_id}-{piece:04d}"
 
 
 @dataclass(frozen=True)
@@ -64,38 +90,74 @@ class Converter:
     folder: Path
     cores: int
 
-    def __call__(self, recordings: Sequence[Recording]) -> Iterator[Clip]:
-        """Convert recordings, and yield what became of each, in their order."""
+    def __call__(self, recordings: Sequence[Recording]) -> Iterator[list[Clip]]:
+        """Convert recordings, and yield what became of the parts of each, in their order."""
         convert = partial(_convert, params=self.params, folder=self.folder)
         with ThreadPoolExecutor(self.cores) as pool:
             yield from pool.map(convert, recordings)
 
 
-def _convert(recording: Recording, params: IngestParams, folder: Path) -> Clip:
+def _convert(recording: Recording, params: IngestParams, folder: Path) -> list[Clip]:
     if recording.refused:
-        return Clip(recording, recording.refused)
+        return [Clip(recording, recording.refused)]
+    limits = Limits(params.max_seconds, params.min_seconds, params.cut_long)
+    clips: list[Clip] = []
+    usable = 0
     try:
-        mono = read_audio(recording.path, params.max_seconds, recording.container)
-        if mono.size and abs(mono).max() < SILENCE_PEAK:
-            raise AudioError("silent")
-        if mono.size < params.min_seconds * SAMPLE_RATE:
-            raise AudioError("too_short")
-        with recording.path.open("rb") as file:
-            source_sha256 = file_digest(file, "sha256").hexdigest()
+        for part in _readable(recording, limits):
+            pcm = to_pcm(part.sound)
+            clip = _clip(recording, part, pcm, params.min_seconds)
+            if not clip.reason:
+                usable += 1
+                if usable == 2:
+                    clips = [_as_first(clip, folder) for clip in clips]
+                clip = replace(clip, piece=usable if usable > 1 else 0)
+                write_flac(folder / file_name(clip.clip_id), pcm)
+            clips.append(clip)
+        source_sha256 = _sha256(recording.path) if usable else ""
     except AudioError as error:
-        return Clip(recording, str(error))
-    except OSError:
-        return Clip(recording, "undecodable")  # The file is not readable or no longer there.
-    pcm = to_pcm(mono)
-    write_flac(folder / file_name(recording.clip_id), pcm)
-    pcm_sha256 = sha256(pcm.tobytes()).hexdigest()
-    gated = tuple(gated_intervals(pcm).ravel().tolist())
+        return [Clip(recording, str(error))]
+    return [clip if clip.reason else replace(clip, sha256=source_sha256) for clip in clips]
+
+
+def _readable(recording: Recording, limits: Limits) -> Iterator[Part]:
+    try:
+        yield from read_parts(recording.path, limits, recording.container)
+    except OSError as error:  # The file is not readable or no longer there.
+        raise AudioError("undecodable") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioError("undecodable") from error
+
+
+def _clip(recording: Recording, part: Part, pcm: np.ndarray, min_seconds: float) -> Clip:
+    """Describe a part of a recording, with a reason if it cannot be used."""
+    reason = part.reason
+    if not reason and pcm.size < min_seconds * SAMPLE_RATE:
+        reason = "too_short"
+    if reason:
+        return Clip(recording, reason, 0, part.start, part.seconds, part.notes)
     return Clip(
         recording,
         "",
-        sha256=source_sha256,
-        pcm_sha256=pcm_sha256,
-        seconds=mono.size / SAMPLE_RATE,
-        gated=gated,
+        start=part.start,
+        seconds=pcm.size / SAMPLE_RATE,
+        notes=part.notes,
+        pcm_sha256=sha256(pcm.tobytes()).hexdigest(),
+        gated=tuple(gated_intervals(pcm).ravel().tolist()),
         fingerprint=fingerprint(pcm),
     )
+
+
+def _as_first(clip: Clip, folder: Path) -> Clip:
+    """Give what was taken for the only clip of its recording the number 1; so does its file."""
+    if clip.reason:
+        return clip
+    first = replace(clip, piece=1)
+    (folder / file_name(clip.clip_id)).replace(folder / file_name(first.clip_id))
+    return first

@@ -17,10 +17,11 @@ from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path, remove
 from mimi_dynamics.pipeline.params import IngestParams
-from mimi_dynamics.speech.conversion import Clip, Converter
+from mimi_dynamics.speech.conversion import Clip, Converter, piece_id
 from mimi_dynamics.speech.corpora import Recording, list_recordings
 from mimi_dynamics.speech.duplicates import group_performances
 from mimi_dynamics.speech.file_names import file_name
+from mimi_dynamics.speech.notes import notes_table, rejections
 from mimi_dynamics.speech.splits import DROPPED, assign_splits
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
@@ -50,7 +51,9 @@ MANIFEST_SCHEMA = pa.schema(
 )
 
 
-def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def ingest_corpora(
+    params: IngestParams, audio_dir: Path
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Decode all recordings of the chosen corpora into `audio_dir`, which is replaced as a whole.
 
     Args:
@@ -58,8 +61,8 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         audio_dir: Receives one 24 kHz mono 16-bit FLAC file per clip.
 
     Returns:
-        The manifest (columns of `MANIFEST_SCHEMA`, sorted by `clip_id`) and the rejected files
-        (columns `name` and `reason`, sorted).
+        The manifest (columns of `MANIFEST_SCHEMA`, sorted by `clip_id`), the rejected files
+        (columns `name` and `reason`, sorted), and the notes (`notes.notes_table`).
 
     Raises:
         InputError: a corpus is not available or has no usable clip, a test voice does not exist,
@@ -73,13 +76,14 @@ def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame,
         clips = list(_unique(_convert_all(recordings, params, building), params.test_voices))
         clips = split_performances(clips, params)
         _check_corpora(params, clips)
-        manifest = _manifest([clip for clip in clips if not clip.reason], audio_dir)
+        used = sorted((clip for clip in clips if not clip.reason), key=lambda clip: clip.clip_id)
+        manifest = _manifest(used, audio_dir)
         _check_voices(params, set(manifest["voice"]))
         _check_splits(params, manifest)
         remove(workspace)
         _keep_only(building, {file_name(clip_id) for clip_id in manifest["clip_id"]})
-    rejected = sorted((clip.recording.name, clip.reason) for clip in clips if clip.reason)
-    return manifest, pd.DataFrame(rejected, columns=["name", "reason"], dtype=str)
+    rejected = pd.DataFrame(sorted(rejections(clips)), columns=["name", "reason"], dtype=str)
+    return manifest, rejected, notes_table(clips)
 
 
 def _list_all(params: IngestParams, workspace: Path) -> list[Recording]:
@@ -90,18 +94,29 @@ def _list_all(params: IngestParams, workspace: Path) -> list[Recording]:
         for recording in list_recordings(corpus, params, workspace)
     ]
     recordings.sort(key=lambda recording: (recording.clip_id, recording.name))
-    ids = [""] + [recording.clip_id for recording in recordings]
+    ids = [recording.clip_id for recording in recordings]
+    known = set(ids)
     return [
-        replace(recording, refused="duplicate") if recording.clip_id == before else recording
-        for before, recording in zip(ids, recordings, strict=False)
+        replace(recording, refused="duplicate")
+        if recording.clip_id == before
+        else replace(recording, clip_id=_unlike_a_piece(recording.clip_id, known))
+        for before, recording in zip(["", *ids], recordings, strict=False)
     ]
 
 
+def _unlike_a_piece(clip_id: str, known: set[str]) -> str:
+    """Give an id that no piece of another recording can have."""
+    whole, _, number = clip_id.rpartition("-")
+    alike = whole in known and number.isdecimal() and piece_id(whole, int(number)) == clip_id
+    return piece_id(clip_id, 0) if alike else clip_id
+
+
 def _convert_all(recordings: list[Recording], params: IngestParams, folder: Path) -> Iterator[Clip]:
-    """Convert recordings in parallel, and yield the results in the order of the recordings."""
+    """Convert recordings in parallel, and yield their clips in the order of the recordings."""
     make_converter = partial(Converter, params, folder)
-    clips = run_jobs(make_converter, recordings, params.engine, "ingest", RECORDINGS_PER_TASK)
-    yield from tqdm(clips, "ingest", len(recordings), unit="file", disable=None)
+    converted = run_jobs(make_converter, recordings, params.engine, "ingest", RECORDINGS_PER_TASK)
+    for clips in tqdm(converted, "ingest", len(recordings), unit="file", disable=None):
+        yield from clips
 
 
 def _unique(clips: Iterator[Clip], test_voices: list[str]) -> Iterator[Clip]:
@@ -116,7 +131,7 @@ def _unique(clips: Iterator[Clip], test_voices: list[str]) -> Iterator[Clip]:
             seen.add(samples)
             yield clip
         else:
-            yield Clip(clip.recording, "duplicate")
+            yield clip.rejected("duplicate")
 
 
 def split_performances(clips: list[Clip], params: IngestParams) -> list[Clip]:
@@ -135,13 +150,13 @@ def split_performances(clips: list[Clip], params: IngestParams) -> list[Clip]:
     first: dict[int, str] = {}
     assigned = {}
     for clip, group, split in zip(usable, groups.tolist(), splits, strict=True):
-        name = clip.recording.clip_id
+        name = clip.clip_id
         if split == DROPPED or (group in first and not params.keep_copies):
-            assigned[name] = Clip(clip.recording, "near_duplicate")
+            assigned[name] = clip.rejected("near_duplicate")
         else:
             performance = first.setdefault(group, name)
             assigned[name] = replace(clip, performance=performance, split=split)
-    return [clip if clip.reason else assigned[clip.recording.clip_id] for clip in clips]
+    return [clip if clip.reason else assigned[clip.clip_id] for clip in clips]
 
 
 def _keep_only(folder: Path, names: set[str]) -> None:
@@ -159,12 +174,12 @@ def _keep_only(folder: Path, names: set[str]) -> None:
 def _manifest(clips: list[Clip], audio_dir: Path) -> pd.DataFrame:
     rows = [
         {
-            "clip_id": clip.recording.clip_id,
+            "clip_id": clip.clip_id,
             "corpus": clip.recording.corpus,
             "voice": clip.recording.voice,
             "language": clip.recording.language,
             "split": clip.split,
-            "path": (audio_dir / file_name(clip.recording.clip_id)).as_posix(),
+            "path": (audio_dir / file_name(clip.clip_id)).as_posix(),
             "performance": clip.performance,
             "sha256": clip.sha256,
             "seconds": clip.seconds,
@@ -188,13 +203,12 @@ def _check_voices(params: IngestParams, voices: set[str]) -> None:
 
 def _check_corpora(params: IngestParams, clips: list[Clip]) -> None:
     for corpus in params.corpora:
-        reasons = Counter(clip.reason for clip in clips if clip.recording.corpus == corpus)
-        if not reasons:
+        of_corpus = [clip for clip in clips if clip.recording.corpus == corpus]
+        if not of_corpus:
             raise InputError(f"corpus {corpus}: no usable clip: it holds no audio file at all")
-        if not reasons[""]:
-            counts = ", ".join(
-                f"{count} {reason}" for reason, count in reasons.most_common() if count
-            )
+        if all(clip.reason for clip in of_corpus):
+            reasons = Counter(reason for _, reason in rejections(of_corpus))
+            counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             raise InputError(f"corpus {corpus}: no usable clip: all files were rejected ({counts})")
 
 

@@ -5,7 +5,7 @@ into `blobs/` beside it, whose own files have no names that say anything.
 """
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +92,18 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 def _is_store(folder: Path, name: str) -> bool:
     """Whether links elsewhere give better names to all that a folder holds."""
-    return name in NEVER_ENTERED or (name == BLOBS and (folder / SNAPSHOTS).is_dir())
+    return name in NEVER_ENTERED or (name == BLOBS and is_snapshots(folder / SNAPSHOTS))
 
 
 def _blobs_beside(root: Path) -> Iterator[Path]:
     for folder in (root, *root.parents):
-        blobs = folder.parent.parent / BLOBS
-        if folder.parent.name == SNAPSHOTS and blobs.is_dir():
-            yield blobs.resolve()
+        if is_snapshots(folder):
+            yield (folder.parent / BLOBS).resolve()
+
+
+def is_snapshots(folder: Path) -> bool:
+    """Whether a folder holds the revisions of a repository in a cache of the Hugging Face hub."""
+    return folder.name == SNAPSHOTS and folder.is_dir() and (folder.parent / BLOBS).is_dir()
 
 
 def _target(link: Path, allowed: list[Path]) -> Path | None:
@@ -114,9 +118,9 @@ def _target(link: Path, allowed: list[Path]) -> Path | None:
 def repeated(found: list[Found]) -> set[Path]:
     """Give the paths under which a file is found again, which has a better name.
 
-    A file's own name is better than that of a link, and one in fewer folders better than one in
-    more. But in a folder of which each file has a link to it from elsewhere, links are better: it
-    is a store, and people named the links.
+    A file's own name is better than that of a link to it; but where a folder is a link, what is in
+    it is called as has fewer folders on the way. If every file of a folder has a link to it from
+    elsewhere, links are better: it is a store, and people named the links.
     """
     names: dict[Path, list[Found]] = defaultdict(list)
     for file in found:
@@ -124,9 +128,10 @@ def repeated(found: list[Found]) -> set[Path]:
             names[file.real].append(file)
     stores = _stores(names)
 
-    def rank(file: Found) -> tuple[bool, int, int, tuple[str, ...]]:
-        named = file.link_in is not None and file.real is not None and file.real.parent in stores
-        return not named, len(file.path.parts), file.links, file.path.parts
+    def rank(file: Found) -> tuple[bool, bool, int, int, tuple[str, ...]]:
+        is_link = file.link_in is not None
+        named = is_link and file.real is not None and file.real.parent in stores
+        return not named, is_link, len(file.path.parts), file.links, file.path.parts
 
     return {
         file.path
@@ -137,10 +142,12 @@ def repeated(found: list[Found]) -> set[Path]:
 
 
 def _stores(names: dict[Path, list[Found]]) -> set[Path]:
-    """Give the real folders of which each file has a link of its own in another folder."""
+    """Give the real folders of several files, each of which has a link of its own elsewhere."""
     named = {
         real
         for real, files in names.items()
         if any(file.link_in not in (None, real.parent) for file in files)
     }
-    return {real.parent for real in named} - {real.parent for real in names.keys() - named}
+    sizes = Counter(real.parent for real in named)
+    plain = {real.parent for real in names.keys() - named}
+    return {folder for folder, size in sizes.items() if size > 1 and folder not in plain}

@@ -9,7 +9,7 @@ from pathlib import Path
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import VOICE_IN_PATTERN, IngestParams
 from mimi_dynamics.speech.corpora.layouts import Sidecars, Told, tell_by_layout
-from mimi_dynamics.speech.corpora.links import BLOBS, SNAPSHOTS
+from mimi_dynamics.speech.corpora.links import is_snapshots
 from mimi_dynamics.speech.corpora.recording import composed, printable
 from mimi_dynamics.speech.corpora.tables import OWN_TABLE, Table, read_own_table, read_table
 
@@ -110,12 +110,11 @@ def _tell_by_tables(root: Path, file: Path, tables: dict[Path, list[Table]]) -> 
 
 def _tell_by_folder(root: Path, file: Path) -> Told:
     """Take the first folder for the voice, but for those that are called by what they hold."""
-    folders = file.relative_to(root).parts[:-1]
-    if SNAPSHOTS in folders:
-        above = folders.index(SNAPSHOTS)
-        if root.joinpath(*folders[:above], BLOBS).is_dir():
-            folders = folders[above + 2 :]
-    for folder in folders:
+    start = len(root.parts)
+    for folder in file.parents:
+        if is_snapshots(folder):
+            start = max(start, len(folder.parts) + 1)  # The folder below it is a revision.
+    for folder in file.parts[start:-1]:
         if not NO_VOICES.fullmatch(folder):
             return Told("first folder on the way to the file", composed(printable(folder)))
     return Told(f"nothing: voice {NO_VOICE}", NO_VOICE)

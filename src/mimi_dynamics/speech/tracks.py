@@ -1,0 +1,62 @@
+"""Choose one of several audio tracks of a file: a meeting, a film, a screen recording."""
+
+from collections.abc import Callable
+
+import av
+import numpy as np
+
+from mimi_dynamics.speech.decoding import DECODING_ERRORS, to_float, values_of
+
+SILENT_POWER = 1e-6  # 60 dB below a square wave at full scale
+
+
+def playable_tracks(media: av.container.InputContainer) -> list[av.AudioStream]:
+    """Give the audio tracks for which FFmpeg has a decoder."""
+    return [track for track in media.streams.audio if track.codec_context is not None]
+
+
+def choose_track(media: av.container.InputContainer, on_sound: Callable[[float], None]) -> int:
+    """Give the index, among `playable_tracks`, of the track to use.
+
+    This is the one that the file marks as its default, unless that is silent. If the file marks
+    several, or none, it is the loudest of them. The whole file is decoded for this.
+
+    Args:
+        media: A file that has just been opened. It has to be opened anew to be decoded again.
+        on_sound: Is called with the seconds of each frame that is not silent.
+    """
+    tracks = playable_tracks(media)
+    marked = [bool(track.disposition & av.stream.Disposition.default) for track in tracks]
+    powers = _powers(media, tracks, on_sound)
+    defaults = [i for i, mark in enumerate(marked) if mark and powers[i] > SILENT_POWER]
+    return max(defaults or range(len(tracks)), key=lambda index: powers[index])
+
+
+def _powers(
+    media: av.container.InputContainer,
+    tracks: list[av.AudioStream],
+    on_sound: Callable[[float], None],
+) -> np.ndarray:
+    """Give the power [tracks] of each track's loudest channel, without a constant offset."""
+    energy, samples = np.zeros(len(tracks)), np.ones(len(tracks))
+    place = {track.index: index for index, track in enumerate(tracks)}
+    packets = media.demux(tracks)
+    while True:
+        try:
+            packet = next(packets, None)
+        except DECODING_ERRORS:
+            break
+        if packet is None:
+            break
+        try:
+            frames = packet.decode()
+        except DECODING_ERRORS:
+            continue
+        for frame in frames:
+            values = to_float(values_of(frame), frame.format.name)
+            power = float(np.nan_to_num(values.var(axis=1)).max(initial=0))
+            energy[place[packet.stream.index]] += power * frame.samples
+            samples[place[packet.stream.index]] += frame.samples
+            if power > SILENT_POWER:
+                on_sound(frame.samples / frame.sample_rate)
+    return energy / samples
