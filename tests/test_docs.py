@@ -19,7 +19,7 @@ PAGES = [
 DOCUMENTS = [path for path in PAGES if path.name not in ("README.md", "CHANGELOG.md")]
 DOCUMENTS += [ROOT / "README.md.j2", ROOT / "params.yaml"]
 NAME = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|md|yaml|json|csv|html|sha256)(?![\w/])")
-MADE = ("data/", "dvc_plots/", "report/", "runs/")  # by stages, and not in git
+MADE = ("data/", "dvc_plots/", "report/", "runs/", "/path/")  # by stages or users, not in git
 ON_GITHUB = "../../actions/"  # runs of CI, as seen from a page of the repository there
 FILES = {
     path.relative_to(ROOT).as_posix()
