@@ -1,6 +1,8 @@
 """Files, links and headings that the documents name are there."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ PAGES = [
 DOCUMENTS = [path for path in PAGES if path.name not in ("README.md", "CHANGELOG.md")]
 DOCUMENTS += [ROOT / "README.md.j2", ROOT / "params.yaml"]
 NAME = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|md|yaml|json|csv|html|sha256)(?![\w/])")
-MADE = ("data/", "dvc_plots/", "report/", "runs/")  # by stages, and not in git
+MADE = ("data/", "dvc_plots/", "report/", "runs/", "/path/")  # by stages or users, not in git
 ON_GITHUB = "../../actions/"  # runs of CI, as seen from a page of the repository there
 FILES = {
     path.relative_to(ROOT).as_posix()
@@ -85,3 +87,33 @@ def test_every_page_is_in_the_index() -> None:
     links = re.findall(r"\]\(([^)\s#]+)", index.read_text(encoding="utf-8"))
     linked = {(index.parent / link).resolve() for link in links}
     assert set((ROOT / "docs").rglob("*.md")) - {index} <= linked
+
+
+def keys_of_stages(page: str) -> Iterator[tuple[str, str]]:
+    """The keys in the tables below the name of a stage, each with that name."""
+    for section in page.split("\n## ")[1:]:
+        stage, _, text = section.partition("\n")
+        if (ROOT / f"metrics/detail/{stage}.json").exists():
+            for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE):
+                yield from ((stage, key) for key in re.findall(r"`([^`]+)`", cell))
+
+
+def paths(value: object, above: str = "") -> set[str]:
+    """The dotted keys of a metrics file, those of its groups among them."""
+    if not isinstance(value, dict):
+        return set()
+    at = {f"{above}{key}" for key in value}
+    return at.union(*(paths(below, f"{above}{key}.") for key, below in value.items()))
+
+
+def test_metrics_that_are_explained_are_there() -> None:
+    """What stands in angle brackets stands for any name; a run may lack what it cannot measure."""
+    absent = {("horizons", "half_life_below_ms"), ("codec_table", "not_todays")}
+    named = set(keys_of_stages((ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")))
+    assert len(named) > 100
+    gone = set()
+    for stage, key in named - absent:
+        there = paths(json.loads((ROOT / f"metrics/detail/{stage}.json").read_text()))
+        pattern = re.compile(re.sub(r"<\w+>", r"[\\w.-]+", key.replace(".", r"\.")))
+        gone |= set() if any(map(pattern.fullmatch, there)) else {f"{stage}: {key}"}
+    assert not gone
