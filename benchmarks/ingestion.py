@@ -6,7 +6,7 @@ r"""What becomes of files as people have them, and how fast files are converted,
 Recordings of ten seconds are damaged, joined and mixed in the ways that people report, and read
 with the code of both working trees. Then sound files of the usual formats are converted on one core
 by both in turns; of each, the round that took the processor the least time counts. Prints a page,
-which --write puts into docs/ingestion.md below what is there. Takes 3 minutes.
+which --write puts into docs/explanation/ingestion.md below what is there. Takes 3 minutes.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import soundfile
 
 ROUNDS = 3
 RECORDINGS, SECONDS = 4, 30.0  # of each format, for the speed
-PAGE, HEADING = Path("docs/ingestion.md"), "## Measured"
+PAGE, HEADING = Path("docs/explanation/ingestion.md"), "## Measured"
 COMMAND = "PYTHONPATH=src:. .venv/bin/python benchmarks/ingestion.py --before ../before --write"
 FAST = ("g722", "wav", "flac", "mp3", "opus", "m4a")
 Found = dict[str, Any]
@@ -37,7 +37,7 @@ def main() -> None:
     """Run the benchmark, or its part in one working tree."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="working tree of the code to compare with")
-    parser.add_argument("--write", action="store_true", help="into docs/ingestion.md")
+    parser.add_argument("--write", action="store_true", help="into docs/explanation/ingestion.md")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
