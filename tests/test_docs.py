@@ -17,11 +17,10 @@ PAGES = [
 DOCUMENTS = [path for path in PAGES if path.name not in ("README.md", "CHANGELOG.md")]
 DOCUMENTS += [ROOT / "README.md.j2", ROOT / "params.yaml"]
 NAME = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|md|yaml|json|csv|html|sha256)(?![\w/])")
-MADE = ("data/", "report/", "runs/")  # by stages, and not in git
+MADE = ("data/", "out/", "report/", "runs/", "store/")  # by stages and tutorials, not in git
+TOPS = (".dvc/plots", "benchmarks", "docs", "metrics", "plots", "results", "src", "tests", "tools")
 FILES = {
-    path.relative_to(ROOT).as_posix()
-    for top in (".dvc/plots", "benchmarks", "docs", "metrics", "plots", "src", "tests", "tools")
-    for path in (ROOT / top).rglob("*.*")
+    path.relative_to(ROOT).as_posix() for top in TOPS for path in (ROOT / top).rglob("*.*")
 } | {path.name for path in ROOT.glob("*.*")}
 
 
