@@ -19,12 +19,12 @@ PAGES = [
 DOCUMENTS = [path for path in PAGES if path.name not in ("README.md", "CHANGELOG.md")]
 DOCUMENTS += [ROOT / "README.md.j2", ROOT / "params.yaml"]
 NAME = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|md|yaml|json|csv|html|sha256)(?![\w/])")
-MADE = ("data/", "dvc_plots/", "report/", "runs/", "/path/")  # by stages or users, not in git
+# By stages, tutorials or users, not in git.
+MADE = ("data/", "dvc_plots/", "out/", "report/", "runs/", "store/", "/path/")
 ON_GITHUB = "../../actions/"  # runs of CI, as seen from a page of the repository there
+TOPS = (".dvc/plots", "benchmarks", "docs", "metrics", "plots", "results", "src", "tests", "tools")
 FILES = {
-    path.relative_to(ROOT).as_posix()
-    for top in (".dvc/plots", "benchmarks", "docs", "metrics", "plots", "src", "tests", "tools")
-    for path in (ROOT / top).rglob("*.*")
+    path.relative_to(ROOT).as_posix() for top in TOPS for path in (ROOT / top).rglob("*.*")
 } | {path.name for path in ROOT.glob("*.*")}
 
 

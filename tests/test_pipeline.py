@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from mimi_dynamics.measurement import splitting
 from mimi_dynamics.pipeline.metrics import headline, headline_keys
 from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
+from tests.harness.agreement import check_agreement, measured_as_predict
 from tests.harness.small_pipeline import make_clone, run, run_on_a_stock_machine
 
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
@@ -131,6 +133,13 @@ def test_gliding_formants_are_predictable(clone: Path) -> None:
     found = metrics(clone, "predict")
     assert found["dynamic_gain_nats_per_dim_ci_low"] > 0.05
     assert abs(found["surrogates"]["permuted"]["gain_nats_per_dim"]) < 0.03
+
+
+def test_measure_agrees_with_predict(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given the same latents, splits and settings, to the last digit."""
+    monkeypatch.setattr(splitting, "LEAST_FRAMES", 100)
+    found = measured_as_predict(clone / "data/latents", load_params(clone / "params.yaml"))
+    check_agreement(found, metrics(clone, "predict"))
 
 
 def test_splits_are_by_recording_and_voice(clone: Path) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import load_params
-from mimi_dynamics.studies.controls.processes import PROCESSES
 from predict import predict
 from tests.harness import ROOT
 from tests.latents.test_store import INFO

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import differential_entropy
 
-from mimi_dynamics.studies.controls.processes import FREEDOM, PROCESSES, RHO, SCALES, VAR_GAIN
+from mimi_dynamics.diagnostics.processes import FREEDOM, PROCESSES, RHO, SCALES, VAR_GAIN
 from tests.harness.simulation import simulate
 
 SCORED = range(8, 100)

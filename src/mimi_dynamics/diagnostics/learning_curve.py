@@ -1,12 +1,12 @@
 """How the gain grows with the amount of training data: is it still rising?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
-from mimi_dynamics.density.fit import FitSpec
-from mimi_dynamics.evidence.gains import STACK, Fits, Gains, experts, fit_many, stacks
+from mimi_dynamics.density.fit import WITHOUT_NETWORK, FitSpec
+from mimi_dynamics.evidence.gains import STACK, Fits, Gains, fit_many, stacks
 from mimi_dynamics.evidence.surrogates import shuffled
 from mimi_dynamics.latents.sequences import Sequences
 
@@ -31,18 +31,24 @@ def parts_of_train(template: FitSpec) -> dict[str, dict[str, Sequences]]:
     return parts
 
 
-def fit_part(template: FitSpec, rows: Mapping[str, Sequences], head: str) -> Fits:
-    """Fit a head and the densities without a network to every row of a part, and stack them.
+def fit_rows(
+    template: FitSpec,
+    rows: Mapping[str, Sequences],
+    head: str,
+    beside: Sequence[str] = WITHOUT_NETWORK,
+) -> Fits:
+    """Fit a head and some densities without a network to every row of data, and stack them.
 
     Args:
-        template: the fit to all of train.
-        rows: the data of the part by row.
+        template: settings shared by all fits.
+        rows: the data by name.
         head: name of the head.
+        beside: the densities without a network, `LINEAR_BASELINE` among them.
     """
     jobs = [
         replace(template, row=row, sequences=data, head=of)
         for row, data in rows.items()
-        for of in experts(head)
+        for of in (head, *beside)
     ]
     fits = fit_many(jobs)
     return fits | stacks(fits, head)

@@ -7,8 +7,8 @@ import torch
 from mimi_dynamics.density.fit import FitSpec, batches_of
 from mimi_dynamics.density.predictor import make_marginal
 from mimi_dynamics.density.var import Var
+from mimi_dynamics.diagnostics.calibration import LEVELS, Ranks, calibration_metrics, rank_truth
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
-from mimi_dynamics.studies.predict.calibration import LEVELS, Ranks, calibration_metrics, rank_truth
 from tests.density.test_fit import SMALL
 from tests.harness.simulation import simulate
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.studies.controls.process import Path, Process, normal, stepwise
+from mimi_dynamics.diagnostics.process import Path, Process, normal, stepwise
 
 RHO = 0.8
 MEMORY = 8  # the process `memory` depends on the frame that many steps ago

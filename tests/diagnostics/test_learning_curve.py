@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from mimi_dynamics.density.fit import FitSpec
-from mimi_dynamics.evidence.gains import Gains, clip_bootstrap
-from mimi_dynamics.studies.predict.learning_curve import (
+from mimi_dynamics.diagnostics.learning_curve import (
     PARTS,
-    fit_part,
+    fit_rows,
     learning_curve,
     parts_of_train,
 )
+from mimi_dynamics.evidence.gains import Gains, clip_bootstrap
 from tests.density.test_fit import SMALL
 from tests.harness.simulation import simulate
 
@@ -36,10 +36,10 @@ def test_a_linear_process_is_known_from_little() -> None:
     template = FitSpec("real", data, "gaussian", 1, SMALL, 0)
     parts = parts_of_train(template)
     assert set(parts) == set(PARTS)
-    fits = {name: fit_part(template, rows, "gaussian") for name, rows in parts.items()}
+    fits = {name: fit_rows(template, rows, "gaussian") for name, rows in parts.items()}
     rows = {"real": data, "shuffled": data}
     bootstrap = clip_bootstrap(data, "test", 50, 0)
-    whole = Gains(template, rows, fit_part(template, rows, "gaussian"), "test", bootstrap)
+    whole = Gains(template, rows, fit_rows(template, rows, "gaussian"), "test", bootstrap)
     curve = learning_curve(template, parts, fits, whole)
     gains = [curve[name]["gain_nats_per_dim"] for name in ("quarter", "half", "all")]
     assert gains == pytest.approx([-0.5 * np.log(1 - 0.8**2)] * 3, abs=0.04)
