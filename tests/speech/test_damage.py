@@ -102,11 +102,13 @@ def strange_blocks(parts: Sequence[Part], original: np.ndarray) -> int:
         if place < heard - BLOCK // 2:
             strange += part.sound.size // BLOCK
         heard = place + part.sound.size
+        count = part.sound.size // BLOCK
         padded = np.pad(original, part.sound.size)[place + part.sound.size :]
-        for begin in range(0, part.sound.size - BLOCK, BLOCK):
-            there, here = (wave[begin : begin + BLOCK] for wave in (padded, part.sound))
-            if max(np.std(there), np.std(here)) > 0.01:
-                strange += np.corrcoef(there, here)[0, 1] < 0.7
+        there, here = (wave[: count * BLOCK].reshape(-1, BLOCK) for wave in (padded, part.sound))
+        there, here = (wave - wave.mean(axis=1, keepdims=True) for wave in (there, here))
+        powers = np.square(there).mean(axis=1), np.square(here).mean(axis=1)
+        alike = (there * here).mean(axis=1) > 0.7 * np.sqrt(powers[0] * powers[1])
+        strange += int((~alike & (np.maximum(*powers) > 1e-4)).sum())
     return strange
 
 

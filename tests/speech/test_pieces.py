@@ -26,7 +26,7 @@ def book(sentences: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("max_seconds", [5.5, 7.0, 9.0])
+@pytest.mark.parametrize("max_seconds", [5.5, 9.0])
 def test_long_recordings_are_cut_in_their_pauses(
     tmp_path: Path, channels: int, max_seconds: float
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_cut_lies_within_what_there_is(samples: int) -> None:
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path, rate: int) -> None:
     """Of which a part of 4 s takes 1.5 MB at most."""
     most = []
-    for seconds in (30, 120):
+    for seconds in (20, 60):
         path = tmp_path / f"{seconds}.wav"
         noise = np.random.default_rng(0).integers(-999, 999, seconds * rate, np.int16)
         soundfile.write(path, noise, rate)

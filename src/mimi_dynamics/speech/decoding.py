@@ -139,16 +139,15 @@ def _with_gaps(
             heard += item.samples / item.sample_rate
         while ahead and (len(ahead) == STEADY_FRAMES or not isinstance(item, av.AudioFrame)):
             usual = _median([late for _, late in ahead])
-            shift = usual - known
+            frame, at = ahead.popleft()
+            missing = at - known if behind else 0.0
             if pending is not None:
-                missing = shift if behind else 0.0
                 yield Break(pending.reason, max(missing, pending.seconds))
                 pending = None
                 behind.clear()
-            elif behind and abs(shift) > GAP_SECONDS and abs(ahead[0][1] - known) > GAP_SECONDS:
-                yield Break("gap" if shift > 0 else "joined", max(shift, 0.0))
+            elif behind and min(abs(missing), abs(usual - known)) > GAP_SECONDS:
+                yield Break("gap" if missing > 0 else "joined", max(missing, 0.0))
                 behind.clear()
-            frame, at = ahead.popleft()
             behind.append(at)
             known = _median(behind)
             yield frame
