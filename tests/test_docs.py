@@ -89,6 +89,13 @@ def test_every_page_is_in_the_index() -> None:
     assert set((ROOT / "docs").rglob("*.md")) - {index} <= linked
 
 
+def test_every_page_is_on_the_site() -> None:
+    """Or `make site` would fail."""
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = {ROOT / page for page in re.findall(r"(\S+\.md)$", site, re.MULTILINE)}
+    assert listed == set(PAGES)
+
+
 def keys_of_stages(page: str) -> Iterator[tuple[str, str]]:
     """The keys in the tables below the name of a stage, each with that name."""
     for section in page.split("\n## ")[1:]:

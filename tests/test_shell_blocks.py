@@ -15,7 +15,9 @@ from tests.test_docs import PAGES, name_of
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"(?:-S|--set-param) ['\"]?([\w.]+)=")
 TARGET = re.compile(r"\bmake (?:-\S+ |\w+=\S+ )*([a-z]\w*)")
-RUNS_STAGES = re.compile(r"repro|exp run|make |measure_codec|queue start|pip install|torchrun")
+RUNS_STAGES = re.compile(
+    r"repro|exp run|make |measure_codec|queue start|pip install|torchrun|pytest"
+)
 LESSONS = [ROOT / "README.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
 
 
