@@ -6,10 +6,11 @@ several times each, with equally many parameters and operations of training. The
 and the noise of CALM are chosen on validation. Scored are one and two frames ahead, free-running;
 the plain predictor and the linear model are rows beside them.
 
-    make studies                 (or: python src/bet4_study.py, then dvc commit -f bet4_study)
+    python src/bet4_study.py
 
-The stage is frozen, so `dvc repro` does not run it again and keeps its committed results.
-It keeps its trainings in runs/bet4_study/, where a run that was stopped goes on.
+It takes half an hour of a core, and `dvc repro` does not run it. It keeps its trainings in
+runs/bet4_study/, where a run that was stopped goes on; after a change of the code that trains,
+remove that folder.
 Reads data/manifest.parquet, data/latents/, models/normalizer.safetensors, models/horizons/,
 models/rssm.safetensors and metrics/detail/rssm.json.
 Writes metrics/detail/bet4_study.json, by which bet 4 is judged.
@@ -17,16 +18,19 @@ Writes metrics/detail/bet4_study.json, by which bet 4 is judged.
 
 from pathlib import Path
 
+import pandas as pd
+
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require, require_predictor
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import clips_sha256, study_settings, write_study
+from mimi_dynamics.pipeline.studies import study_settings, write_study
 from mimi_dynamics.studies.calm.bet import bet_params, choose_sampling, train_contenders
 from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.kept import folder_of
+from mimi_dynamics.studies.codec_row.records import clips_sha256
 
 # Sections of params.yaml on which the results depend.
 SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rssm", "seed")
@@ -35,7 +39,7 @@ KEPT = Path("runs/bet4_study")
 
 def bet4_study(params: Params) -> None:
     """Run the study."""
-    manifest = require(Path("data/manifest.parquet"), "ingest")
+    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
     latents, _, data = load(params)
     settings = study_settings(params, SECTIONS) | {"encode": {"dtype": params.encode.dtype}}

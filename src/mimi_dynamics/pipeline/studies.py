@@ -4,12 +4,8 @@ A study by which a bet is judged also records its origin: of which weights of a 
 clips it is.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import SCHEMA_VERSION, detail_path
@@ -53,17 +49,6 @@ def write_study(name: str, metrics: Mapping[str, Any], settings: Mapping[str, An
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
     write_metrics(detail_path(name), record)
-
-
-def clips_sha256(manifest: Path) -> str:
-    """Hash which clips there are, with their audio, voices and splits, in any order.
-
-    Args:
-        manifest: the manifest of the stage `ingest`.
-    """
-    columns = ["clip_id", "sha256", "voice", "split"]
-    clips = pd.read_parquet(manifest, columns=columns).sort_values("clip_id")
-    return hashlib.sha256(clips[columns].to_csv(index=False).encode()).hexdigest()
 
 
 def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:
