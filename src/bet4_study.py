@@ -6,10 +6,11 @@ several times each, with equally many parameters and operations of training. The
 and the noise of CALM are chosen on validation. Scored are one and two frames ahead, free-running;
 the plain predictor and the linear model are rows beside them.
 
-    make studies                 (or: python src/bet4_study.py, then dvc commit -f bet4_study)
+    python src/bet4_study.py
 
-The stage is frozen, so `dvc repro` does not run it again and keeps its committed results.
-It keeps its trainings in runs/bet4_study/, where a run that was stopped goes on.
+It takes half an hour of a core, and `dvc repro` does not run it. It keeps its trainings in
+runs/bet4_study/, where a run that was stopped goes on; after a change of the code that trains,
+remove that folder.
 Reads data/manifest.parquet, data/latents/, models/normalizer.safetensors, models/horizons/,
 models/rssm.safetensors and metrics/detail/rssm.json.
 Writes metrics/detail/bet4_study.json, by which bet 4 is judged.

@@ -12,6 +12,7 @@ import torch
 import bet4_study
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.intervals import over_trainings
+from mimi_dynamics.figures.bet4_study import bet_lines
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
@@ -82,6 +83,10 @@ def test_the_script_writes_what_the_rule_reads_and_goes_on(
     assert rows <= written.keys()
     assert rows <= written["test_voice"].keys()
     assert written["ratio_to"].keys() == rows - {OURS}
+    page = "\n".join(bet_lines(written))
+    ratio = written["ratio_to"]["var"]["energy_score_leads_1_2"]
+    assert page.count(f" | {ratio:.3f} [") == 1
+    assert "has not been run" in bet_lines(None)[0]
 
     def never(_: object) -> None:
         pytest.fail("trained again")
