@@ -199,8 +199,8 @@ def study_section(params: Params) -> list[str]:
 
 OLDER = (
     "It is of an older codec, mimi-mini after the first leg of its training, which gave back less\n"
-    "of the sound and was twice as predictable as today's ([cards.md](../reference/cards.md)), and of CALM's\n"
-    "recipes before those of bet 4."
+    "of the sound and was twice as predictable as today's ([cards.md](../reference/cards.md)),\n"
+    "and of CALM's recipes before those of bet 4."
 )
 
 
