@@ -15,8 +15,10 @@ from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.studies import differs
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge_all, weakest_link
 from mimi_dynamics.report.closing import closing, say
+from mimi_dynamics.report.evidence import DIFFERS
 from mimi_dynamics.report.page import with_sections
 from mimi_dynamics.report.parts import Page, render
 from mimi_dynamics.report.rules import load_bets
@@ -25,12 +27,13 @@ STAGES = (  # The bets or the report use these. All of them except `controls` ma
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure"),
     *("codec_table", "codes", "rollout", "recurrence", "rssm", "engram", "calm"),
 )
+STUDIES = ("bet2_study",)  # which rules of bets.yaml read
 NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on known answers.
 
 
 def bets(params: Params) -> None:
     """Run the stage."""
-    rules, metrics = load_bets(), read_all()
+    rules, metrics = load_bets(), read_all(params)
     check = check_controls(metrics["controls"], rules.controls)
     judgements = judge_all(rules, metrics, check.failed)
     judged = list(judgements.values())
@@ -50,17 +53,24 @@ def bets(params: Params) -> None:
         say(closing().text)
 
 
-def read_all() -> dict[str, Metrics]:
-    """Read the metrics of every stage that has run, as a dict by name of the stage.
+def read_all(params: Params) -> dict[str, Metrics]:
+    """Read the metrics of every stage and study that has run, as a dict by its name.
+
+    In place of the metrics of a study of other weights, clips or settings stands what differs.
 
     Raises:
         InputError: a stage of `NEEDED` has not run, or a metrics file is not usable.
     """
-    return {
+    metrics = {
         stage: read_metrics(detail_path(stage))
-        for stage in STAGES
+        for stage in (*STAGES, *STUDIES)
         if detail_path(stage).exists() or stage in NEEDED
     }
+    today = metrics.get("codec_table", {}).get("codec", {})
+    for study in metrics.keys() & {*STUDIES}:
+        if told := differs(metrics[study], params, today):
+            metrics[study] = {DIFFERS: told}
+    return metrics
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ SIDES = {
     "below": operator.lt,
     "at_most": operator.le,
 }
+DIFFERS = "differs"  # in place of a study's results: what it was made with is not today's
 NOT_RECORDED = 0  # as a number of trainings
 
 
@@ -51,6 +52,8 @@ def lacking(rules: RulesParams, metrics: Mapping[str, Metrics]) -> str:
     if rules.metrics not in metrics:
         return "its study has not been run" if rules.study else f"{rules.metrics} has not been run"
     found = metrics[rules.metrics]
+    if DIFFERS in found:
+        return f"its study is of {found[DIFFERS]}"
     for condition in rules.conditions:
         key = condition.key if condition.end == "value" else f"{condition.key}_ci_{condition.end}"
         if has(found, key):
