@@ -6,7 +6,7 @@ raw latents among them: each beyond what it shows on shuffled frames.
 
     python src/bet2_study.py     (`make studies` runs it; the stage is frozen for `dvc repro`)
 
-Reads data/latents/, data/manifest.parquet, models/normalizer.safetensors and the codec's weights.
+Reads data/latents/, data/manifest.parquet and models/normalizer.safetensors.
 Writes metrics/detail/bet2_study.json.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
@@ -28,11 +27,14 @@ from mimi_dynamics.studies.rssm.bet import SECTIONS, bet_metrics, find_evidence
 def bet2_study(params: Params) -> None:
     """Run the study."""
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
-    weights = load_codec(params.codec, params.compute).weights_sha256
-    origin = {"weights_sha256": weights, "clips_sha256": clips_sha256(manifest)}
-    _, normalizer, data = load(params)
+    latents, normalizer, data = load(params)
+    origin = {
+        "weights_sha256": latents.info["weights_sha256"],
+        "clips_sha256": clips_sha256(manifest),
+    }
     evidence = find_evidence(params, data, torch.from_numpy(normalizer.scale).float())
-    write_study("bet2_study", bet_metrics(evidence), study_settings(params, SECTIONS), origin)
+    metrics = bet_metrics(evidence) | {"origin": origin}
+    write_study("bet2_study", metrics, study_settings(params, SECTIONS))
 
 
 if __name__ == "__main__":

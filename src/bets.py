@@ -15,25 +15,24 @@ from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import differs
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge_all, weakest_link
 from mimi_dynamics.report.closing import closing, say
-from mimi_dynamics.report.evidence import DIFFERS
 from mimi_dynamics.report.page import with_sections
 from mimi_dynamics.report.parts import Page, render
 from mimi_dynamics.report.rules import load_bets
+from mimi_dynamics.report.studies import read_studies
 
 STAGES = (  # The bets or the report use these. All of them except `controls` may be missing.
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure"),
     *("codec_table", "codes", "rollout", "recurrence", "rssm", "engram", "calm"),
 )
-STUDIES = ("bet2_study",)  # which rules of bets.yaml read
 NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on known answers.
 
 
 def bets(params: Params) -> None:
     """Run the stage."""
-    rules, metrics = load_bets(), read_all(params)
+    rules = load_bets()
+    metrics = read_all() | read_studies(rules, params)
     check = check_controls(metrics["controls"], rules.controls)
     judgements = judge_all(rules, metrics, check.failed)
     judged = list(judgements.values())
@@ -53,24 +52,17 @@ def bets(params: Params) -> None:
         say(closing().text)
 
 
-def read_all(params: Params) -> dict[str, Metrics]:
-    """Read the metrics of every stage and study that has run, as a dict by its name.
-
-    In place of the metrics of a study of other weights, clips or settings stands what differs.
+def read_all() -> dict[str, Metrics]:
+    """Read the metrics of every stage that has run, as a dict by name of the stage.
 
     Raises:
         InputError: a stage of `NEEDED` has not run, or a metrics file is not usable.
     """
-    metrics = {
+    return {
         stage: read_metrics(detail_path(stage))
-        for stage in (*STAGES, *STUDIES)
+        for stage in STAGES
         if detail_path(stage).exists() or stage in NEEDED
     }
-    today = metrics.get("codec_table", {}).get("codec", {})
-    for study in metrics.keys() & {*STUDIES}:
-        if told := differs(metrics[study], params, today):
-            metrics[study] = {DIFFERS: told}
-    return metrics
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Records of studies, which are frozen stages. Their results include the settings they ran with."""
+"""Records of studies, which are frozen stages. Their results include the settings they ran with.
+
+A study by which a bet is judged also records its origin: of which weights of a codec, and of which
+clips it is.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,8 +11,6 @@ from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import SCHEMA_VERSION, detail_path
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.settings import Section
-
-ORIGIN = {"weights_sha256": "other weights", "clips_sha256": "other clips"}
 
 
 def study_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:
@@ -34,28 +36,33 @@ def _recordable(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-def write_study(
-    name: str,
-    metrics: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    origin: Mapping[str, str] | None = None,
-) -> None:
+def write_study(name: str, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Write the results of a study to `metrics/detail/<name>.json`.
 
     Args:
         name: name of the study's stage.
         metrics: nested dict of finite numbers and strings.
         settings: the settings with which they were measured, from `study_settings`.
-        origin: the hashes of the codec's weights and of the clips, by the keys of `ORIGIN`; a
-            study needs them if rules of `bets.yaml` read it.
 
     Raises:
         ValueError: a value is not a finite number or a string. The message names its key.
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
-    if origin is not None:
-        record["origin"] = {key: origin[key] for key in ORIGIN}
     write_metrics(detail_path(name), record)
+
+
+def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:
+    """List what a study was made with that is something else today.
+
+    Args:
+        study: the content of its file.
+        origin: today's `weights_sha256` and `clips_sha256`.
+        params: all settings of today.
+    """
+    told = {"weights_sha256": "other weights of the codec", "clips_sha256": "other clips"}
+    recorded, settings = study.get("origin", {}), study.get("settings", {})
+    others = [words for key, words in told.items() if recorded.get(key) != origin.get(key)]
+    return others + changed_settings(settings, study_settings(params, settings))
 
 
 def changed_settings(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
@@ -77,20 +84,6 @@ def changed_settings(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
         for name in sorted(before.keys() & now.keys())
         if before[name] != now[name]
     ]
-
-
-def differs(study: Mapping[str, Any], params: Params, today: Mapping[str, Any]) -> str:
-    """Say what a study was made with that is something else today; '' if nothing is.
-
-    Args:
-        study: the contents of its file.
-        params: all settings of today.
-        today: today's hashes, by the keys of `ORIGIN`.
-    """
-    origin = study.get("origin", {})
-    told = [words for key, words in ORIGIN.items() if origin.get(key) != today.get(key)]
-    current = study_settings(params, study["settings"])
-    return "; ".join(told + changed_settings(study["settings"], current))
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:

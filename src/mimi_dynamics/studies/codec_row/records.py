@@ -12,7 +12,7 @@ from mimi_dynamics.latents.normalizer import frames_in_split, voiced_frames
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import ORIGIN, changed_settings, study_settings
+from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.quality.clips import bits_per_second
 from mimi_dynamics.studies.codec_row.measures import (
     autocorrelation,
@@ -105,9 +105,10 @@ def differences(recorded: Mapping[str, Any], today: Mapping[str, Any]) -> list[s
         recorded: the origin in its file.
         today: that of this run. Weights that are not at hand, None, are not compared.
     """
+    told = {"weights_sha256": "other weights", "clips_sha256": "other clips"}
     found = [
         words
-        for key, words in ORIGIN.items()
+        for key, words in told.items()
         if today[key] is not None and recorded.get(key) != today[key]
     ]
     return found + changed_settings(recorded.get("settings", {}), today["settings"])

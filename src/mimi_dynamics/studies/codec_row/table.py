@@ -7,7 +7,6 @@ import pandas as pd
 
 from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import ORIGIN
 from mimi_dynamics.studies.codec_row.records import differences, origin_of, row_path
 from mimi_dynamics.studies.codec_row.subjects import LEGS, RUN, UNTRAINED, weights_of
 
@@ -32,9 +31,8 @@ def read_rows(params: Params, clips: str) -> dict[str, Any]:
         clips: today's clips; see `records.clips_sha256`.
 
     Returns:
-        The metrics of each row by name, the run's codec first, with the hashes of its weights and
-        clips. Under `not_todays` are those with something else behind them, by name, each with
-        `differs`, which says what that is.
+        The metrics of each row by name, the run's codec first. Under `not_todays` are those with
+        something else behind them, by name, each with `differs`, which says what that is.
 
     Raises:
         InputError: there is no row of the run's codec, or a file is not readable.
@@ -49,7 +47,7 @@ def read_rows(params: Params, clips: str) -> dict[str, Any]:
         if told := differences(origin, origin_of(row, weights_of(row, params), clips, params)):
             others[row] = {**metrics, "differs": in_words(told)}
         else:
-            rows[row] = metrics | {key: origin[key] for key in ORIGIN}
+            rows[row] = metrics
     return rows | ({NOT_TODAYS: others} if others else {})
 
 
