@@ -347,6 +347,13 @@ class RssmSweepParams(Section):
         return self
 
 
+class Bet2StudyParams(RssmSweepParams):
+    """The states to choose among, and how often the chosen one is trained."""
+
+    state_dims: Annotated[list[Annotated[Count, Field(multiple_of=4)]], Field(min_length=1)]
+    trainings: Annotated[Count, Field(ge=2)]
+
+
 class RssmSlowParams(RssmSweepParams):
     """Which models to train if the state may be updated less often than every frame."""
 
@@ -471,6 +478,7 @@ class Params(Section):
     rssm: RssmParams
     rssm_sweep: RssmSweepParams
     rssm_slow: RssmSlowParams
+    bet2_study: Bet2StudyParams
     engram: EngramParams
     engram_study: EngramStudyParams
     calm: CalmParams
