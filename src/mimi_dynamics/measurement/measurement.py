@@ -20,6 +20,7 @@ from mimi_dynamics.measurement.table import table_of
 from mimi_dynamics.measurement.workers import without_main_module
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.plotting import save_figure
 
 SCHEMA_VERSION = 1
@@ -142,7 +143,7 @@ def measure(
     chosen = effort_named(effort)
     wanted = checked_horizons(chosen.horizons if horizons is None else horizons)
     check_numbers(frame_rate, seed)
-    with threadpool_limits(1), without_main_module():
+    with threadpool_limits(1), one_thread_each(), without_main_module():
         prepared = prepare(
             read_source(latents),
             groups,

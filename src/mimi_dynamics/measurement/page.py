@@ -9,8 +9,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mimi_dynamics.measurement.efforts import EFFORTS
-from mimi_dynamics.measurement.table import control_rows, first_lines, gain_rows, trust_lines
+from mimi_dynamics.measurement.table import (
+    VISIBLE,
+    control_rows,
+    first_lines,
+    gain_rows,
+    trust_lines,
+)
 from mimi_dynamics.report.formatting import cell
 from mimi_dynamics.report.metrics_file import measured
 
@@ -46,14 +51,13 @@ def page_of(of: Mapping[str, Any], figure: Figure) -> str:
         table(*gain_rows(of)),
         "<p>Gain: what the past tells, in nats per dimension on test clips, with 95 % intervals. "
         "Shuffled: the same of frames shuffled within their clips. Dynamic gain: the former beyond "
-        "the latter. Visible: the smallest gain planted into shuffled frames that was seen.</p>",
+        f"the latter. {escape(VISIBLE.capitalize())}.</p>",
         "<h2>How far to trust it</h2>",
         *(f"<p>{escape(line)}</p>" for line in trust_lines(of)),
         "<h2>Known answers of the same size, by the same settings</h2>",
         table(["process", "true", "found", "recovered"], control_rows(of)),
         *(["<h2>What was done to the latents</h2>"] if of["notes"] else []),
         *(f"<p>{escape(note)}</p>" for note in of["notes"]),
-        f"<p>Effort {escape(of['effort'])}: {escape(EFFORTS[of['effort']].words)}.</p>",
         "<details><summary>All numbers</summary><pre>"
         f"{escape(json.dumps(of, indent=2, sort_keys=True))}</pre></details>",
     ]

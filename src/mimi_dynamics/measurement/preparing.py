@@ -29,6 +29,7 @@ from mimi_dynamics.report.formatting import counted
 COMPONENTS = 32  # principal components that are kept, as latents.dim of the pipeline
 VOICED_RANGE_DB = 35.0  # as latents.voiced_range_db of the pipeline
 SAMPLE_BYTES = 2**27  # that components are fitted to: 65,536 float32 frames of 512 dimensions
+ROUNDING = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 2**-24, "float64": 2**-24}
 NAMELESS = (None, "", "nobody", "unknown")  # voices that say nothing
 
 
@@ -92,7 +93,7 @@ def prepare(
 
     checks = Checks(sum(piece.frames for piece in pieces))
     voiced, dim = voiced_of(pieces), clips[0].shape[1]
-    normalizer = checked(checks, source.label, pieces, sides, voiced, components)
+    normalizer, kept = checked(checks, source.label, pieces, sides, voiced, components)
     if lost := min(dim, components) - len(normalizer.scale):
         notes.append(f"{counted(lost, 'component')} of no variance beyond rounding: left out.")
     sequences = Sequences(
@@ -110,7 +111,7 @@ def prepare(
         "frames": len(sequences.frames),
         "dim": dim,
         "components": len(normalizer.scale),
-        "variance_kept": variance_kept(pieces, normalizer),
+        "variance_kept": kept,
     }
     if given_groups is not None:
         facts["groups"] = len(set(given_groups))
@@ -172,9 +173,10 @@ def sides_of(
             {own[n] for n in np.flatnonzero(sides == of)} for of in ("train", "test")
         )
         if shared := len(learned & tested):
+            more = f"; to hold groups out takes {LEAST_GROUPS}" if splits is None else ""
             notes.append(
                 f"{counted(shared, 'group')} in train and in test: the gain is not that of a new "
-                f"group. To hold groups out takes {LEAST_GROUPS} of them."
+                f"one{more}."
             )
     return sides
 
@@ -211,7 +213,7 @@ def checked(
     splits: np.ndarray,
     voiced: np.ndarray,
     components: int,
-) -> Normalizer:
+) -> tuple[Normalizer, float]:
     """Read all pieces once to check them, and fit the normaliser to voiced frames of train.
 
     Args:
@@ -221,6 +223,10 @@ def checked(
         splits: (pieces,) the split of each.
         voiced: (frames,) whether each frame is voiced.
         components: number of components to keep at most.
+
+    Returns:
+        The normaliser, without components that are no more than rounding, and the share of the
+        variance that it keeps.
 
     Raises:
         InputError: they are not fit to be measured.
@@ -237,11 +243,14 @@ def checked(
             seen += 1
         start += len(values)
     checks.finish(label)
-    fitted = fit_normalizer(np.concatenate(sample), min(dim, components))
-    eps = {"float16": 2**-11, "bfloat16": 2**-8}.get(pieces[0].clip.dtype, 2**-24)
+    frames = np.concatenate(sample)
+    fitted = fit_normalizer(frames, min(dim, components))
+    eps = ROUNDING[pieces[0].clip.dtype]
     size = float(np.sqrt(np.square(fitted.mean).sum() + np.square(fitted.scale).sum()))
     kept = fitted.scale > 4 * eps * size / np.sqrt(dim)
-    return Normalizer(fitted.mean, fitted.components[kept], fitted.scale[kept])
+    normalizer = Normalizer(fitted.mean, fitted.components[kept], fitted.scale[kept])
+    total = float(frames.var(0, dtype=np.float64, ddof=1).sum())
+    return normalizer, min(1.0, float(np.square(normalizer.scale).sum()) / total)
 
 
 def whitened(pieces: Sequence[Piece], normalizer: Normalizer) -> torch.Tensor:
@@ -253,10 +262,3 @@ def whitened(pieces: Sequence[Piece], normalizer: Normalizer) -> torch.Tensor:
         frames[start : start + len(values)] = torch.from_numpy(normalizer.normalize(values))
         start += len(values)
     return frames
-
-
-def variance_kept(pieces: Sequence[Piece], normalizer: Normalizer) -> float:
-    """Give the share of the variance of some evenly spaced pieces that the components keep."""
-    some = pieces[:: max(1, len(pieces) // 50)]
-    values = [np.asarray(piece.clip.read(piece.start, piece.stop), np.float32) for piece in some]
-    return normalizer.variance_kept(np.concatenate(values))

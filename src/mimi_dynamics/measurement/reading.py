@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from mimi_dynamics.measurement.clips import Source, clip_of_array
 from mimi_dynamics.measurement.formats import numpy_files, parquet, pocket_tts, tensor_files
@@ -39,8 +40,8 @@ def read_source(latents: object) -> Source:
     if shape is not None and len(shape) == 2:
         return Source("an array", [clip_of_array("the array", "0", latents)])
     if isinstance(latents, Sequence) or (shape is not None and len(shape) == 3):
-        places = enumerate(latents)
-        clips = [clip_of_array(f"clip {place}", str(place), array) for place, array in places]
+        arrays = list(cast("Sequence[object]", latents))
+        clips = [clip_of_array(f"clip {place}", str(place), of) for place, of in enumerate(arrays)]
         return Source("a list of arrays" if shape is None else "an array of clips", clips)
     found = type(latents).__name__ if shape is None else f"an array of shape {tuple(shape)}"
     raise InputError(

@@ -19,6 +19,7 @@ from mimi_dynamics.report.metrics_file import Measured, measured
 WIDTH = 100
 NAME, CELL = 20, 22  # widths of columns
 NATS_PER_BIT = 0.6931471805599453
+VISIBLE = "visible: the smallest gain planted into shuffled frames that a linear model saw"
 LEVEL = 0.005  # nats per dimension: a learning curve that rises by less has levelled off
 
 
@@ -70,7 +71,7 @@ def first_lines(of: Mapping[str, Any]) -> list[str]:
 def gain_lines(of: Mapping[str, Any]) -> list[str]:
     """Write the gains by horizon, and of the nearest one the rate in bits."""
     header, rows = gain_rows(of)
-    lines = aligned([["nats per dimension", *header[1:]], *rows], (NAME, CELL, CELL, CELL, 6, 0))
+    lines = aligned([["nats per dimension", *header[1:]], *rows], (NAME, CELL, CELL, CELL, 5, 0))
     rate, nearest = of["frame_rate"], next(iter(of["horizons"].values()))
     if rate:
         gain = measured(nearest, "dynamic_gain_nats_per_dim")
@@ -79,7 +80,7 @@ def gain_lines(of: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"The first of these dynamic gains is {decimal(scale * gain.value, 0)} bit/s {ends}."
         )
-    return lines
+    return [*lines, VISIBLE]
 
 
 def gain_rows(of: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -103,7 +104,9 @@ def gain_row(k: int, found: Mapping[str, Any], rate: float | None, who: str = ""
         for name in ("gain", "shuffled_gain", "dynamic_gain")
     ]
     key = "smallest_gain_seen_nats_per_dim"
-    seen = f"{found[key]:g}" if key in found else "" if who else f"> {GAINS[-1]:g}"
+    seen = "" if who else f"> {GAINS[-1]:g}"
+    if key in found:
+        seen = f"{'≤ ' if found[key] == GAINS[0] else ''}{found[key]:g}"
     return [f"{counted(k, 'frame')}{lead}", *numbers, decimal(found["r2"], 2), seen]
 
 
@@ -142,8 +145,6 @@ def trust_lines(of: Mapping[str, Any]) -> list[str]:
     return [
         f"Learning curve: {', '.join(gains)}; {told} (the last step: {with_ends(rise)}).",
         f"Calibration of {of['head']}: {', '.join(covered)} of test frames.",
-        "visible: the smallest gain planted into shuffled frames that was seen; a gain below it "
-        "could have been missed.",
     ]
 
 

@@ -69,7 +69,7 @@ class Density(Section):
 class LatentsRow(Section):
     """All that the file of such a row holds."""
 
-    kind: Literal["latents"] = KIND
+    kind: Literal["latents"] = "latents"
     schema_version: Literal[1] = 1
     named: Named
     latents: LatentsMeasured

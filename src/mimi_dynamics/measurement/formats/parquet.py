@@ -5,7 +5,7 @@ column of lists of numbers, or a column a coordinate, and may have the columns `
 `clip_id`), whose rows stand together, `voice` and `split`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -122,7 +122,8 @@ def _clips_of_plain(file: Path, group: int, schema: pa.Schema) -> Iterator[Clip]
             shape,
             stored,
             _reader(file, group, numbers, int(start), dim),
-            **{key: of[row] for key, of in beside.items()},
+            voice=beside["voice"][row] if "voice" in beside else None,
+            split=beside["split"][row] if "split" in beside else None,
         )
 
 
@@ -173,7 +174,9 @@ def _runs(names: list[str]) -> np.ndarray:
     return np.diff([0, *changes, len(names)])
 
 
-def _reader(file: Path, group: int, numbers: tuple[str, ...], start: int, dim: int):  # noqa: ANN202
+def _reader(
+    file: Path, group: int, numbers: tuple[str, ...], start: int, dim: int
+) -> Callable[[int, int], np.ndarray]:
     def read_part(first: int, last: int) -> np.ndarray:
         return _group(file, group, numbers, dim)[start + first : start + last]
 

@@ -44,8 +44,8 @@ def _clip(manifest: Path, number: int, line: str) -> Clip:
             "precompute_latents.py writes it"
         ) from error
     voice = entry.get("speaker") or entry.get("voice")
-    (clip,) = tensor_files.clips_of(file, only=TENSOR, voice=str(voice) if voice else None)
-    return replace(clip, key=file.stem)
+    (clip,) = tensor_files.clips_of(file, only=TENSOR)
+    return replace(clip, key=file.stem, voice=str(voice) if voice else None)
 
 
 def _meta(path: Path) -> dict[str, Any]:

@@ -22,13 +22,12 @@ def read(path: Path) -> Source:
     return Source(str(path), clips_of(path))
 
 
-def clips_of(path: Path, only: str | None = None, **known: str | None) -> list[Clip]:
+def clips_of(path: Path, only: str | None = None) -> list[Clip]:
     """List the tensors of a file as clips.
 
     Args:
         path: the file.
         only: the name of the one tensor that is meant; None for all.
-        known: further attributes of the clips.
 
     Raises:
         InputError: it is not readable, or a tensor is no clip.
@@ -45,7 +44,7 @@ def clips_of(path: Path, only: str | None = None, **known: str | None) -> list[C
         raise InputError(
             f"{path}: has no tensor {only or ''}".rstrip() + "; save one for each clip"
         )
-    return [_clip(path, name, *kinds[name], **known) for name in names]
+    return [_clip(path, name, *kinds[name]) for name in names]
 
 
 @lru_cache(maxsize=1)
@@ -54,7 +53,7 @@ def _opened(path: Path) -> safe_open:
     return safe_open(path, framework="pt")
 
 
-def _clip(path: Path, name: str, shape: tuple[int, ...], stored: str, **known: str | None) -> Clip:
+def _clip(path: Path, name: str, shape: tuple[int, ...], stored: str) -> Clip:
     label = f"{path}, tensor {name!r}"
     dtype = TYPES.get(stored) or re.sub(r"^(u?)i?(\d+)$", r"\1int\2", stored.lower())
     check_kind(label, shape, dtype)
@@ -66,7 +65,7 @@ def _clip(path: Path, name: str, shape: tuple[int, ...], stored: str, **known: s
             raise broken(path, error) from error
         return (part.float() if stored == "BF16" else part).numpy()
 
-    return Clip(label, name, shape, dtype, read_part, **known)
+    return Clip(label, name, shape, dtype, read_part)
 
 
 def broken(path: Path, error: Exception) -> InputError:
