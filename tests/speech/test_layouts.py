@@ -127,6 +127,18 @@ def test_a_pattern_says_who_speaks(tmp_path: Path) -> None:
         voices_of(root, voice_pattern="nothing/{voice}/*")
 
 
+def test_home_is_known_where_a_stage_is_run_without_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path / "speech", "a.wav")
+    write_text(tmp_path / "voices.csv", "path,voice", "a.wav,anna")
+    recordings = listed(Path("~/speech"), voice_table="~/voices.csv")
+    assert [of.voice for of in recordings.values()] == ["anna"]
+    with pytest.raises(InputError, match="must be a directory"):
+        listed(Path("~nobody-of-this-name/speech"))
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -43,7 +43,7 @@ def check_sources(params: Params) -> None:
 
 def _problems_of_codec(name: str) -> Iterator[str]:
     """Check a folder at which DVC does not look, and which may be a repository on the hub too."""
-    if name.startswith("~") and _expanded(name) is None:
+    if name.startswith("~") and expanded(name) == Path(name):
         yield HOMELESS
     original = _original(name)
     if original and original.exists():
@@ -53,8 +53,8 @@ def _problems_of_codec(name: str) -> Iterator[str]:
 def _problems(name: str) -> Iterator[str]:
     path = Path(name)
     if name.startswith("~"):
-        written_out = _expanded(name)
-        yield f"DVC does not know '~': must be {written_out}" if written_out else HOMELESS
+        known = expanded(name) != path
+        yield f"DVC does not know '~': must be {expanded(name)}" if known else HOMELESS
     original = _original(name)
     if original:
         yield _only_in(original)
@@ -67,12 +67,12 @@ def _problems(name: str) -> Iterator[str]:
         yield from _unreadable(path)
 
 
-def _expanded(name: str) -> Path | None:
-    """Put the home folder for '~'; a user without an entry in passwd may have none."""
+def expanded(name: str) -> Path:
+    """Put the home folder for '~', but where there is none, as for a user who is not in passwd."""
     try:
         return Path(name).expanduser()
     except RuntimeError:
-        return None
+        return Path(name)
 
 
 def _original(name: str) -> Path | None:

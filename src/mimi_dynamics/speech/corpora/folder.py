@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import IngestParams
+from mimi_dynamics.pipeline.sources import expanded
 from mimi_dynamics.speech.corpora.layouts import Told
 from mimi_dynamics.speech.corpora.links import Found, find_files, repeated
 from mimi_dynamics.speech.corpora.recording import Recording, composed, printable
@@ -39,7 +40,7 @@ def list_recordings(params: IngestParams, audio_dir: Path) -> list[Recording]:
             or table says nothing of any file in it.
     """
     path = params.folder.path
-    root = Path(path).absolute()
+    root = expanded(path).absolute()
     if not root.is_dir():
         raise InputError(f"ingest.folder.path = {path!r}: must be a directory")
     if audio_dir.resolve().is_relative_to(root.resolve()):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.sources import expanded
 from mimi_dynamics.speech.corpora.layouts import Told
 from mimi_dynamics.speech.corpora.recording import composed
 
@@ -118,7 +119,7 @@ def read_own_table(path: str) -> Table:
     """
     setting = f"{OWN_TABLE} = {path!r:.200}"
     try:
-        table = read_table(Path(path), OWN_TABLE)
+        table = read_table(expanded(path), OWN_TABLE)
     except OSError as error:
         raise InputError(f"{setting}: cannot be read ({error.strerror})") from error
     if table is None or not table.told:
