@@ -13,7 +13,7 @@ from mimi_dynamics.pipeline.files import remove_leftovers, write_table, write_te
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.speech.ingestion import ingest_corpora, write_manifest
+from mimi_dynamics.speech.ingestion import ingest_with_notes, write_manifest
 from mimi_dynamics.speech.notes import count_notes, note_lines
 from mimi_dynamics.speech.summary import overview, summarise, tell, voice_table
 
@@ -23,7 +23,7 @@ AUDIO_DIR = Path("data/audio")
 def ingest(params: Params) -> None:
     """Run the stage: list the recordings, decode and split them, and write the results."""
     remove_leftovers(AUDIO_DIR)
-    manifest, rejected, notes = ingest_corpora(params.ingest, AUDIO_DIR)
+    manifest, rejected, notes = ingest_with_notes(params.ingest, AUDIO_DIR)
     write_manifest(manifest, Path("data/manifest.parquet"))
     write_text(Path("data/rejected.csv"), rejected.to_csv(index=False, lineterminator="\n"))
     write_text(Path("data/notes.csv"), notes.to_csv(index=False, lineterminator="\n"))

@@ -2,9 +2,10 @@
 
     PYTHONPATH=src .venv/bin/python -m tests.harness.hostile_audio --files 1000 --seed 0
 
-Every file must be either listed in data/rejected.csv with a reason or in the manifest, as its way
-(`hostile_ways.py`) wants it; good clips must be there bit for bit, nothing from outside the
-folder, and nothing beside the outputs. A crash or a hang ends the command with a traceback.
+Every file must be either listed in data/rejected.csv with a reason or in the manifest, as one clip
+or as pieces that data/notes.csv lists, as its way (`hostile_ways.py`) wants it; good clips must be
+there bit for bit, nothing from outside the folder, and nothing beside the outputs. A crash or a
+hang ends the command with a traceback.
 """
 
 import argparse
@@ -25,11 +26,12 @@ import soundfile
 from ingest import ingest
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.speech import audio, conversion
-from mimi_dynamics.speech.corpora.recording import printable
+from mimi_dynamics.speech.corpora.recording import Recording, printable
 from mimi_dynamics.speech.summary import REASONS
 from tests.harness import ROOT
 from tests.harness.audio_files import ingest_params
-from tests.harness.hostile_ways import WAYS, Place
+from tests.harness.hostile_tracks import WAYS
+from tests.harness.hostile_ways import Place
 
 GOOD_CLIPS = 40
 MAX_SECONDS = 1.0  # of a clip, and of work on a file
@@ -91,18 +93,18 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def timed(seconds: dict[Path, float]) -> Iterator[None]:
-    """Within, `seconds` notes how much work it is to decode each file, which is limited."""
-    read = audio.read_audio
+    """Within, `seconds` notes how much work it is to convert each file, which is limited."""
+    convert = conversion._convert
 
-    def read_timed(path: Path, *arguments: object) -> np.ndarray:
+    def convert_timed(recording: Recording, **arguments: object) -> list[conversion.Clip]:
         start = time.thread_time()
         try:
-            return read(path, *arguments)
+            return convert(recording, **arguments)
         finally:
-            seconds[path] = time.thread_time() - start
+            seconds[recording.path] = time.thread_time() - start
 
     with (
-        mock.patch.object(conversion, "read_audio", read_timed),
+        mock.patch.object(conversion, "_convert", convert_timed),
         mock.patch.object(audio, "MAX_WORK_SECONDS", MAX_SECONDS),
     ):
         yield
@@ -113,7 +115,9 @@ def run_ingest(corpus: Corpus, work: Path) -> dict[str, float]:
     work.mkdir()
     seconds: dict[Path, float] = {}
     params = load_params(ROOT / "params.yaml")
-    settings = ingest_params(folder={"path": str(corpus.root)}, max_seconds=MAX_SECONDS)
+    settings = ingest_params(
+        folder={"path": str(corpus.root)}, max_seconds=MAX_SECONDS, cut_long=True
+    )
     with contextlib.chdir(work), timed(seconds):
         ingest(params.model_copy(update={"ingest": settings}))
     return {corpus.name(path): value for path, value in seconds.items()}
@@ -134,19 +138,39 @@ def problems(corpus: Corpus, work: Path, seconds: dict[str, float]) -> list[str]
     if len(reasons) != len(rejected) or list(reasons) != sorted(reasons):
         found.append("rejected.csv: not sorted, or a file twice")
     known = corpus.way_of | dict.fromkeys(corpus.kept, "kept")
+    notes = pd.read_csv(work / "data/notes.csv", keep_default_na=False)
+    pieces = dict(zip(notes["clip_id"], notes["name"], strict=True))
+    used = {pieces.get(clip_id, clip_id) for clip_id in manifest.index}
     found += [
-        f"{name!r}: not a file of the folder" for name in {*manifest.index, *reasons} - set(known)
+        f"{name!r}: not a file of the folder"
+        for name in {*used, *reasons, *notes["name"]} - set(known)
     ]
+    found += note_problems(notes, manifest)
     for name, way in known.items():
         verdict = "kept" if name in corpus.kept else WAYS[way][0]
-        if (name in manifest.index) == (name in reasons):
+        if (name in used) == (name in reasons):
             found.append(f"{name!r} ({way}): must be either kept or rejected, once")
-        elif verdict == "kept" and name in reasons:
-            found.append(f"{name!r} ({way}): must be kept, is {reasons[name]}")
+        elif verdict in ("kept", "used") and name in reasons:
+            found.append(f"{name!r} ({way}): must be {verdict}, is {reasons[name]}")
         elif verdict == "rejected" and name not in reasons:
             found.append(f"{name!r} ({way}): must be rejected")
     found += [f"{name!r}: took {s:.1f} s" for name, s in seconds.items() if s > SLOWEST_SECONDS]
     return found + clip_problems(corpus, work, manifest)
+
+
+def note_problems(notes: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
+    """What is wrong with the notes: they must name clips, and leave out no time."""
+    found = []
+    for name, rows in notes.groupby("name"):
+        clips = [clip_id for clip_id in rows["clip_id"] if clip_id]
+        if not clips or not set(clips) <= set(manifest.index):
+            found.append(f"{name!r}: noted, but its clips are {clips}")
+        elif manifest.loc[clips, "split"].nunique() > 1:
+            found.append(f"{name!r}: in two splits")
+        ends = (rows["start_seconds"] + rows["seconds"]).to_numpy()
+        if not np.allclose(rows["start_seconds"], [0.0, *ends[:-1]], atol=0.005):
+            found.append(f"{name!r}: time is left out, or is there twice")
+    return found
 
 
 def clip_problems(corpus: Corpus, work: Path, manifest: pd.DataFrame) -> list[str]:
@@ -161,7 +185,7 @@ def clip_problems(corpus: Corpus, work: Path, manifest: pd.DataFrame) -> list[st
         if any(np.array_equal(pcm, secret) for secret in corpus.secrets):
             found.append(f"{name!r}: comes from outside the folder")
     written = {path.relative_to(work).as_posix() for path in files_below(work)}
-    expected = {*manifest["path"], "data/manifest.parquet", "data/rejected.csv"}
+    expected = {*manifest["path"], "data/manifest.parquet", "data/rejected.csv", "data/notes.csv"}
     for path in written ^ {*expected, *OTHER_OUTPUTS}:
         found.append(f"{path}: must not be there, or is missing")
     return found

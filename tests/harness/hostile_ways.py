@@ -1,8 +1,9 @@
 """Ways in which an audio file can be other than it should be, for `hostile_audio`.
 
 A way makes one file (or link, or pipe) in a folder of its own, and says what must become of it:
-`rejected`, `kept` (sound, only its name or its header is odd: kept bit for bit), or `either`
-(what is damaged may still be decoded, and raw formats take anything for sound).
+`rejected`, `kept` (sound, only its name or its header is odd: kept bit for bit), `used` (it must
+become a clip or several), or `either` (what is damaged may still be decoded, and raw formats take
+anything for sound).
 """
 
 import io
@@ -47,6 +48,10 @@ class Place:
         wave = 8_000 * np.sin(2 * np.pi * self.random.uniform(100, 4_000) * time)
         return np.round(wave + self.random.normal(0, 500, time.size)).astype(np.int16)
 
+    def wave(self, seconds: float = 0.5) -> np.ndarray:
+        """(samples,) float32 of such a sound."""
+        return (self.sound(seconds) / 2**15).astype(np.float32)
+
     def keep(self, name: str | Path, pcm: np.ndarray | None = None) -> None:
         """Write a good WAV file under this name, to be kept."""
         pcm = self.sound() if pcm is None else pcm
@@ -62,8 +67,7 @@ class Place:
     def encoded(self, ending: str = "") -> tuple[str, bytearray]:
         """A good file of a format, drawn at random if not given: its ending, and its bytes."""
         ending = ending or str(self.random.choice(FORMATS))
-        sound = (self.sound() / 2**15).astype(np.float32)
-        return ending, bytearray(encode_as(ending, sound))
+        return ending, bytearray(encode_as(ending, self.wave()))
 
 
 Make = Callable[[Place], None]
@@ -127,8 +131,11 @@ simple(
     "rejected",
     one_sample=lambda p: p.write("a.wav", wav(p.sound()[:1])),
     too_short=lambda p: p.write("a.wav", wav(p.sound(p.random.uniform(0.01, 0.19)))),
-    too_long=lambda p: p.write("a.wav", wav(p.sound(p.random.uniform(1.01, 3)))),
     silent=lambda p: p.write("a.wav", wav(np.zeros(p.random.integers(9_000, 20_000), np.int16))),
+    constant=lambda p: p.write(
+        "a.wav",
+        wav(np.full(p.random.integers(9_000, 20_000), p.random.integers(99, 30_000), np.int16)),
+    ),
     almost_silent=lambda p: p.write("a.wav", wav(p.random.integers(-32, 33, 12_000, np.int16))),
     nan=lambda p: p.write("a.wav", with_value(p, np.nan)),
     infinite=lambda p: p.write("a.wav", with_value(p, np.inf)),
@@ -175,10 +182,6 @@ simple(
     deep_folders=lambda p: p.keep(Path(*["deep"] * 40) / "a.wav"),
     read_only=lambda p: (p.keep("a.wav"), (p.folder / "a.wav").chmod(0o444)),
     clipped=lambda p: p.keep("a.wav", np.clip(p.sound() * 9.0, -32768, 32767).astype(np.int16)),
-    constant=lambda p: p.keep(
-        "a.wav",
-        np.full(p.random.integers(9_000, 20_000), p.random.integers(99, 30_000), np.int16),
-    ),
 )
 
 # What must not be opened.

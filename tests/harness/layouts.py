@@ -169,6 +169,33 @@ def voxceleb(root: Path) -> Voices:
     }
 
 
+def aishell(root: Path) -> Voices:
+    """Three speakers of Mandarin, in its three parts."""
+    speakers = {"train": "S0002", "dev": "S0724", "test": "S0764"}
+    return {
+        f"wav/{part}/{speaker}/BAC009{speaker}W{number:04d}.wav": speaker
+        for part, speaker in speakers.items()
+        for number in (121, 122)
+    }
+
+
+def arctic(root: Path) -> Voices:
+    """CMU ARCTIC, and L2-ARCTIC, whose speakers have four capitals."""
+    speakers = {
+        "cmu_us_bdl_arctic": "bdl",
+        "cmu_us_slt_arctic": "slt",
+        "HKK": "HKK",
+        "YBAA": "YBAA",
+    }
+    for folder in ("HKK", "YBAA"):
+        write_text(root / folder / "transcript" / "arctic_a0001.txt", "Author of the danger trail.")
+    return {
+        f"{folder}/wav/arctic_a000{number}.wav": speaker
+        for folder, speaker in speakers.items()
+        for number in (1, 2)
+    }
+
+
 def audio_folder(root: Path) -> Voices:
     """As the Hugging Face hub has folders of sound: a table names files and speakers."""
     rows = {f"data/{number:02d}.wav": f"speaker {number % 2}" for number in range(4)}
@@ -189,5 +216,7 @@ LAYOUTS: dict[str, Callable[[Path], Voices]] = {
     "LJSpeech-1.1": ljspeech,
     "Emotional Speech Dataset (ESD)": esd,
     "voxceleb": voxceleb,
+    "data_aishell": aishell,
+    "arctic": arctic,
     "hub": audio_folder,
 }

@@ -142,7 +142,7 @@ def test_a_killed_worker_changes_no_clip(tmp_path: Path, monkeypatch: pytest.Mon
     expected = ingest_corpora(local, Path("local"))
     monkeypatch.setattr(mimi_dynamics.speech.ingestion, "Converter", MortalConverter)
     found = ingest_corpora(local.model_copy(update={"engine": "ray"}), Path("ray"))
-    manifest, rejected, _ = expected
+    manifest, rejected = expected
     manifest["path"] = manifest["path"].str.replace("local/", "ray/")
     pd.testing.assert_frame_equal(found[0], manifest)
     pd.testing.assert_frame_equal(found[1], rejected)

@@ -106,7 +106,7 @@ def test_asterisk_is_the_same_from_package_and_tarball(
     else:
         package(mirror / f"{PACKAGE}_1.6.1-1_all.deb", prompts, way)
     params = ingest_params(corpora=["asterisk"], mirror=str(mirror))
-    manifest, rejected, _ = ingest_corpora(params, tmp_path / "data" / "audio")
+    manifest, rejected = ingest_corpora(params, tmp_path / "data" / "audio")
     assert len(manifest) == 30
     assert set(manifest["voice"]) == {"allison"}
     assert set(manifest["language"]) == {"en"}
@@ -221,7 +221,7 @@ def test_two_readings_of_a_sentence_share_a_split(tmp_path: Path) -> None:
             name = f"arctic_a{prompt:04d}_15927485{prompt:02d}{reading}.opus"
             write_sound(folder / name.replace("opus", "ogg"), sound)
     params = ingest_params(corpora=["kathleen"], mirror=str(folder.parent))
-    manifest, _, _ = ingest_corpora(params, tmp_path / "data" / "audio")
+    manifest, _ = ingest_corpora(params, tmp_path / "data" / "audio")
     assert len(manifest) == 60
     prompts = manifest["clip_id"].str.rpartition("_")[0]
     assert prompts.nunique() == 30
@@ -274,7 +274,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def test_librispeech_has_speakers_and_texts(tmp_path: Path, librispeech: Path) -> None:
     params = ingest_params(corpora=["librispeech"], mirror=str(librispeech), test_voices=["174"])
-    manifest, rejected, _ = ingest_corpora(params, tmp_path / "data" / "audio")
+    manifest, rejected = ingest_corpora(params, tmp_path / "data" / "audio")
     assert rejected.empty
     clip = manifest.set_index("clip_id").loc["librispeech/84/84-1000-0003"]
     assert (clip["voice"], clip["language"], clip["text"]) == ("84", "en", "SENTENCE III OF 84")
@@ -285,9 +285,9 @@ def test_a_url_mirror_is_asked_once(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = ingest_params(corpora=["librispeech"], mirror_url=server + "/")
-    first, _, _ = ingest_corpora(params, tmp_path / "data" / "audio")
+    first, _ = ingest_corpora(params, tmp_path / "data" / "audio")
     monkeypatch.setattr(fetching.urllib.request, "urlopen", None)
-    again, _, _ = ingest_corpora(params, tmp_path / "data" / "audio")
+    again, _ = ingest_corpora(params, tmp_path / "data" / "audio")
     assert again.equals(first)
 
 

@@ -38,7 +38,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def ingest_folder(root: Path, **changes: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:  # noqa: ANN401
+def ingest_folder(root: Path, **changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:  # noqa: ANN401
     """Ingest a folder corpus into data/audio of the current folder."""
     return ingest_corpora(ingest_params(folder={"path": str(root)}, **changes), Path("data/audio"))
 
@@ -52,7 +52,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_manifest_describes_every_file_written(workplace: Path) -> None:
-    manifest, rejected, _ = ingest_folder(write_voices(workplace / "speech"))
+    manifest, rejected = ingest_folder(write_voices(workplace / "speech"))
     assert list(manifest) == MANIFEST_SCHEMA.names
     assert manifest["clip_id"].is_monotonic_increasing
     assert manifest["clip_id"].is_unique
@@ -112,7 +112,7 @@ def test_every_bad_file_is_listed_with_its_reason(workplace: Path) -> None:
     root = write_voices(workplace / "speech")
     expected = write_hostile(root)
     write_sound(root / "good" / "eight.wav", np.tile(tone(0.5, 440)[:, None], (1, 8)))
-    manifest, rejected, _ = ingest_folder(root)
+    manifest, rejected = ingest_folder(root)
     assert dict(zip(rejected["name"], rejected["reason"], strict=True)) == expected
     assert list(rejected["name"]) == sorted(rejected["name"])
     assert {"folder/good/eight.wav", "folder/bad/loud.wav"} < set(manifest["clip_id"])
@@ -143,7 +143,7 @@ def test_hostile_names_stay_inside_and_apart(workplace: Path) -> None:
         target = root / "..v" / os.fsdecode(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(source, target)
-    manifest, rejected, _ = ingest_folder(root)
+    manifest, rejected = ingest_folder(root)
     assert rejected["reason"].tolist() == ["not_audio", "not_audio"]  # hidden: `..wav`, `....wav`
     assert len(manifest) == 40 + len(paths) - 2
     assert all(clip_id.isprintable() for clip_id in manifest["clip_id"])
@@ -171,14 +171,14 @@ def test_recordings_of_one_prompt_share_a_split(workplace: Path) -> None:
     for clip in range(20):
         sound = tone(0.3, 230 + 20 * clip, 16_000)
         write_sound(root / "voice0" / f"take{clip:02d}.flac", sound, 16_000)
-    manifest, _, _ = ingest_folder(root)
+    manifest, _ = ingest_folder(root)
     stems = manifest["clip_id"].str.replace(r"\.\w+$", "", regex=True)
     assert len(manifest) == 60
     assert (manifest.groupby(stems)["split"].nunique() == 1).all()
 
 
 def test_a_held_out_voice_has_a_split_of_its_own(workplace: Path) -> None:
-    manifest, _, _ = ingest_folder(write_voices(workplace / "speech", 3), test_voices=["voice1"])
+    manifest, _ = ingest_folder(write_voices(workplace / "speech", 3), test_voices=["voice1"])
     held_out = manifest["split"] == "test_voice"
     assert set(manifest["voice"][held_out]) == {"voice1"}
     assert "voice1" not in set(manifest["voice"][~held_out])
@@ -186,9 +186,9 @@ def test_a_held_out_voice_has_a_split_of_its_own(workplace: Path) -> None:
 
 def test_splits_do_not_depend_on_other_recordings(workplace: Path) -> None:
     root = write_voices(workplace / "speech")
-    before, _, _ = ingest_folder(root)
+    before, _ = ingest_folder(root)
     write_sound(root / "voice0" / "another.wav", tone(0.3, 5_000))
-    after, _, _ = ingest_folder(root)
+    after, _ = ingest_folder(root)
     both = before.merge(after, on="clip_id")
     assert (both["split_x"] == both["split_y"]).all()
 
@@ -196,7 +196,7 @@ def test_splits_do_not_depend_on_other_recordings(workplace: Path) -> None:
 def test_files_in_the_folder_itself_have_an_unknown_voice(workplace: Path) -> None:
     root = write_voices(workplace / "speech")
     write_sound(root / "loose.wav", tone(0.3, 3_000))
-    manifest, _, _ = ingest_folder(root)
+    manifest, _ = ingest_folder(root)
     assert manifest.set_index("clip_id").loc["folder/loose.wav", "voice"] == "unknown"
 
 
@@ -296,13 +296,13 @@ def test_both_forms_of_an_accent_are_one_voice(workplace: Path) -> None:
         write_sound(root / "ann" / f"{number}.wav", tone(0.3, 200 + 20 * number))
         write_sound(root / apart / f"{number}é.wav", tone(0.3, 1_000 + 20 * number))
     for typed in (apart, together):
-        manifest, _, _ = ingest_folder(root, test_voices=[typed])
+        manifest, _ = ingest_folder(root, test_voices=[typed])
         held_out = manifest["split"] == "test_voice"
         assert set(manifest["voice"][held_out]) == {together}
         assert all(unicodedata.is_normalized("NFC", clip) for clip in manifest["clip_id"])
     write_sound(root / together / "0é.wav", tone(0.3, 3_000))
     write_sound(root / together / "another.wav", tone(0.3, 4_000))
-    manifest, rejected, _ = ingest_folder(root, test_voices=[together])
+    manifest, rejected = ingest_folder(root, test_voices=[together])
     assert rejected.empty
     assert manifest.groupby("voice").size().to_dict() == {"ann": 20, together: 22}
     assert manifest["clip_id"].is_unique

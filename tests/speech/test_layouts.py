@@ -59,6 +59,8 @@ def test_corpora_beside_each_other_do_not_disturb_each_other(tmp_path: Path) -> 
         ("LJSpeech-1.1", "wavs/LJ001-0002.wav", "en", "Printing, 1"),
         ("Emotional Speech Dataset (ESD)", "0003/Angry/0003_000351.wav", "zh", "The nine, the"),
         ("Emotional Speech Dataset (ESD)", "0011/Angry/0011_000351.wav", "en", "The nine, the"),
+        ("arctic", "HKK/wav/arctic_a0001.wav", "en", "Author of the danger trail."),
+        ("data_aishell", "wav/test/S0764/BAC009S0764W0122.wav", "zh", ""),
         ("hub", "data/02.wav", "", "Hello, you"),
     ],
 )

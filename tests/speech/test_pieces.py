@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from mimi_dynamics.speech.audio import Limits, read_parts
-from mimi_dynamics.speech.ingestion import ingest_corpora
+from mimi_dynamics.speech.ingestion import ingest_with_notes
 from mimi_dynamics.speech.notes import count_notes, note_lines
 from mimi_dynamics.speech.pauses import quietest
 from tests.harness.audio_files import encode_as, ingest_params, write_sound, write_voices
@@ -91,7 +91,7 @@ def ingest(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     params = ingest_params(
         folder={"path": str(root)}, max_seconds=4.0, min_seconds=0.25, cut_long=True
     )
-    return ingest_corpora(params, Path("data/audio"))
+    return ingest_with_notes(params, Path("data/audio"))
 
 
 def test_pieces_are_clips_of_one_split_and_are_noted(corpus: Path) -> None:
@@ -147,5 +147,5 @@ def test_a_file_with_the_name_of_a_piece_stays_itself(corpus: Path) -> None:
 
 def test_long_recordings_are_rejected_if_that_is_asked_for(corpus: Path) -> None:
     params = ingest_params(folder={"path": str(corpus)}, max_seconds=4.0)
-    _, rejected, _ = ingest_corpora(params, Path("data/audio"))
+    _, rejected, _ = ingest_with_notes(params, Path("data/audio"))
     assert ["folder/voice0/book.wav", "too_long"] in rejected.to_numpy().tolist()

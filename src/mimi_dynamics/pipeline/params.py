@@ -428,6 +428,14 @@ class CalmStudyParams(Section):
     seeds: Count
 
 
+class Bet4StudyParams(Section):
+    """How often to train each contender of bet 4, and from where to score it."""
+
+    seeds: Annotated[int, Field(ge=2)]
+    starts: Count
+    stride_frames: Count
+
+
 def _with_next_frame(horizons: list[int]) -> list[int]:
     """Check that predictors of the next frame are trained, which other stages and a bet read."""
     if NEXT_FRAME not in horizons:
@@ -467,6 +475,7 @@ class Params(Section):
     engram_study: EngramStudyParams
     calm: CalmParams
     calm_study: CalmStudyParams
+    bet4_study: Bet4StudyParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

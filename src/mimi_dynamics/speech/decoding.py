@@ -23,9 +23,10 @@ STEADY_FRAMES = 9  # Time stamps of recorders jitter, so the median of so many i
 # have written wrong checksums into good files.
 CHECKED = {"flac", "tta", "wavpack"}
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
-# What encoders write into the first frame of an MP3 file.
+# What encoders write into the first frame of an MP3 file, after a header whose length depends on
+# rate, channels and checksum.
 MP3_TABLES = (b"Xing", b"Info", b"VBRI")
-MP3_TABLE_BYTES = 64
+MP3_TABLE_PLACES = (13, 15, 21, 23, 36, 38)
 
 
 class AudioError(Exception):
@@ -113,8 +114,8 @@ def frames_of(
 
 def _has_table(packet: av.Packet) -> bool:
     """Tell whether a packet of MP3 is the first of a file: a table of contents, without sound."""
-    head = bytes(memoryview(packet)[:MP3_TABLE_BYTES])
-    return any(name in head for name in MP3_TABLES)
+    head = bytes(memoryview(packet)[: max(MP3_TABLE_PLACES) + 4])
+    return any(head[place : place + 4] in MP3_TABLES for place in MP3_TABLE_PLACES)
 
 
 def _with_gaps(

@@ -51,7 +51,12 @@ MANIFEST_SCHEMA = pa.schema(
 )
 
 
-def ingest_corpora(
+def ingest_corpora(params: IngestParams, audio_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Do what `ingest_with_notes` does, for those who do not ask what was cut or mended."""
+    return ingest_with_notes(params, audio_dir)[:2]
+
+
+def ingest_with_notes(
     params: IngestParams, audio_dir: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Decode all recordings of the chosen corpora into `audio_dir`, which is replaced as a whole.

@@ -136,7 +136,7 @@ class _Splitter:
             last = int((longest - self.limits.min_seconds) * run.rate)
             cut = first + quietest(run.look(first, max(first, last)), run.rate)
             self.cut = True
-            yield from self._end(cut, 0.0)
+            yield from self._end(max(cut, 1), 0.0)
 
     def interrupt(self, what: Break) -> Iterator[Stretch]:
         if self.run is not None:

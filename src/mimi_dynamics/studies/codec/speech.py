@@ -28,7 +28,7 @@ def training_speech(ingest: IngestParams, params: MiniParams, folder: Path) -> p
     settings = json.dumps(ingest.model_dump(exclude=without), sort_keys=True)
     speech = folder / f"speech-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     if not (speech / "manifest.parquet").exists():
-        manifest, _, _ = ingest_corpora(ingest, speech / "audio")
+        manifest, _ = ingest_corpora(ingest, speech / "audio")
         with atomic_path(speech / "manifest.parquet") as temporary:
             manifest.to_parquet(temporary)
     return pd.read_parquet(speech / "manifest.parquet")
