@@ -16,7 +16,8 @@ PAGES = [
     ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-DOCUMENTS = [path for path in PAGES if path.name not in ("README.md", "CHANGELOG.md")]
+# Of docstrings, which are in library.md, some name what a study will make.
+DOCUMENTS = [p for p in PAGES if p.name not in ("README.md", "CHANGELOG.md", "library.md")]
 DOCUMENTS += [ROOT / "README.md.j2", ROOT / "params.yaml"]
 NAME = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|md|yaml|json|csv|html|sha256)(?![\w/])")
 # By stages, tutorials or users, not in git.

@@ -1,28 +1,14 @@
-"""Reference pages from the code: settings, headline metrics, commands and the library.
+"""Reference pages from the code: the headline metrics here, settings and code beside this module.
 
 `write_readme.py` puts these texts where a template of docs/reference/ names them.
 """
 
-import ast
-import contextlib
-import io
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-from unittest.mock import patch
 
-from mimi_dynamics.cli import main as mimi_dynamics
 from mimi_dynamics.pipeline.metrics import HEADLINES, headline_keys
-from mimi_dynamics.pipeline.params import PARAMS_FILE, Params
-from mimi_dynamics.pipeline.settings import load_settings
-
-ROOT = Path(__file__).resolve().parents[1]
-LIBRARY = ROOT / "src/mimi_dynamics"
-ENTRY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?P<value>[^#]*)(?:# (?P<comment>.*))?$")
-LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false"}
+from reference_code import command_help, library_rooms, public_interface
+from reference_settings import params_tables, value_at
 
 # What the end of a headline key means, the longest end that fits; {} is what stands before it.
 MEANINGS = {
@@ -94,14 +80,6 @@ def meaning(key: str) -> str:
     return told
 
 
-def value_at(metrics: Mapping[str, Any], key: str) -> object:
-    """Give the number at a dotted key, or None."""
-    found: Any = metrics
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
-
-
 def headline_table(metrics: Mapping[str, Any]) -> str:
     """List all headline numbers: what they are, with 95 % intervals, their unit and their meaning.
 
@@ -129,170 +107,6 @@ def shown(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3g}".replace("-", "−") if isinstance(value, float) else "–"
-
-
-def comments(text: str) -> dict[str, str]:
-    """Collect the comments of `params.yaml` by the dotted name of what they explain.
-
-    They stand beside a setting, or above it where it is a list.
-    """
-    found: dict[str, str] = {}
-    path: list[tuple[int, str]] = []
-    above: list[str] = []
-    for line in text.splitlines():
-        if line.lstrip().startswith("# "):
-            above.append(line.strip().removeprefix("# "))
-            continue
-        entry = ENTRY.fullmatch(line)
-        if entry:
-            depth = len(entry["indent"])
-            path = [(d, name) for d, name in path if d < depth] + [(depth, entry["name"])]
-            told = " ".join([*above, *([entry["comment"]] if entry["comment"] else [])])
-            found[".".join(name for _, name in path)] = told
-        above = []
-    return found
-
-
-def described(schema: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    """Say in words which values a setting may have, from its JSON schema.
-
-    Args:
-        schema: of the setting.
-        known: the schemas that it may refer to, by name.
-    """
-    if "$ref" in schema:
-        return described(known[schema["$ref"].rpartition("/")[2]], known)
-    if "enum" in schema or "const" in schema:
-        values = schema.get("enum", [schema.get("const")])
-        return f"one of {', '.join(f'`{value}`' for value in values)}"
-    if "anyOf" in schema:
-        return " or ".join(described(option, known) for option in schema["anyOf"])
-    if schema.get("type") == "array":
-        return f"list: {described(schema['items'], known)}"
-    if schema.get("type") == "object":
-        fields = schema["properties"].items()
-        return ", ".join(f"`{name}` {described(field, known)}" for name, field in fields)
-    limits = " and ".join(f"{sign} {schema[key]}" for key, sign in LIMITS.items() if key in schema)
-    return f"{TYPES.get(schema.get('type', ''), 'text')} {limits}".strip()
-
-
-def settings_of(
-    schema: Mapping[str, Any], known: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the dotted name and the schema of every setting below a section."""
-    for name, field in schema["properties"].items():
-        target = known.get(field.get("$ref", "").rpartition("/")[2], field)
-        if target.get("type") == "object":
-            yield from settings_of(target, known, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field
-
-
-def params_tables() -> str:
-    """List every setting with its default, its type and range, and its comment."""
-    whole = Params.model_json_schema()
-    known = whole.get("$defs", {})
-    defaults = load_settings(ROOT / PARAMS_FILE, Params).model_dump()
-    told = comments((ROOT / PARAMS_FILE).read_text(encoding="utf-8"))
-    head = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
-    sections: dict[str, list[str]] = {}
-    for name, schema in settings_of(whole, known):
-        section = name.partition(".")[0] if "." in name else ""
-        value = value_at(defaults, name)
-        default = f"`{value}`" if value != "" else "none"
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            default = f"{len(value)} of them"
-        words = told.get(name) or of_group(told, name)
-        cells = [f"`{name}`", default, described(schema, known), words]
-        sections.setdefault(section, []).append(
-            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-        )
-    blocks = []
-    for section, lines in sections.items():
-        title = f"## {section}" if section else "## All stages"
-        about = [told[section], ""] if told.get(section) else []
-        blocks.append("\n".join([title, "", *about, *head, *lines]))
-    return "\n\n".join(blocks)
-
-
-def of_group(told: Mapping[str, str], name: str) -> str:
-    """Give the comment of the group within a section that a setting stands in, if any."""
-    group = name.rpartition(".")[0]
-    return told.get(group, "") if "." in group else ""
-
-
-def help_of(command: Callable[[list[str]], None], arguments: list[str]) -> str:
-    """Give what a command prints when it is asked for help, in lines of 100 characters."""
-    printed = io.StringIO()
-    width = patch.dict(os.environ, {"COLUMNS": "100"})
-    with width, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        command([*arguments, "--help"])
-    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
-
-
-def command_help() -> str:
-    """Give the help of `mimi-dynamics` and of each of its commands."""
-    text = help_of(mimi_dynamics, [])
-    block = "## {}\n\n```text\n{}\n```"
-    blocks = [block.format("mimi-dynamics", text)]
-    names = re.search(r"\{([\w,-]+)\}", text)
-    for name in names[1].split(",") if names else ():
-        blocks.append(block.format(f"mimi-dynamics {name}", help_of(mimi_dynamics, [name])))
-    return "\n\n".join(blocks)
-
-
-def first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
-    """Give the first line of a docstring, with what Markdown would take for a table taken out."""
-    return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-
-
-def library_rooms() -> str:
-    """List the rooms of the library with their modules, by the first lines of their docstrings."""
-    blocks = []
-    for room in sorted(path.parent for path in LIBRARY.rglob("__init__.py")):
-        if room == LIBRARY or not (modules := sorted(room.glob("[!_]*.py"))):
-            continue
-        name = "/".join(room.relative_to(LIBRARY).parts)
-        about = first_line(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
-        lines = [f"## {name}", "", about, "", "| module | what is in it |", "|---|---|"]
-        for path in modules:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            lines.append(f"| `{path.stem}` | {first_line(tree)} |")
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
-
-
-def public_interface() -> str:
-    """Give signature and docstring of all that `mimi_dynamics` names in `__all__`.
-
-    Where a name comes from is looked up in the package's own imports, so that nothing is loaded.
-    """
-    tree = ast.parse((LIBRARY / "__init__.py").read_text(encoding="utf-8"))
-    names = exported(tree)
-    blocks = []
-    for path in sorted(LIBRARY.rglob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names:
-                text = ast.get_docstring(node) or ""
-                blocks.append(f"### {node.name}\n\n```text\n{signature(node)}\n\n{text}\n```")
-    return "\n\n".join(blocks)
-
-
-def exported(tree: ast.Module) -> set[str]:
-    """Give the names in `__all__` of a module."""
-    for node in tree.body:
-        targets = getattr(node, "targets", [getattr(node, "target", None)])
-        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            return set(ast.literal_eval(node.value))  # type: ignore[attr-defined]
-    return set()
-
-
-def signature(node: ast.FunctionDef | ast.ClassDef) -> str:
-    """Write how a function is called, or name a class."""
-    if isinstance(node, ast.ClassDef):
-        return f"class {node.name}"
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{node.name}({ast.unparse(node.args)}){returns}"
 
 
 TEXTS = {
