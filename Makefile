@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-STUDIES := calm_study rssm_sweep rssm_slow engram_study
-ROWS := untrained log_mel lyra
+STUDIES := calm_study rssm_sweep rssm_slow bet2_study engram_study
+ROWS := untrained log_mel lyra leg_1
 
 # Two environments in one folder: what the pipeline needs, and what tests and lint need on top of it. The second
 # lock holds all of the first at the same versions, so that installing one never takes from the other.
@@ -14,7 +14,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 CLONE = rm -rf runs/$(1) && git clone -q . runs/$(1) && mkdir -p runs/downloads runs/$(1)/runs && \
 	ln -s "$(CURDIR)/runs/downloads" runs/$(1)/runs/downloads
 
-.PHONY: install install-dev repro compare quick mimi studies readme test nightly lint lock audit
+.PHONY: install install-dev repro compare quick mimi studies readme site test nightly lint types lock audit
 
 install: .venv/installed
 
@@ -50,7 +50,7 @@ quick: install
 	cd runs/quick && PATH="$(CURDIR)/$(BIN):$$PATH" dvc exp run --name quick -S 'ingest.asterisk.languages=[it]' -S 'ingest.test_voices=[]' -S 'horizons=[1,2]' controls predict horizons
 	cd runs/quick && "$(CURDIR)/$(BIN)/python" src/figures.py && "$(CURDIR)/$(BIN)/python" src/bets.py
 
-# A row of results for Kyutai's Mimi (docs/mimi.md), in a clone of the last commit that is kept while there is no
+# A row of results for Kyutai's Mimi (docs/tutorials/mimi.md), in a clone of the last commit that is kept while there is no
 # newer one, so that a run which was stopped goes on. WEIGHTS=/path/to/file.safetensors takes the place of the hub.
 mimi: install
 	test "$$(git --git-dir=runs/mimi/.git rev-parse HEAD 2>/dev/null)" = "$$(git rev-parse HEAD)" || { $(call CLONE,mimi); }
@@ -63,9 +63,18 @@ studies: install
 	set -e; for row in $(ROWS); do \
 		$(BIN)/python src/codec_row.py $$row; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc commit -f codec_row_frozen@$$row; done
 
-# The numbers of README.md and docs/findings.md, from metrics/.
+# README.md and the pages of docs/ that have a template, from metrics/ and from the code.
 readme: install
 	$(BIN)/python tools/write_readme.py
+
+# README.md and docs/ as a site, build/site/index.html; a link that leads nowhere fails. In an environment of its own,
+# whose two packages are pinned in pyproject.toml and not in the locks.
+site:
+	$(PYTHON) -m venv runs/site
+	runs/site/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	runs/site/bin/uv pip install --quiet --python runs/site/bin/python --group docs
+	$(PYTHON) tools/site_pages.py
+	NO_MKDOCS_2_WARNING=1 runs/site/bin/mkdocs build --quiet --strict
 
 test: install-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -77,6 +86,13 @@ nightly: install-dev
 lint: install-dev
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/ruff format --check src tests benchmarks tools
+
+# mypy on the rooms that pyproject.toml lists, in an environment of its own that looks at the packages of this one.
+types: install
+	$(PYTHON) -m venv runs/types
+	runs/types/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	runs/types/bin/uv pip install --quiet --python runs/types/bin/python --group types
+	runs/types/bin/mypy --python-executable $(BIN)/python --cache-dir runs/types/cache
 
 # Writes exact versions with hashes and no download address; the second command takes over those of the first.
 lock: install

@@ -1,17 +1,18 @@
 r"""What CALM, our pipeline and the plain predictor cost in time and memory, on one core.
 
-Trains CALM and the dynamics of z_dyn again as stage `calm` does, one after the other on one thread,
-and generates with all three. Times are of the processor, not of the clock: on a machine with other
-work they vary less. The time to an equal score is the training time in proportion to operations.
+Generates with all of them: with CALM by both recipes of the study `bet4_study`, as large as ours,
+and without training, for what a frame costs does not depend on the weights. Times are of the
+processor, not of the clock: on a machine with other work they vary less.
 
     PYTHONPATH=src .venv/bin/python benchmarks/calm.py
 
-Reads what stage `calm` reads, metrics/detail/calm.json, and results of the study `calm_study`.
-Prints a page, which --write keeps as docs/calm.md with its figure. Takes 6 minutes.
+Reads what stage `calm` reads, and results of the studies `bet4_study` and `calm_study`.
+Prints a page, which --write keeps as docs/explanation/calm.md with its figure. Takes 1 minute.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,148 +23,154 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mimi_dynamics.density.predictor import load_predictor
-from mimi_dynamics.figures.calm_study import LABELS, study_figure, study_lines
+from machine import write_page
+from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
+from mimi_dynamics.density.var import Var
+from mimi_dynamics.figures.bet4_study import bet_lines
+from mimi_dynamics.figures.calm_study import study_figure, study_lines
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import require_predictor, write_text
+from mimi_dynamics.pipeline.files import require_predictor
+from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
-from mimi_dynamics.studies.calm.comparison import training_jobs
-from mimi_dynamics.studies.calm.inputs import Factorisation, read_factorisation
+from mimi_dynamics.studies.calm.bet import RECIPES, recipe_shape, sampled
+from mimi_dynamics.studies.calm.comparison import our_jobs, our_parameters
+from mimi_dynamics.studies.calm.factorised import known_states
+from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
+from mimi_dynamics.studies.calm.inputs import read_factorisation
+from mimi_dynamics.studies.calm.model import make_calm, matched, moments, parameters_of
 from mimi_dynamics.studies.calm.study import SECTIONS, study_params
-from mimi_dynamics.studies.calm.training import Trained
-from mimi_dynamics.studies.rssm.training import RssmJob, train_rssm
 
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt
 REPEATS = 3  # of which the fastest counts
 STUDY, FIGURE = Path("plots/calm_study.csv"), Path("plots/calm_study.png")
-STUDY_METRICS = Path("metrics/detail/calm_study.json")
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Of generation, on one core.
+class Contender:
+    """What generates.
 
     Attributes:
-        frames_per_second: by number of streams.
-        state_bytes: of one stream: what is remembered from frame to frame.
-        weight_bytes: of the model, with what only its training needs.
+        label: its name on the page.
+        head: the kind of its head.
+        generator: the model.
     """
 
-    frames_per_second: dict[int, float]
-    state_bytes: int
-    weight_bytes: int
+    label: str
+    head: str
+    generator: Generator
 
 
-def cpu_seconds(work: Callable[[], object]) -> tuple[object, float]:
-    """What it gives, and what it took of the processor."""
+def contenders(params: Params) -> list[Contender]:
+    """Make CALM by every recipe and ours, as large as in the study, and load the predictor."""
+    factorisation, data = read_factorisation(), load(params).sequences
+    size = our_parameters(params, factorisation.model)
+    found = []
+    for recipe, tried in RECIPES.items():
+        shape = matched(recipe_shape(params, data.dim, recipe), size)
+        generator = Generator(make_calm(shape, *moments(data)).eval(), data)
+        for steps in tried:
+            label = f"CALM, {recipe}, {steps} step{'s' if steps > 1 else ''}"
+            found.append(Contender(label, recipe, sampled(generator, steps, 1.0)))
+    dim, order = factorisation.model.shape.state_dim, params.predict.var_order
+    var = Var(torch.zeros(order, dim, dim), torch.zeros(dim), torch.eye(dim))
+    width = params.calm.dynamics_width
+    marginal = make_marginal(var, params.head, width, params.predict.components)
+    dynamics = make_conditional(marginal, var, width, 0.0).eval()
+    known = known_states(factorisation.model, our_jobs(params, data, factorisation)[0])
+    ours = Generator(dynamics, known, factorisation.model)
+    step, info = load_predictor(require_predictor(NEXT_FRAME))
+    return [
+        *found,
+        Contender("z_dyn, z_rec, x", params.head, ours),
+        Contender("plain predictor", info["head"], Generator(step, data)),
+    ]
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Seconds that the processor takes for it."""
     start = time.process_time()
-    result = work()
-    return result, time.process_time() - start
+    work()
+    return time.process_time() - start
 
 
-def speed(generator: Generator) -> Speed:
-    """Generate from test clips that are long enough for a prompt."""
+def frames_per_second(generator: Generator, streams: int) -> tuple[float, Past]:
+    """Generate from test clips that are long enough for a prompt; also what is known of it."""
     test = generator.known.select("test")
-    clips = np.flatnonzero(test.lengths >= FRAMES)
-    rates = {}
-    for streams in STREAMS:
-        clip = np.sort(np.resize(clips, streams))
-        starts = Starts(clip, np.full(streams, FRAMES), test.lengths[clip] - FRAMES)
-        past = read_past(generator.step, test, starts)
-        steps = np.full(streams, FRAMES)
-        seconds = min(
-            cpu_seconds(lambda p=past, s=steps: run(generator, p, s))[1] for _ in range(REPEATS)
-        )
-        rates[streams] = streams * FRAMES / seconds
-    row = past.rows(slice(0, 1))
+    clip = np.sort(np.resize(np.flatnonzero(test.lengths >= FRAMES), streams))
+    starts = Starts(clip, np.full(streams, FRAMES), test.lengths[clip] - FRAMES)
+    past, steps = read_past(generator.step, test, starts), np.full(streams, FRAMES)
+
+    def run() -> None:
+        generator.finish(roll_out(generator.step, past, steps, 1))
+
+    return streams * FRAMES / min(cpu_seconds(run) for _ in range(REPEATS)), past
+
+
+def table_row(contender: Contender) -> str:
+    """What one contender costs."""
+    generator = contender.generator
     modules = [generator.step, *([generator.render] if generator.render else [])]
-    weights = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
-    return Speed(rates, sum(part.numel() * 4 for part in row.state), weights)
-
-
-def run(generator: Generator, past: Past, steps: np.ndarray) -> None:
-    """All frames of all streams."""
-    generator.finish(roll_out(generator.step, past, steps, 1))
-
-
-def train_all(params: Params, factorisation: Factorisation) -> dict[str, tuple[Trained, float]]:
-    """CALM, and ours with its factorisation, which is trained here only to be timed."""
-    data = load(params).sequences
-    params = params.model_copy(update={"calm": params.calm.model_copy(update={"seeds": 1})})
-    calm, ours = training_jobs(params, data, factorisation)
-    found = {"calm": cpu_seconds(calm)}
-    shape = factorisation.model.shape
-    job = RssmJob(
-        data, shape.state_dim, factorisation.budget, params.rssm, params.predict.min_steps, 0
-    )
-    _, before = cpu_seconds(lambda: train_rssm(job))
-    trained, seconds = cpu_seconds(ours)
-    return found | {"ours": (trained, before + seconds)}
+    rates, past = zip(*(frames_per_second(generator, of) for of in STREAMS), strict=True)
+    test = generator.known.select("test")
+    start = Starts(np.array([0]), np.array([1]), test.lengths[:1] - 1)
+    cells = [
+        contender.label,
+        f"{parameters_of(*modules):,}",
+        f"{frame_flops(generator, start) / 1e6:.2f}",
+        str(network_evaluations(generator, contender.head)),
+        *(f"{rate:,.0f}" for rate in rates),
+        f"{sum(part.numel() * 4 for part in past[0].state) / 1e3:.1f}",
+        f"{sum(p.numel() * p.element_size() for m in modules for p in m.parameters()) / 1e6:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def page(params: Params) -> str:
-    """All of docs/calm.md."""
-    metrics = json.loads(Path("metrics/detail/calm.json").read_text())
-    trained = train_all(params, read_factorisation())
-    step, _ = load_predictor(require_predictor(NEXT_FRAME))
-    generators = {name: found.generator for name, (found, _) in trained.items()}
-    generators["predictor"] = Generator(step, generators["calm"].known)
-    seconds = {name: spent for name, (_, spent) in trained.items()}
-    rows = [table_row(n, metrics[n], speed(g), seconds.get(n)) for n, g in generators.items()]
-    ratio = metrics["ratio"]
-    key = "train_flops_to_equal_energy_score"
-    each = seconds["ours"] / metrics["ours"]["train_flops"]
-    each /= seconds["calm"] / metrics["calm"]["train_flops"]
+    """All of docs/explanation/calm.md."""
+    torch.manual_seed(0)
     lines = [
-        "# CALM beside our pipeline: time, memory, studies",
+        "# CALM beside our pipeline: bet 4, time and memory, studies",
         "",
-        "By `PYTHONPATH=src .venv/bin/python benchmarks/calm.py --write`, on one core, in seconds",
-        f"of the processor; torch {torch.__version__}. What does not depend on a clock is in",
-        "`metrics/detail/calm.json`.",
+        "Written by `PYTHONPATH=src .venv/bin/python benchmarks/calm.py --write`.",
         "",
-        "| | parameters | training, s | training, TFLOP | network passes per frame |"
+        "## Bet 4",
+        "",
+        *bet_lines(read("bet4_study")),
+        "",
+        "## A generated frame",
+        "",
+        f"On one of {os.cpu_count()} cores, by the seconds of its processor, while"
+        f" {os.getloadavg()[0]:.0f} processes wanted to run; torch {torch.__version__}. Idle",
+        "cores are faster.",
+        "",
+        "| | parameters | 10⁶ operations per frame | network passes per frame |"
         " frames per second, 1 stream | 64 streams | state of a stream, kB | weights, MB |",
-        "|---|" + "---|" * 8,
-        *rows,
+        "|---|" + "---|" * 7,
+        *(table_row(contender) for contender in contenders(params)),
         "",
-        "The plain predictor is trained by stage `horizon`, and not timed here. Real time is 12.5",
-        "frames per second for each stream; the codec's own work comes on top of it.",
-        "",
-        f"To the worse of both best scores, ours takes {ratio[key]:.2f}"
-        f" [{ratio[key + '_ci_low']:.2f}, {ratio[key + '_ci_high']:.2f}] times the operations of"
-        " CALM,",
-        f"and {ratio[key] * each:.2f} times its seconds.",
+        "Parameters and weights hold what only training needs. Real time is 12.5 frames per second",
+        "for each stream; the codec's own work comes on top of it.",
         *study_section(params),
     ]
     return "\n".join(lines) + "\n"
 
 
-def table_row(name: str, metrics: dict, measured: Speed, seconds: float | None) -> str:
-    """One contender."""
-    rates = [f"{measured.frames_per_second[streams]:,.0f}" for streams in STREAMS]
-    cells = [
-        LABELS[name],
-        f"{metrics['params']:,}",
-        "" if seconds is None else f"{seconds:.0f}",
-        f"{metrics['train_flops'] / 1e12:.2f}",
-        str(metrics["network_evaluations_per_frame"]),
-        *rates,
-        f"{measured.state_bytes / 1e3:.1f}",
-        f"{measured.weight_bytes / 1e6:.2f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+def read(study: str) -> dict | None:
+    """The content of the file of a study; None if it has not been run."""
+    path = detail_path(study)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def study_section(params: Params) -> list[str]:
-    """Figure and tables of the study, and which of today's settings it did not run under."""
-    study = json.loads(STUDY_METRICS.read_text())
+    """Figure and tables of `calm_study`, and which of today's settings it did not run under."""
+    study = read("calm_study")
     ratio = study["ratio"]
     both = [
         f"{name} {ratio[key]:.3f} [{ratio[key + '_ci_low']:.3f}, {ratio[key + '_ci_high']:.3f}]"
@@ -174,17 +181,27 @@ def study_section(params: Params) -> list[str]:
     ]
     return [
         "",
+        "## Stabilisers, sizes, data",
+        "",
         "By the study `calm_study` (`make studies`), whose file records the settings it ran under.",
         settings_sentence(changed_settings(study["settings"], current_settings(params))),
+        *([] if "origin" in study else [OLDER]),
         "",
-        f"Ours / CALM over {study['trainings']} trainings of each (`{STUDY_METRICS}`):",
+        f"Ours / CALM over {study['trainings']} trainings of each (`{detail_path('calm_study')}`):",
         f"{', '.join(both)}.",
         "",
-        f"![Stabilisers switched off, sizes, data](../{FIGURE})",
+        f"![Stabilisers switched off, sizes, data](../../{FIGURE})",
         "",
         "Bars: 95 % intervals of the difference to all of it, paired by clips.",
-        *study_lines(pd.read_csv(STUDY)),
+        *(line.replace("## ", "### ") for line in study_lines(pd.read_csv(STUDY))),
     ]
+
+
+OLDER = (
+    "It is of an older codec, mimi-mini after the first leg of its training, which gave back less\n"
+    "of the sound and was twice as predictable as today's ([cards.md](../reference/cards.md)),\n"
+    "and of CALM's recipes before those of bet 4."
+)
 
 
 def current_settings(params: Params) -> dict[str, object]:
@@ -204,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="also to docs/calm.md")
+    parser.add_argument("--write", action="store_true", help="also to docs/explanation/calm.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -213,7 +230,7 @@ def main() -> None:
         sys.exit(f"calm: error: {error}")
     print(text)
     if options.write:
-        write_text(Path("docs/calm.md"), text)
+        write_page(Path("docs/explanation/calm.md"), text)
         save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
 
 

@@ -15,8 +15,8 @@ Rivals are no dependencies of the project, so the environment is its own. After 
     PYTHONPATH=src benchmarks/.venv/bin/python benchmarks/density.py --latents log_mel --seconds 300
 
 Reads data/latents/ and models/normalizer.safetensors, or data/manifest.parquet, and params.yaml.
-Prints a table and keeps it in runs/density/; --write makes docs/density.md of all tables that are
-there. With 75 seconds each it takes 20 minutes, with 300 it takes 80.
+Prints a table and keeps it in runs/density/; --write makes docs/explanation/density.md of all
+tables that are there. With 75 seconds each it takes 20 minutes, with 300 it takes 80.
 """
 
 import argparse
@@ -34,6 +34,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from machine import write_page
 from mimi_dynamics.density.fit import Density, FitSpec, FittedDensity, fit_densities
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.gains import Scored, clip_bootstrap
@@ -256,7 +257,7 @@ def main() -> None:
     )
     parser.add_argument("--latents", choices=LATENTS, default=RUN, help="of what [codec]")
     parser.add_argument("--seconds", type=float, default=75, help="of training, each [75]")
-    parser.add_argument("--write", action="store_true", help="all tables to docs/density.md")
+    parser.add_argument("--write", action="store_true", help="to docs/explanation/density.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -268,7 +269,7 @@ def main() -> None:
     write_text(SECTIONS / f"{options.latents}-{options.seconds:g}.md", text)
     if options.write:
         made = [path.read_text(encoding="utf-8") for path in sorted(SECTIONS.glob("*.md"))]
-        write_text(Path("docs/density.md"), page(made))
+        write_page(Path("docs/explanation/density.md"), page(made))
 
 
 if __name__ == "__main__":

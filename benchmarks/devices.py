@@ -26,6 +26,7 @@ from mimi_dynamics.density.heads import HEADS
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.density.training import MakeOptimizers, TrainingParams, fit, losses
 from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.encoding.corpus import encode_batch, relative_difference
 from mimi_dynamics.generation.continuations import make_decoder
 from mimi_dynamics.generation.generator import Generator
@@ -37,7 +38,6 @@ from mimi_dynamics.pipeline.devices import CPU, device_of
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, load_params
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
-from mimi_dynamics.studies.controls.processes import PROCESSES
 from mimi_dynamics.studies.engram.keys import make_keys
 from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
 from mimi_dynamics.studies.engram.study import Subject

@@ -7,7 +7,8 @@ copy is found by way of another. For two microphones, the recording itself is ch
 
 `--half` keeps the prompts of one half (by a hash of the file name up to its last underscore, which
 a number of the take may follow), as the thresholds were chosen on half 1. NAME is the title of the
-section that --write keeps in docs/duplicates.md. A minute or two a round and hour, on one core.
+section that --write keeps in docs/explanation/duplicates.md. A minute or two a round and hour, on
+one core.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def main() -> None:
     text = ["```sh", f"{command} --rounds {args.rounds} --limit {args.limit}", "```", "", *text]
     print("\n".join(text))
     if args.write:
-        machine.PAGE = Path("docs/duplicates.md")
+        machine.PAGE = Path("docs/explanation/duplicates.md")
         machine.write_section(args.name, "\n".join(text))
 
 

@@ -15,7 +15,7 @@ weights, as his were not to be had where this was written; speed does not depend
     PYTHONPATH=src benchmarks/.venv/bin/python benchmarks/encoding.py
 
 Reads data/audio/ and data/manifest.parquet. Prints tables, which --write keeps in
-docs/performance.md. Takes 5 minutes.
+docs/reference/performance.md. Takes 5 minutes.
 """
 
 import argparse
@@ -229,7 +229,7 @@ def spread(values: np.ndarray, digits: str) -> str:
 
 
 def page(params: Params, audio_seconds: float, repeats: int) -> str:
-    """A section of docs/performance.md."""
+    """A section of docs/reference/performance.md."""
     subjects = [make_subject(params, name, audio_seconds) for name in CODECS]
     rounds = [run_rounds(subject, repeats) for subject in subjects]
     limits = [turn.limits for turns in rounds for turn in turns]
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=80, help="of audio in a round, 5 times that for the small"
     )
-    parser.add_argument("--write", action="store_true", help="also to docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="to docs/reference/performance.md")
     options = parser.parse_args()
     torch.set_num_threads(available_cores())
     try:

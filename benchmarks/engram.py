@@ -7,7 +7,7 @@ with other work they vary less than the clock's.
 
 Reads data/latents/, models/normalizer.safetensors and, of the study `engram_study`,
 metrics/detail/engram_study.json.
-Prints a page, which --write keeps as docs/engram.md. Takes 2 minutes.
+Prints a page, which --write keeps as docs/explanation/engram.md. Takes 2 minutes.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from machine import write_page
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
 from mimi_dynamics.studies.engram.comparison import SECTIONS, study_params
@@ -201,7 +201,7 @@ def settings_sentence(changed: list[str]) -> str:
 
 
 def page(params: Params) -> str:
-    """All of docs/engram.md."""
+    """All of docs/explanation/engram.md."""
     lines = [
         "# The memory: what it costs, and the full study",
         "",
@@ -222,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="also to docs/engram.md")
+    parser.add_argument("--write", action="store_true", help="also to docs/explanation/engram.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -232,7 +232,7 @@ def main() -> None:
         sys.exit(f"engram: error: {error}")
     print(text)
     if options.write:
-        write_text(Path("docs/engram.md"), text)
+        write_page(Path("docs/explanation/engram.md"), text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 White noise, shut off for random times by gates with and without fades and dither, is encoded by
 mimi-mini. A small Gaussian density is trained on it four times: with every frame as a target, and
 without those that the gate overlaps, or that and some frames beside it. Prints a section, which
---write puts into docs/gates.md. Takes 20 minutes on one core.
+--write puts into docs/explanation/gates.md. Takes 20 minutes on one core.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from machine import write_page
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec
@@ -26,14 +27,13 @@ from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.normalizer import fit_normalizer, frames_in_split, normalized_sequences
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
-from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.parallel import use_one_thread
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.speech.audio import SAMPLE_RATE, to_pcm
 from mimi_dynamics.speech.gates import gated_intervals
 
 COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/gates.py --write"
-PAGE = Path("docs/gates.md")
+PAGE = Path("docs/explanation/gates.md")
 CLIPS, SECONDS, OPEN_SECONDS = 60, 4.0, 0.5
 DIM, HEAD = 8, "gaussian"
 SMALL = {"width": 32, "epochs": 2, "pretrain_epochs": 1, "min_steps": 120, "bootstrap_samples": 200}
@@ -70,7 +70,7 @@ GATES = [
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="into docs/gates.md")
+    parser.add_argument("--write", action="store_true", help="into docs/explanation/gates.md")
     arguments = parser.parse_args()
     use_one_thread()
     params = load_params()
@@ -78,7 +78,7 @@ def main() -> None:
     text = "\n".join(report(codec, params))
     print(text)
     if arguments.write:
-        write_text(PAGE, text + "\n")
+        write_page(PAGE, text)
 
 
 def report(codec: Codec, params: Params) -> Iterator[str]:

@@ -6,7 +6,7 @@ r"""What becomes of files as people have them, and how fast files are converted,
 Recordings of ten seconds are damaged, joined and mixed in the ways that people report, and read
 with the code of both working trees. Then sound files of the usual formats are converted on one core
 by both in turns; of each, the time counts in which the processor had the least to do. Prints a
-section, which --write puts at the end of docs/ingestion.md. Takes 2 minutes.
+section, which --write puts at the end of docs/explanation/ingestion.md. Takes 2 minutes of a core.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import soundfile
 
 ROUNDS, TIMES = 2, 5  # in turns, and how often each format is converted in each of them
 SECONDS = 30.0  # of what is converted
-PAGE, HEADING = Path("docs/ingestion.md"), "## Measured"
+PAGE, HEADING = Path("docs/explanation/ingestion.md"), "## Measured"
 COMMAND = "PYTHONPATH=src:. .venv/bin/python benchmarks/ingestion.py --before ../before --write"
 FAST = ("g722", "wav", "flac", "mp3", "opus", "m4a")
 Found = dict[str, Any]
@@ -37,7 +37,7 @@ def main() -> None:
     """Run the benchmark, or its part in one working tree."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="working tree of the code to compare with")
-    parser.add_argument("--write", action="store_true", help="into docs/ingestion.md")
+    parser.add_argument("--write", action="store_true", help="into docs/explanation/ingestion.md")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.pipeline.parallel import one_thread_each
 
-PAGE = Path("docs/performance.md")
+PAGE = Path("docs/reference/performance.md")
 MATRIX_ROWS = 2048
 COPIED_BYTES = 1 << 27  # beyond any cache
 SECONDS = 0.4  # of each measurement
@@ -32,10 +33,22 @@ def copy_rate() -> float:
     )
 
 
+def write_page(path: Path, text: str) -> None:
+    """Keep a page, which begins with its title, with the date of today below that."""
+    title, rest = text.split("\n", maxsplit=1)
+    write_text(path, f"{title}\n\n{measured_today()}\n{rest.rstrip()}\n")
+
+
+def measured_today() -> str:
+    """Say when numbers were measured."""
+    return f"Measured on {date.today():%d %B %Y}.".replace(" 0", " ")
+
+
 def write_section(title: str, text: str) -> None:
-    """Put `text` under `title` in docs/performance.md, in place of what was there."""
+    """Put `text` under `title` in docs/reference/performance.md, in place of what was there."""
+    text = f"{measured_today()}\n\n{text.strip()}"
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n\n"
-    section = f"## {title}\n\n{text.strip()}\n\n"
+    section = f"## {title}\n\n{text}\n\n"
     found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     page = page.replace(found[0], section) if found else f"{page.rstrip()}\n\n{section}"
     write_text(PAGE, page.rstrip() + "\n")

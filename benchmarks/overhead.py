@@ -4,7 +4,7 @@
 
 Runs in this folder, where `dvc repro` must have nothing to do; stage `normalize` is run again,
 alone and by DVC in turns, and writes what is there. Prints a section, which --write puts into
-docs/performance.md. Takes 4 minutes.
+docs/reference/performance.md. Takes 4 minutes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ WAYS = {
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="into docs/reference/performance.md")
     arguments = parser.parse_args()
     if "up to date" not in said(WAYS["`dvc status`"]):
         sys.exit("overhead: error: `dvc repro` would have something to do here; run it first")

@@ -9,7 +9,7 @@ under runs/, and watches each with all its workers: seconds, how busy the cores 
         -S predict.epochs=1 -S predict.pretrain_epochs=1
 
 For more speech, clips of data/audio/ are repeated, each time with another length cut off their
-start. Prints a section, which --write puts into docs/performance.md.
+start. Prints a section, which --write puts into docs/reference/performance.md.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, nargs="+", default=[1], help="as much speech")
     parser.add_argument("--stages", nargs="+", help="of dvc.yaml; all but frozen ones if left out")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="into docs/reference/performance.md")
     arguments = parser.parse_args()
     found = {times: run(times, arguments.stages, arguments.settings) for times in arguments.times}
     several = len(arguments.times) > 1

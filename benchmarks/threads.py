@@ -4,7 +4,8 @@
 
 Trains mimi-mini on noise, as `src/codec.py` does, in one process or in several at once, each with
 one thread or with one for every core. `dvc queue start --jobs 2` is such a case. Prints a section,
-which --write puts into docs/performance.md. Needs a machine without other work; takes 4 minutes.
+which --write puts into docs/reference/performance.md. Needs a machine without other work; takes
+4 minutes.
 """
 
 import argparse
@@ -29,7 +30,7 @@ AUDIO_SECONDS = 60
 def main() -> None:
     """Run the benchmark, or be one of its processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="into docs/reference/performance.md")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.threads:

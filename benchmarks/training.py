@@ -7,8 +7,8 @@ than the clock's on a machine with other work, but for processes that share, whi
     PYTHONPATH=src .venv/bin/python benchmarks/training.py [--before COMMIT]
 
 Reads data/latents/ and models/normalizer.safetensors. --before also times the training loop of a
-commit, on the same batches. Prints a page, which --write keeps as docs/performance_training.md.
-Takes 10 minutes.
+commit, on the same batches. Prints a page, which --write keeps as
+docs/reference/performance_training.md. Takes 10 minutes.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 import training_memory
+from machine import write_page
 from mimi_dynamics.density import training
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.density.training import TrainingParams
@@ -36,10 +37,10 @@ from mimi_dynamics.latents.sequences import Batch, Sequences, scored_frames
 from mimi_dynamics.latents.streaming import BatchStream
 from mimi_dynamics.pipeline.distributed import is_main_process, process_group
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, Params, load_params
 from training_parts import limits, loop_of, timed
 
+PAGE = Path("docs/reference/performance_training.md")
 REPEATS = 5
 SHARED_REPEATS = 2
 WARM = 0.25  # of the steps of a pass, which do not count: compilers work then
@@ -233,7 +234,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--before", help="a commit, whose training loop is timed too")
-    parser.add_argument("--write", action="store_true", help="also to docs/performance_training.md")
+    parser.add_argument("--write", action="store_true", help=f"also to {PAGE}")
     parser.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -247,7 +248,7 @@ def main() -> None:
         sys.exit(f"training: error: {error}")
     print(text)
     if options.write:
-        write_text(Path("docs/performance_training.md"), text)
+        write_page(PAGE, text)
 
 
 if __name__ == "__main__":

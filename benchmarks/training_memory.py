@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from mimi_dynamics.density.fit import FitSpec, fit_densities
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.evidence.surrogates import make_surrogates
 from mimi_dynamics.latents.loading import GIB, read_data, resident_bytes
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.row_groups import row_groups
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import Params, load_params
-from mimi_dynamics.studies.controls.processes import PROCESSES
 
 CLIP_FRAMES = 100
 CLIPS_PER_GROUP = 128  # as of the stage encode

@@ -20,6 +20,7 @@ from mimi_dynamics.report.closing import closing, say
 from mimi_dynamics.report.page import with_sections
 from mimi_dynamics.report.parts import Page, render
 from mimi_dynamics.report.rules import load_bets
+from mimi_dynamics.report.studies import read_studies
 
 STAGES = (  # The bets or the report use these. All of them except `controls` may be missing.
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure"),
@@ -30,7 +31,8 @@ NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on
 
 def bets(params: Params) -> None:
     """Run the stage."""
-    rules, metrics = load_bets(), read_all()
+    rules = load_bets()
+    metrics = read_all() | read_studies(rules, params)
     check = check_controls(metrics["controls"], rules.controls)
     judgements = judge_all(rules, metrics, check.failed)
     judged = list(judgements.values())

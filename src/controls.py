@@ -14,13 +14,13 @@ from pathlib import Path
 import pandas as pd
 
 from mimi_dynamics.density.fit import LINEAR_BASELINE, FitSpec
+from mimi_dynamics.diagnostics.processes import DEVELOPMENT, HELD_OUT, PROCESSES
 from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, experts, fit_many, stacks
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.controls.processes import DEVELOPMENT, HELD_OUT, PROCESSES
 
 
 def controls(params: Params) -> None:

@@ -16,6 +16,12 @@ import pandas as pd
 
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor, save_predictor
+from mimi_dynamics.diagnostics.calibration import LEVELS, Ranks
+from mimi_dynamics.diagnostics.learning_curve import (
+    fit_rows,
+    learning_curve,
+    parts_of_train,
+)
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.evidence.gains import STACK, Gains, clip_bootstrap, fit_all
 from mimi_dynamics.evidence.surrogates import make_surrogates
@@ -25,12 +31,6 @@ from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.predict.calibration import LEVELS, Ranks
-from mimi_dynamics.studies.predict.learning_curve import (
-    fit_part,
-    learning_curve,
-    parts_of_train,
-)
 from mimi_dynamics.studies.predict.metrics import calibrate, summarise
 
 
@@ -45,7 +45,7 @@ def predict(params: Params) -> None:
     rows = {"real": real} | make_surrogates(real, template.first, order, params.seed)
     fits, best = fit_all(template, rows, list(params.predict.heads))
     parts = parts_of_train(template)
-    fits_of_parts = {name: fit_part(template, part, best) for name, part in parts.items()}
+    fits_of_parts = {name: fit_rows(template, part, best) for name, part in parts.items()}
     if not is_main_process():
         return
 

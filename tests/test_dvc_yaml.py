@@ -13,6 +13,8 @@ import bets
 import figures
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.report.page import CONTENTS
+from mimi_dynamics.report.rules import BETS_FILE, load_bets
+from mimi_dynamics.report.studies import OWN_ROW
 from mimi_dynamics.studies.codec_row.records import row_path
 from tests.harness import ROOT
 
@@ -103,11 +105,17 @@ def test_every_picture_and_its_table_are_those_of_the_stage_that_draws() -> None
 
 
 def test_what_the_page_tells_of_is_what_bets_read() -> None:
-    """A stage of the page that is not read would be missing there without a word."""
+    """A stage of the page that is not read would be missing there without a word.
+
+    By the row of the run's codec it is known whether a study is of this run.
+    """
     stages = {"ingest", *(section.stage for section in CONTENTS)}
     assert set(bets.STAGES) == stages
     listed = {dep for dep in STAGES["bets"]["deps"] if dep.startswith("metrics/")}
-    assert listed == {detail_path(stage).as_posix() for stage in stages}
+    rules = [of for bet in load_bets(ROOT / BETS_FILE).bets.values() for of in bet.rules.values()]
+    studies = {of.metrics for of in rules if of.study and (ROOT / detail_path(of.metrics)).exists()}
+    read = {*(detail_path(name) for name in stages | studies), OWN_ROW}
+    assert listed == {path.as_posix() for path in read}
 
 
 def outputs(stage: dict[str, Any]) -> set[str]:

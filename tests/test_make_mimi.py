@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mimi_dynamics.results.row import Row, path_of, read
+from mimi_dynamics.results.files import path_of, read
+from mimi_dynamics.results.row import Row
 from tests.harness.small_pipeline import make_clone, run
 from tests.harness.tiny_codec import write_random_mimi
 

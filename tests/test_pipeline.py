@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from mimi_dynamics.measurement import splitting
 from mimi_dynamics.pipeline.metrics import headline, headline_keys
 from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
+from tests.harness.agreement import check_agreement, measured_as_predict
 from tests.harness.small_pipeline import make_clone, run, run_on_a_stock_machine
 
 STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
@@ -133,6 +135,13 @@ def test_gliding_formants_are_predictable(clone: Path) -> None:
     assert abs(found["surrogates"]["permuted"]["gain_nats_per_dim"]) < 0.03
 
 
+def test_measure_agrees_with_predict(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given the same latents, splits and settings, to the last digit."""
+    monkeypatch.setattr(splitting, "LEAST_FRAMES", 100)
+    found = measured_as_predict(clone / "data/latents", load_params(clone / "params.yaml"))
+    check_agreement(found, metrics(clone, "predict"))
+
+
 def test_splits_are_by_recording_and_voice(clone: Path) -> None:
     """The held-out voice is nowhere else."""
     manifest = pd.read_parquet(clone / "data/manifest.parquet")
@@ -174,32 +183,23 @@ def test_forced_again_metrics_are_the_same_bytes(clone: Path) -> None:
     assert run(clone, "git", "status", "--porcelain").stdout == ""
 
 
-def test_experiment_retrains_what_depends_on_the_horizon_only(clone: Path) -> None:
-    """`dvc exp run -S horizon=2`, up to predict; then `dvc metrics diff`, and back."""
-    output = run(clone, "dvc", "exp", "run", "-S", "horizon=2", "predict").stdout
-    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'predict':"
-    ]
-    changed = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
-    assert set(changed) == {"metrics/predict.json"}
-    assert "gain_nats_per_dim" in changed["metrics/predict.json"]
-    waiting = json.loads(run(clone, "dvc", "status", "--json").stdout)
-    assert set(waiting) == {"figures", "bets"}
-    run(clone, "git", "checkout", "-q", ".")
-    run(clone, "dvc", "checkout")
-    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
+def test_experiment_with_the_horizon_moves_what_it_names_and_no_verdict(clone: Path) -> None:
+    """`dvc exp run -S horizon=2` runs three stages, and every posterior is as it was.
 
-
-def test_no_verdict_depends_on_the_horizon(clone: Path) -> None:
-    """All of `dvc exp run -S horizon=2`: three stages run, and every posterior is as it was."""
+    Then `dvc metrics diff`, and the way back.
+    """
     output = run(clone, "dvc", "exp", "run", "-S", "horizon=2").stdout
     ran = re.findall(r"^Running stage '(.+)':", output, re.M)
     assert sorted(ran) == ["bets", "figures", "predict"]
     assert metrics(clone, "predict")["horizon_frames"] == 2
     changed = run(clone, "git", "diff", "--name-only", "HEAD", "--", "metrics").stdout.split()
     assert changed == ["metrics/detail/predict.json", "metrics/predict.json"]
+    shown = json.loads(run(clone, "dvc", "metrics", "diff", "--json").stdout)
+    assert set(shown) == {"metrics/predict.json"}
+    assert "gain_nats_per_dim" in shown["metrics/predict.json"]
     run(clone, "git", "checkout", "-q", ".")
     run(clone, "dvc", "checkout")
+    assert UP_TO_DATE in run(clone, "dvc", "repro").stdout
 
 
 def test_pull_request_report_says_what_changed_and_what_is_wrong(clone: Path) -> None:

@@ -111,8 +111,8 @@ def test_relative_paths_in_a_copy_and_missing_folders_end_in_one_line(
     start = ["dvc", "exp", "run", "-S"]
     relative = f'ingest.folder.path="../{audio.name}"'
     said = run(clone, *start, relative, "--temp", check=False).stderr
-    assert "sources: error: ingest.folder.path = '../my audio': no such" in said
-    assert "must be an absolute path" in said
+    assert "sources: error: ingest.folder.path = '../my audio': not in the copy of the" in said
+    assert f"must be the absolute {audio}\n" in said
     run(clone, *start, relative)
     assert len(sums(clone)) == 40
     run(clone, "git", "checkout", ".")

@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # no PYTHO
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import NO_SOURCE, load_params
+from mimi_dynamics.results.files import save
 from mimi_dynamics.results.measured import RELEASES, revision_of, row_of_run
-from mimi_dynamics.results.row import as_text, save, weights_in_words
+from mimi_dynamics.results.row import as_text, weights_in_words
 
 STAGE = "codec_row@codec"
 AGAIN = "the same command goes on from there"

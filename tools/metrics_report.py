@@ -5,10 +5,11 @@
 Compares the working tree with its merge base with the given revision. Needs no data and runs no
 stage. Exits with 1, and says so first, if dvc.lock is stale or a metrics file missing or broken.
 
-Of the headline, metrics/<stage>.json, every change is listed; of metrics/detail/<stage>.json, what
-moved. A number has moved if it changed by more than the tolerance and, where it has 95 % intervals,
-lies outside that of before or has that of before outside its own. It is said whether that is for
-the better where its name tells; what changed without having moved is folded away.
+First come the verdicts that flip, then every change of the headline, metrics/<stage>.json, then
+what of metrics/detail/<stage>.json left its interval, what it cost, and settings. A number has
+moved if it changed by more than the tolerance and, where it has 95 % intervals, lies outside that
+of before or has that of before outside its own. It is said whether that is for the better where its
+name tells; all else that changed is folded away.
 """
 
 import argparse
@@ -26,12 +27,14 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # no PYTHONPATH to remember
 
+from metrics_cost import cost_table
 from metrics_tables import bets_table, headline_table, metrics_table, params_table
 from mimi_dynamics.report.differences import (
     DETAIL,
     TOLERANCE,
     Changes,
     Files,
+    Row,
     changes,
     flattened,
     rows_of,
@@ -42,7 +45,7 @@ from mimi_dynamics.report.versions import committed, parsed, working_tree
 FRESH = "Data and pipelines are up to date."
 DVC = [sys.executable, "-m", "dvc"]
 BETS = f"{DETAIL}bets.json"
-METRICS, RULES = "metrics", "bets.yaml"
+METRICS, RULES, LOCK = "metrics", "bets.yaml", "dvc.lock"
 
 
 def main() -> int:
@@ -54,7 +57,7 @@ def main() -> int:
     base = run("git", "merge-base", arguments.base, "HEAD")
     if base.returncode:
         sys.exit(f"metrics_report: {base.stderr.strip()}")
-    commit = base.stdout.strip()
+    commit, tolerance = base.stdout.strip(), arguments.tolerance
     unusable_files = metrics_problems()
     problems = lock_problems() + [text for texts in unusable_files.values() for text in texts]
     rules, rule_problems = rules_difference(commit)
@@ -71,13 +74,36 @@ def main() -> int:
     headline = {path: names for path, names in readable.items() if path not in detail}
     left_out = "Without the files named above.\n\n" if unusable_files else ""
     for title, text in (
-        ("Bets", bets_table(bets)),
-        ("Headline", left_out + headline_table(rows_of(headline), arguments.tolerance)),
-        ("Parameters", params_table(difference(commit) | rules)),
-        ("All metrics", left_out + metrics_table(rows_of(detail), arguments.tolerance)),
+        ("Verdicts", bets_table(bets)),
+        ("Headline", left_out + headline_table(with_intervals(headline, detail), tolerance)),
+        ("Outside their intervals", left_out + metrics_table(rows_of(detail), tolerance)),
+        ("Cost", cost_table(stages_of(commit), stages_of(None), rows_of(detail))),
+        ("Settings", params_table(difference(commit) | rules)),
     ):
         print(f"### {title} against {commit[:7]}\n\n{text}\n")
     return 1 if problems else 0
+
+
+def with_intervals(headline: Changes, detail: Changes) -> list[Row]:
+    """Give the rows of the headline, with intervals from the detail files where it has none."""
+    filled = {}
+    for path, names in headline.items():
+        there = detail.get(path.replace(f"{METRICS}/", DETAIL), {})
+        ends = [f"{name}_ci_{end}" for name in names for end in ("low", "high")]
+        filled[path] = {end: there[end] for end in ends if end in there} | names
+    return rows_of(filled)
+
+
+def stages_of(commit: str | None) -> dict[str, Any]:
+    """Give the stages of `dvc.lock` of a commit, or of the working tree, by name."""
+    if commit is None:
+        text = Path(LOCK).read_text(encoding="utf-8") if Path(LOCK).exists() else ""
+    else:
+        text = committed(commit, [LOCK]).texts.get(LOCK, "")
+    try:
+        return (yaml.safe_load(text) or {}).get("stages", {})
+    except yaml.YAMLError:
+        return {}  # `lock_problems` says so
 
 
 def lock_problems() -> list[str]:

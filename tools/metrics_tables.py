@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from mimi_dynamics.report.differences import Changes, Ends, Row, bets_in, rulings, verdict
 
-MOST_ROWS = 120  # of each of three tables: a comment on GitHub ends at 65,536 characters
+MOST_ROWS = 70  # of each of four tables: a comment on GitHub ends at 65,536 characters
 MOVED = ("better", "worse", "changed")
+RISES, FALLS = "↑", "↓"
 
 
 def headline_table(rows: list[Row], tolerance: float) -> str:
@@ -17,13 +19,17 @@ def headline_table(rows: list[Row], tolerance: float) -> str:
 
 
 def metrics_table(rows: list[Row], tolerance: float) -> str:
-    """What moved; folded away, what is new or gone, and what changed without having moved."""
+    """What left its interval; folded away, all else that changed, that is new or that is gone."""
     read = [(row, row.reading(tolerance)) for row in rows]
     unpaired = [(row, reading) for row, reading in read if reading in ("new", "gone")]
     moved = [(row, reading) for row, reading in read if reading in MOVED]
+    left = [(row, reading) for row, reading in moved if row.has_interval]
+    bare = [(row, reading) for row, reading in moved if not row.has_interval]
     still = [(row, reading) for row, reading in read if not reading and row.old != row.new]
-    parts = [_tables(moved) if moved else "Nothing moved."]
+    nothing = "Of numbers with an interval, none left it." if bare else "Nothing moved."
+    parts = [_tables(left) if left else nothing]
     for lines, what in (
+        (bare, f"changed by more than {tolerance:g} of their value, without an interval"),
         (unpaired, "new or gone"),
         (still, f"changed by less than {tolerance:g} of their value, or within 95 % intervals"),
     ):
@@ -33,7 +39,7 @@ def metrics_table(rows: list[Row], tolerance: float) -> str:
     return "\n\n".join(parts)
 
 
-def _tables(read: list[tuple[Row, str]]) -> str:
+def _tables(read: Sequence[tuple[Row, str]]) -> str:
     """One table for each file: with its name in every line they would be too wide to read."""
     shown = itertools.groupby(read[:MOST_ROWS], key=lambda pair: pair[0].path)
     tables = [
@@ -51,9 +57,10 @@ def markdown(row: Row, reading: str) -> str:
     """A line of the table of its file."""
     change = "–"
     if not isinstance(row.old, str | None) and not isinstance(row.new, str | None):
-        change = _minus(f"{row.new - row.old:+.2g}")
-    cells = (row.key, _shown(row.old, row.old_ends))
-    cells += (_shown(row.new, row.new_ends), change, reading)
+        arrow = RISES if row.new > row.old else FALLS if row.new < row.old else ""
+        change = f"{arrow} {_minus(f'{row.new - row.old:+.2g}')}".strip()
+    values = (_shown(row.old, row.old_ends), _shown(row.new, row.new_ends))
+    cells = (row.key, *values, change, reading)
     return f"| {' | '.join(cells)} |"
 
 
@@ -74,7 +81,7 @@ def bets_table(keys: dict[str, dict]) -> str:
     Those that flip come first, in bold.
     """
     before, now = ({key: of.get(when) for key, of in keys.items()} for when in ("old", "new"))
-    rows = []
+    rows, flipped = [], []
     for bet in bets_in(keys):
         places = rulings(before, bet), rulings(now, bet)
         for date in sorted({**places[0], **places[1]}, reverse=True):
@@ -82,11 +89,15 @@ def bets_table(keys: dict[str, dict]) -> str:
             old, new = verdict(before, at[0]), verdict(now, at[1])
             mark = "" if old == new else "**flips**"
             mark = mark if old and new else "gone" if old else "new"
+            if mark == "**flips**":
+                flipped.append(f"**{bet} flips** from {old} to {new} (rules of {date}).")
             cells = (bet, date, _belief(before, at[0]), _belief(now, at[1]), mark)
             rows.append((mark != "**flips**", f"| {' | '.join(cells)} |"))
     lines = [line for _, line in sorted(rows, key=lambda row: row[0])]
     header = "| bet | rules of | before | now | |\n|---|---|---|---|---|\n"
-    return header + "\n".join(lines) if lines else "Not judged, neither before nor now."
+    if not lines:
+        return "Not judged, neither before nor now."
+    return "\n\n".join([*(flipped or ["No verdict flips."]), header + "\n".join(lines)])
 
 
 def _belief(values: dict[str, Any], place: str) -> str:

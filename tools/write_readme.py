@@ -1,27 +1,35 @@
 """Write pages from their templates: their results are numbers of metrics/, not of someone's hand.
 
-README.md and docs/findings.md are such pages; beside each is its template, with `.j2` at the end.
+README.md is such a page, and so is every page of docs/ beside which is a template of its name with
+`.j2` at the end.
 
     python tools/write_readme.py            (after a run that moved them; `make readme`)
-    python tools/write_readme.py --check    (exits with 1 if README.md says something else)
+    python tools/write_readme.py --check    (exits with 1 if a page says something else)
 
 In the template a metrics file is a variable of its name, and numbers are written as on the page:
-`mimi_dynamics.report.prose` has the filters. Words around numbers are not checked: read what moved.
+`mimi_dynamics.report.prose` has the filters. References to the code are the functions of
+`reference.py`. Words around numbers are not checked: read what moved.
 """
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import jinja2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # no PYTHONPATH to remember
 
+import reference
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, read_metrics
 from mimi_dynamics.report.prose import ENVIRONMENT
 
-PAGES = (Path("README.md"), Path("docs/findings.md"))
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = tuple(
+    path.relative_to(ROOT).with_suffix("")
+    for path in [ROOT / "README.md.j2", *sorted((ROOT / "docs").rglob("*.md.j2"))]
+)
 
 
 def template_of(page: Path) -> Path:
@@ -41,7 +49,9 @@ def render(template: str, folder: Path) -> str:
         jinja2.UndefinedError: naming a metric that is not there.
     """
     metrics = {path.stem: read_metrics(path) for path in folder.glob("*.json")}
-    return ENVIRONMENT.from_string(template).render(metrics)
+    headline = partial(reference.headline_table, metrics)
+    made = ENVIRONMENT.from_string(template, globals=reference.TEXTS | {"headline": headline})
+    return made.render(metrics)
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ CLIPS = {"train": 20, "validation": 6, "test": 6}
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module on the page, in `CODECS`, with weights where it looks for them."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_codec.md").read_text(), re.S)
+    page = (ROOT / "docs/how_to/own_codec.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     assert len([line for line in code.splitlines() if line.strip()]) <= MOST_LINES
     (tmp_path / "mine.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)

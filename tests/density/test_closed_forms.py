@@ -14,8 +14,8 @@ from mimi_dynamics.density.regression import Moments, choose_lags, complete, reg
 from mimi_dynamics.density.switching_var import SwitchingVar, fit_switching_var
 from mimi_dynamics.density.threshold_var import ThresholdVar, fit_threshold_var
 from mimi_dynamics.density.var import Var, fit_sparse_var, fit_var
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.latents.sequences import Batch, Sequences
-from mimi_dynamics.studies.controls.processes import PROCESSES
 
 Density = Var | SwitchingVar | ThresholdVar | MixtureVar
 DIM, WARMUP = 3, 8

@@ -8,10 +8,10 @@ import pytest
 
 from mimi_dynamics.density.fit import FitSpec, fit_densities
 from mimi_dynamics.density.training import DivergedError
+from mimi_dynamics.diagnostics.processes import VAR_GAIN
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import PredictParams, load_params
-from mimi_dynamics.studies.controls.processes import VAR_GAIN
 from tests.harness import ROOT
 from tests.harness.simulation import simulate
 

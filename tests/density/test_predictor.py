@@ -15,8 +15,8 @@ from mimi_dynamics.density.predictor import (
     save_predictor,
 )
 from mimi_dynamics.density.var import fit_var
+from mimi_dynamics.diagnostics.processes import RHO
 from mimi_dynamics.latents.sequences import Batch, make_batches
-from mimi_dynamics.studies.controls.processes import RHO
 from tests.harness.simulation import simulate
 
 DIM = 3

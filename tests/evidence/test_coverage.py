@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mimi_dynamics.density.fit import FitSpec, fit_densities
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.evidence.intervals import TrainedEstimate
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.studies.controls.processes import PROCESSES
 from tests.density.test_fit import SMALL
 
 RUNS, TRAININGS, CLIPS, FRAMES, DIM = 40, 3, 100, 40, 4

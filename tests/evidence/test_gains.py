@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from mimi_dynamics.density.fit import FitSpec
+from mimi_dynamics.diagnostics.point_forecast import point_forecast_metrics
+from mimi_dynamics.diagnostics.processes import VAR_GAIN
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.frontier import frontier
 from mimi_dynamics.evidence.gains import STACK, Gains, fit_all, in_order
 from mimi_dynamics.evidence.surrogates import make_surrogates
-from mimi_dynamics.studies.controls.processes import VAR_GAIN
 from mimi_dynamics.studies.predict.metrics import (
     gain_metrics,
     head_metrics,
-    point_forecast_metrics,
     surrogate_metrics,
 )
 from tests.density.test_fit import SMALL

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from mimi_dynamics.density.fit import FitSpec
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.evidence.power import GAINS, plant, smallest_gain_seen
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.studies.controls.processes import PROCESSES
 from tests.density.test_fit import SMALL
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mimi_dynamics.diagnostics.processes import RHO
 from mimi_dynamics.evidence.surrogates import (
     REORDERINGS,
     SURROGATES,
@@ -13,7 +14,6 @@ from mimi_dynamics.evidence.surrogates import (
     shuffle,
 )
 from mimi_dynamics.latents.sequences import Change, Sequences
-from mimi_dynamics.studies.controls.processes import RHO
 from tests.harness.simulation import simulate
 
 

@@ -15,6 +15,7 @@ from mimi_dynamics.density.predictor import (
 )
 from mimi_dynamics.density.trunk import FRAME_SCALE
 from mimi_dynamics.density.var import Var
+from mimi_dynamics.diagnostics.processes import RHO
 from mimi_dynamics.generation.rollouts import (
     Starts,
     choose_starts,
@@ -27,7 +28,6 @@ from mimi_dynamics.generation.rollouts import (
 )
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.studies.controls.processes import RHO
 
 DIM = 3
 ORDER = 4

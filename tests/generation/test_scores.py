@@ -11,6 +11,7 @@ import torch
 from scipy.stats import chi2
 
 from mimi_dynamics.density.predictor import save_predictor
+from mimi_dynamics.diagnostics.processes import PROCESSES, RHO
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
 from mimi_dynamics.generation.generator import STARTS_PER_JOB, Generator, Grid
@@ -30,7 +31,6 @@ from mimi_dynamics.generation.scores import (
     scores_of_each_lead,
     skill_horizon,
 )
-from mimi_dynamics.studies.controls.processes import PROCESSES, RHO
 from tests.generation.test_rollouts import DIM, WIDTH, known_predictor, known_var, some_clips
 
 LEADS = [1, 2, 4, 8, 16]

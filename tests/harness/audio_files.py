@@ -135,6 +135,8 @@ def ingest_params(**changes: Any) -> IngestParams:  # noqa: ANN401
         "asterisk": {"languages": ["en"]},
         "librispeech": {"subsets": ["dev-clean"]},
         "folder": {"path": "."},
+        "voice_pattern": "",
+        "voice_table": "",
         "engine": "local",
     }
     return IngestParams.model_validate(settings | changes)

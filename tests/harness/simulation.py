@@ -1,7 +1,7 @@
 """Short synthetic sequences for tests."""
 
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.studies.controls.processes import PROCESSES
 
 
 def simulate(process: str, frames: int, dim: int) -> Sequences:

@@ -91,6 +91,8 @@ def test_settings_of_make_quick_are_valid(tmp_path: Path) -> None:
         ("ingest.splits.test", -0.1, "ingest.splits.test = -0.1"),
         ("ingest.engine", "dask", "ingest.engine = 'dask': input should be 'local' or 'ray'"),
         ("ingest.min_seconds", 500.0, "min_seconds = 500: must be below max_seconds"),
+        ("ingest.voice_pattern", "*/*", "'*/*': must have {voice} in it once, as in '*/{voice}/*'"),
+        ("ingest.voice_pattern", "{voice}/{voice}", "must have {voice} in it once"),
         ("latents.dim", 0, "latents.dim = 0"),
         ("calm.head", "flow_matching", "sampling_steps = 1: must be 2 or more"),
         ("predict", [1], "predict = [1]"),
@@ -225,6 +227,19 @@ def test_the_command_of_the_readme_passes_a_path_on(tmp_path: Path, path: str) -
     command = ["bash", "-c", f"audio={shlex.quote(path)}; printf %s {argument}"]
     setting = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert load_params(set_by_dvc(tmp_path, setting)).ingest.folder.path == path
+
+
+PATTERNS = ("{voice}/**", "*/{voice}/*", "**/{voice}_*", "*/sub-{voice}/a,b=c #1/*", "*{voice}*")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_of_voices_in_double_quotes_arrives_as_typed(
+    tmp_path: Path, pattern: str
+) -> None:
+    setting = f'ingest.voice_pattern="{pattern}"'
+    [queued] = get_hydra_sweeps({"params.yaml": [setting]})
+    for form in (setting, queued["params.yaml"][0]):
+        assert load_params(set_by_dvc(tmp_path, form)).ingest.voice_pattern == pattern
 
 
 @pytest.mark.parametrize("voice", VOICES.split("|"))

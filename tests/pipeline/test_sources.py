@@ -1,5 +1,6 @@
 """What DVC cannot read is named with its setting; every such setting is a dependency."""
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -10,25 +11,39 @@ from ruamel.yaml import YAML
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import NO_SOURCE, Params, load_params
+from mimi_dynamics.pipeline.settings import check_settings
 from mimi_dynamics.pipeline.sources import check_sources
 from tests.harness import ROOT
 
 MINI_WEIGHTS = "models/mimi-mini.safetensors"
 
 
-def params_of(path: str) -> Params:
-    """The settings of the repository, with a folder of one's own."""
-    params = load_params(ROOT / "params.yaml")
-    folder = params.ingest.folder.model_copy(update={"path": path})
-    ingest = params.ingest.model_copy(update={"folder": folder})
-    return params.model_copy(update={"ingest": ingest})
+PARAMS = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+SETTINGS = (
+    "ingest.folder.path",
+    "ingest.mirror",
+    "ingest.voice_table",
+    "codec.lyra.weights",
+    "codec.mimi.weights",
+)
 
 
-def error_of(path: str | Path) -> str:
+def params_of(path: str, setting: str = "ingest.folder.path") -> Params:
+    """The settings of the repository, with a folder or file of one's own."""
+    settings = copy.deepcopy(PARAMS)
+    section = settings
+    *above, last = setting.split(".")
+    for name in above:
+        section = section[name]
+    section[last] = path
+    return check_settings(settings, Params)
+
+
+def error_of(path: str | Path, setting: str = "ingest.folder.path") -> str:
     with pytest.raises(InputError) as error:
-        check_sources(params_of(str(path)))
+        check_sources(params_of(str(path), setting))
     message = str(error.value)
-    assert message.startswith(f"ingest.folder.path = {str(path)!r}: ")
+    assert message.startswith(f"{setting} = {str(path)!r}: ")
     assert "\n" not in message
     return message
 
@@ -51,12 +66,42 @@ def test_settings_that_name_nothing_are_fine(here: Path) -> None:
     check_sources(params_of(str(here / "audio" / "a.wav")))
 
 
-def test_what_is_not_there_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no such file" in error_of("audio")
-    assert str(Path.home()) in error_of("~/audio")
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_is_not_there_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    assert "no such file" in error_of("audio", setting)
+    assert error_of("~/audio", setting).endswith(f"must be {Path.home() / 'audio'}")
+    for named in (here / "audio", here.parent / "other audio"):
+        named.touch()
     monkeypatch.chdir(here / ".dvc/tmp/exps/copy")
-    assert "must be an absolute path" in error_of("audio")
-    assert "must be an absolute path" not in error_of("/no/such/audio")
+    assert error_of("audio", setting).endswith(f"must be the absolute {here / 'audio'}")
+    assert error_of("../other audio", setting).endswith(
+        f"the absolute {here.parent / 'other audio'}"
+    )
+    assert error_of("nowhere", setting).endswith("run: must be an absolute path")
+    assert error_of("/no/such/audio", setting).endswith("no such file or folder")
+    check_sources(params_of(str(here / "audio"), setting))
+
+
+def test_a_user_without_a_home_is_told_so(here: Path) -> None:
+    """As one without an entry in passwd is, in a container."""
+    for setting in SETTINGS:
+        assert "'~' leads nowhere" in error_of("~nobody-of-this-name/audio", setting)
+    assert "'~' leads nowhere" in error_of("hf:~nobody-of-this-name/codec", "codec.name")
+
+
+def test_the_folder_of_a_codec_is_looked_for_in_the_repository_too(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "my-codec").mkdir()
+    check_sources(params_of("hf:my-codec", "codec.name"))
+    check_sources(params_of("hf:facebook/encodec_24khz", "codec.name"))
+    check_sources(params_of("hf:~/codec", "codec.name"))  # DVC does not look at it.
+    monkeypatch.chdir(here / ".dvc/tmp/exps/copy")
+    assert error_of("hf:my-codec", "codec.name").endswith(f"the absolute {here / 'my-codec'}")
+    check_sources(params_of(f"hf:{here}/my-codec", "codec.name"))
+    check_sources(params_of("hf:facebook/encodec_24khz", "codec.name"))
 
 
 def test_a_folder_that_dvc_ignores_is_refused(here: Path) -> None:
@@ -83,13 +128,14 @@ def test_files_at_which_dvc_would_stop_or_hang_are_named(here: Path) -> None:
 
 def test_every_source_is_a_dependency_of_the_stages_that_read_it() -> None:
     stages: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
-    assert {"${ingest.folder.path}", "${ingest.mirror}"} < set(stages["ingest"]["deps"])
+    read = {"${ingest.folder.path}", "${ingest.mirror}", "${ingest.voice_table}"}
+    assert read < set(stages["ingest"]["deps"])
     for name, stage in stages.items():
         loads_codec = MINI_WEIGHTS in stage["deps"]
         for setting in ("${codec.lyra.weights}", "${codec.mimi.weights}"):
             assert (setting in stage["deps"]) == loads_codec, name
     assert "data/sources.txt" in stages["ingest"]["deps"]  # so that what is wrong is told first
     assert (ROOT / NO_SOURCE).is_file()
-    settings = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-    assert settings["ingest"]["folder"]["path"] == NO_SOURCE
-    assert settings["ingest"]["mirror"] == settings["codec"]["mimi"]["weights"] == NO_SOURCE
+    ingest = PARAMS["ingest"]
+    assert ingest["folder"]["path"] == ingest["mirror"] == ingest["voice_table"] == NO_SOURCE
+    assert PARAMS["codec"]["mimi"]["weights"] == NO_SOURCE

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.report.bets import check_controls, judge_all
-from mimi_dynamics.report.page import CONTENTS, WITH_SOUNDS, WITHOUT_FIGURE, with_sections
+from mimi_dynamics.report.page import CONTENTS, OPENING, WITH_SOUNDS, WITHOUT_FIGURE, with_sections
 from mimi_dynamics.report.parts import Page, render
 from mimi_dynamics.report.rules import BetsParams
 from tests.harness import ROOT
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plots").mkdir()
     for stage in WITH_SOUNDS:
         (folder / "data" / stage).mkdir(parents=True)
-    names = {section.name for section in CONTENTS} - {*WITHOUT_FIGURE}
+    names = {section.name for section in CONTENTS} - {*WITHOUT_FIGURE} | {OPENING}
     paths = [folder / "plots" / f"{name}.png" for name in names]
     paths += [folder / f"data/{stage}/spectrograms.png" for stage in WITH_SOUNDS]
     for path in paths:
@@ -67,8 +67,8 @@ def html(folder: Path) -> str:
 
 def card(html: str, number: int) -> str:
     """What the page says of a bet, on one line."""
-    text = html[html.index(f"Bet {number}: ") :]
-    return " ".join(text[: text.index("</li>\n<li class") if number < 4 else None].split())
+    text = html[html.index(f"<b>Bet {number}:</b>") :]
+    return " ".join(text[: text.index("</code></p>\n</div>")].split())
 
 
 def verdicts_of(html: str, number: int) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.report.bets import (
     ControlCheck,
     Judgement,
@@ -19,6 +20,7 @@ from mimi_dynamics.report.bets import (
 from mimi_dynamics.report.evidence import Verdict
 from mimi_dynamics.report.rules import BetParams, ControlLimits, load_bets
 from mimi_dynamics.report.rulings import Ruling, rule
+from mimi_dynamics.report.studies import OWN_ROW
 from tests.harness import ROOT
 from tests.pipeline.test_params import write_settings
 from tests.report.test_rulings import BETS, NEW, OLD, RULES, YES, interval, row, table
@@ -182,5 +184,11 @@ def test_the_stage_depends_on_what_it_may_read() -> None:
     silent = {f"metrics/detail/{name}.json" for name in ("encode", "normalize")}
     silent.add("metrics/detail/codec_rows/${item.row}.json")  # `codec_table` has them
     wanted = {name for name in names if name.startswith("metrics/detail/")} - silent
+    wanted.add(OWN_ROW.as_posix())  # whose origin tells which studies are of today
+    rules = [
+        rules for bet in load_bets(ROOT / "bets.yaml").bets.values() for rules in bet.rules.values()
+    ]
+    judged = {detail_path(of.metrics) for of in rules if of.study}
+    wanted |= {path.as_posix() for path in judged if (ROOT / path).exists()}
     assert wanted == {name for name in found if name.startswith("metrics/")}
     assert "plots" in found

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.report.meanings import MEANINGS, heard
 from mimi_dynamics.report.media import read_figure, read_sounds
 from mimi_dynamics.report.metrics_file import measured
 from mimi_dynamics.report.page import CONTENTS
 from tests.harness import ROOT
 from tests.report.conftest import all_metrics, built, card, verdicts_of
+from tests.report.test_rulings import RULES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (360, 1280)  # of a phone and of a desk, in CSS pixels
@@ -53,8 +55,9 @@ def test_everything_shown_is_inside_the_file(html: str) -> None:
     assert "@import" not in html
     sounds = [a for tag, a in tags if tag == "audio"]
     assert [a["aria-label"] for a in sounds] == [
-        *("a<b-clip, recorded", "a<b-clip, sample 1"),
-        *("clip, recorded", "clip, calm 1", "clip, ours 1"),
+        *("a<b-clip, the recording", "a<b-clip, continued by the predictor, draw 1"),
+        "clip, the recording",
+        *("clip, continued by CALM, draw 1", "clip, continued by ours, draw 1"),
     ]
     assert all("autoplay" not in a and a["preload"] == "none" for a in sounds)
     assert all(a["alt"] for tag, a in tags if tag == "img")
@@ -95,7 +98,7 @@ def test_a_stage_that_has_not_run_has_no_section(folder: Path, html: str) -> Non
     assert "metrics/engram.json" not in short
     assert "Its rules do not ask whose doing" not in short
     assert set(re.findall(r'<section id="(\w+)">', short)) == {
-        *("bets", "controls", "predict", "calibration", "horizons")
+        *("bets", "controls", "predict", "learning_curve", "calibration", "horizons")
     }
     for number_, verdicts in ((1, ["supported"]), (3, []), (4, [])):
         assert verdicts_of(short, number_) == ["not measured", *(verdicts or ["not measured"])]
@@ -118,7 +121,7 @@ def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
     """As after `make quick`, three stages alone; it ends where the controls are missing."""
     shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
     (tmp_path / "plots").mkdir()
-    for name in ("calibration", "controls", "horizons", "predict"):
+    for name in ("calibration", "controls", "horizons", "learning_curve", "predict"):
         shutil.copy(ROOT / f"plots/{name}.csv", tmp_path / "plots")
     for name in ("params.yaml", "bets.yaml"):
         shutil.copy(ROOT / name, tmp_path)
@@ -149,8 +152,27 @@ def test_the_stage_judges_what_has_run(tmp_path: Path) -> None:
     assert "run the stage controls" in failed.stderr
 
 
+def test_the_first_screen_has_the_answer_the_figure_and_four_verdicts(html: str) -> None:
+    """In this order, above everything else; each verdict leads to its chapter."""
+    answer, figure = html.index('<p class="lead">'), html.index("<figure>")
+    verdicts = [html.index(f'href="#bet{number}"') for number in (1, 2, 3, 4)]
+    assert sorted([answer, figure, *verdicts]) == [answer, figure, *verdicts]
+    assert verdicts[-1] < html.index("<nav")
+    codec = measured(all_metrics()["codec_table"], "codec.dynamic_gain_nats_per_dim")
+    assert f"the past tells {codec.value:.3f} [" in html[answer:figure]
+
+
+def test_every_key_that_a_rule_reads_and_every_sound_is_told_in_words(html: str) -> None:
+    rules = [rules for bet in RULES.bets.values() for rules in bet.rules.values()]
+    keys = {condition.key for of in rules for condition in of.conditions}
+    assert keys == set(MEANINGS)
+    assert not [key for key in keys if f">{key}" in html or f" {key}:" in html]
+    assert heard("codec latents") == "from the codec's latents, not quantised"
+    assert heard("somebody's 3") == "somebody's 3"
+
+
 def test_names_of_clips_are_escaped(html: str) -> None:
-    assert "<h3>a&lt;b-clip</h3>" in html
+    assert "<h4>a&lt;b-clip</h4>" in html
 
 
 def test_a_number_that_is_gone_is_named(folder: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from mimi_dynamics import __version__
 from mimi_dynamics.codec.mimi import MIMI_REVISION, MIMI_SHA256
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.results.files import FOLDER, path_of, read, save
+from mimi_dynamics.results.latents_row import LatentsRow
 from mimi_dynamics.results.measured import row_of_run
-from mimi_dynamics.results.row import FOLDER, Row, as_text, path_of, read, save
+from mimi_dynamics.results.row import Row, as_text
 from tests.harness import ROOT
 from tests.harness.run_of_mimi import MEASURED, change, write_run_of_mimi
 
@@ -124,4 +126,4 @@ def test_a_file_that_is_no_row(run_of_mimi: Path, place: str, value: object, pro
 
 def test_every_row_in_the_repository_is_one() -> None:
     """Those that were sent in, too."""
-    assert all(isinstance(read(path), Row) for path in (ROOT / FOLDER).glob("*.json"))
+    assert all(isinstance(read(path), Row | LatentsRow) for path in (ROOT / FOLDER).glob("*.json"))

@@ -7,7 +7,13 @@ import unicodedata
 import pandas as pd
 import pytest
 
-from mimi_dynamics.speech.summary import near_duplicates, overview, tell
+from mimi_dynamics.speech.summary import (
+    near_duplicates,
+    overview,
+    summarise,
+    tell,
+    voice_table,
+)
 
 
 def manifest_of(voices: dict[str, int]) -> pd.DataFrame:
@@ -83,6 +89,18 @@ def test_thousands_of_voices_and_long_names_fit_a_screen() -> None:
     assert max(columns(line) for line in lines) <= 100
     assert any("… and 1,231 more" in line for line in lines)
     assert any("1,249 voices" in line for line in lines)
+
+
+def test_metrics_of_thousands_of_voices_are_as_many_as_of_one() -> None:
+    """VoxCeleb has 1,251 of them; the table of voices has a row for each."""
+    sizes = []
+    for voices in (1, 1_251):
+        manifest = manifest_of({f"id{number:05d}": 1 for number in range(voices)})
+        manifest["corpus"] = "folder"
+        metrics = summarise(manifest, rejected_of())
+        assert metrics["voices"] == len(voice_table(manifest)) == voices
+        sizes.append(len(str(metrics).split(",")))
+    assert sizes[0] == sizes[1] < 40
 
 
 def test_names_with_accents_of_their_own_are_not_cut_too_early() -> None:

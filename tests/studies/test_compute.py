@@ -25,7 +25,7 @@ from mimi_dynamics.studies.calm.training import train_calm
 from mimi_dynamics.studies.engram.comparison import compare
 from mimi_dynamics.studies.engram.keys import Keys
 from mimi_dynamics.studies.engram.study import Subject
-from mimi_dynamics.studies.rssm.baselines import vae_means
+from mimi_dynamics.studies.rssm.baselines import fit_vae
 from mimi_dynamics.studies.rssm.measures import Measure, read_frames
 from mimi_dynamics.studies.rssm.sweep import run_sweep
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rssm
@@ -49,7 +49,7 @@ WORK: dict[str, Callable[[], object]] = {
     "sweep": lambda: run_sweep(PARAMS.model_copy(update={"rssm": RSSM}), DATA, torch.ones(DIM)),
     "rssm": lambda: train_rssm(RssmJob(DATA, 2, 1.0, RSSM, 1, 0, CUDA)),
     "states": lambda: encode_states(untrained(dim=DIM), DATA, CUDA),
-    "vae": lambda: vae_means(DATA, 2, RSSM, 0, CUDA),
+    "vae": lambda: fit_vae(DATA, 2, RSSM, 0, CUDA),
     "readout": lambda: read_frames(replace(MEASURE, compute=CUDA)),
     "engram": lambda: compare(PARAMS, [Subject("raw", DATA, KEYS, None, PARAMS.predict)]),
     "calm": lambda: train_calm(job_of(DATA, PARAMS, 6000, 0)),

@@ -19,8 +19,9 @@ import measure_codec
 from mimi_dynamics.codec.mimi import MIMI_FILE, MIMI_REPOSITORY, MIMI_REVISION, MIMI_SHA256
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
+from mimi_dynamics.results.files import read
 from mimi_dynamics.results.measured import RELEASES
-from mimi_dynamics.results.row import as_text, read
+from mimi_dynamics.results.row import as_text
 from tests.harness import ROOT
 from tests.harness.run_of_mimi import write_run_of_mimi
 

@@ -1,6 +1,7 @@
 """What a pull request shows of its numbers: changes made up, and two commits of this repository."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metrics_report import RULES, metrics_of, rules_difference
+from metrics_cost import cost_table
+from metrics_report import RULES, metrics_of, rules_difference, with_intervals
 from metrics_tables import MOST_ROWS, bets_table, markdown, metrics_table, params_table
 from mimi_dynamics.report.differences import Row, better, rows_of
 from tests.harness import ROOT
@@ -68,11 +70,42 @@ def test_what_has_not_moved_is_folded_away() -> None:
     table = metrics_table(rows_of({"metrics/predict.json": names}), 1e-3)
     above, folded = table.split("<details>")
     assert above.startswith("**metrics/predict.json**\n\n| |")
-    assert "| skill | 1.00 [0.90,\xa01.10] | 1.30 [1.20,\xa01.40] | +0.3 | better |" in above
+    assert "| skill | 1.00 [0.90,\xa01.10] | 1.30 [1.20,\xa01.40] | ↑ +0.3 | better |" in above
     assert "gain" not in above
     assert "1 changed by less than" in folded
     assert "| gain | 1.00 [0.90,\xa01.10] |" in folded
     assert "r2" not in table
+
+
+def test_what_left_its_interval_comes_before_what_has_none() -> None:
+    names = changed(1.0, 1.3, "skill") | {"other": {"old": 1.0, "new": 2.0}}
+    above, folded = metrics_table(rows_of({"metrics/a.json": names}), 1e-3).split("<details>")
+    assert "skill" in above
+    assert "other" not in above
+    assert "1 changed by more than" in folded
+    assert "| other | 1 | 2 | ↑ +1 | changed |" in folded
+
+
+def test_the_headline_knows_the_intervals_of_the_detail_files() -> None:
+    headline = {"metrics/a.json": {"gain": {"old": 1.0, "new": 1.05}}}
+    detail = {"metrics/detail/a.json": changed(1.0, 1.05)}
+    (row,) = with_intervals(headline, detail)
+    assert row.new_ends == pytest.approx((0.95, 1.15))
+    assert row.reading(1e-3) == ""
+
+
+def test_costs_are_stages_disk_and_operations() -> None:
+    """By what `dvc.lock` says of them; a stage that is as it was did not run."""
+    old = {"a": {"outs": [{"size": 2e6}]}, "b": {"outs": [{"size": 1e6}]}, "c": {}}
+    new = old | {"b": {"outs": [{"size": 5e6}]}, "d": {"cmd": "d"}}
+    del new["c"]
+    rows = [Row("f", "ours.train_flops", 1e12, 2e12), Row("f", "gain", 1.0, 2.0)]
+    assert cost_table(old, new, rows).split("\n\n") == [
+        "2 of 3 stages ran again: `b`, `d`.",
+        "No longer there: `c`.",
+        "Outputs on disk: 3 MB before, 7 MB now.",
+        "`f`, `ours.train_flops`: 1e+12 before, 2e+12 now.",
+    ]
 
 
 def test_a_line_of_a_table_names_no_file_but_its_table_does() -> None:
@@ -92,11 +125,12 @@ def test_long_tables_end_before_a_comment_does() -> None:
             Row("f", name, -0.00087654321, -0.000123456789 + 1, ends, ends),
             Row("f", name, None, -0.00087654321, None, ends),
             Row("f", name, -0.00087654321, -0.00087654322, ends, ends),
+            Row("f", name, -0.00087654321, -0.000123456789 + 1),
         ]
     table = metrics_table(rows, 1e-3)
-    assert table.count("| better |") == MOST_ROWS
-    assert table.count("and 380 more") == 3
-    assert len(table) < 60_000
+    assert table.count("| better |") == 2 * MOST_ROWS
+    assert table.count("and 430 more") == 4
+    assert len(table) < 50_000
 
 
 @pytest.mark.parametrize(
@@ -127,13 +161,17 @@ def bet(place: str, old: tuple, new: tuple) -> dict[str, dict[str, float]]:
 
 def test_bets_that_flip_are_marked() -> None:
     """And come first."""
-    lines = bets_table(
+    *told, table = bets_table(
         bet("bet1", (1, 0.96, 1, 0), (0, 0.1, 1, 0))
         | bet("bet2", (1, 0.94, 1, 0), (1, 0.94, 1, 0))
         | bet("bet3", (0.5, 0.45, 0, 0), (0.5, 0.45, 1, 0))
         | bet("bet4", (None,) * 4, (0.5, 0.25, 1, 1))
-    ).splitlines()
-    assert lines[2:] == [
+    ).split("\n\n")
+    assert told == [
+        "**bet1 flips** from supported to contradicted (rules of 2026-11-22).",
+        "**bet3 flips** from not measured to inconclusive (rules of 2026-11-22).",
+    ]
+    assert table.splitlines()[2:] == [
         "| bet1 | 2026-11-22 | supported (96%) | contradicted (10%) | **flips** |",
         "| bet3 | 2026-11-22 | not measured (45%) | inconclusive (45%) | **flips** |",
         "| bet2 | 2026-11-22 | supported (94%) | supported (94%) |  |",
@@ -144,12 +182,13 @@ def test_bets_that_flip_are_marked() -> None:
 def test_bets_are_compared_by_rules_of_the_same_date() -> None:
     """At first there were rules of one date only, and the verdict stood at the bet itself."""
     none, yes, no = (None,) * 4, (1, 0.96, 1, 0), (0, 0.1, 1, 0)
-    lines = bets_table(
+    told, table = bets_table(
         bet("bet1", yes, no)
         | bet("bet1.rules_2026_11_22", none, yes)
         | bet("bet1.rules_2026_11_28", none, no)
-    ).splitlines()
-    assert lines[2:] == [
+    ).split("\n\n")
+    assert told == "No verdict flips."
+    assert table.splitlines()[2:] == [
         "| bet1 | 2026-11-28 | – | contradicted (10%) | new |",
         "| bet1 | 2026-11-22 | supported (96%) | supported (96%) |  |",
     ]
@@ -232,13 +271,16 @@ def test_two_commits_of_this_repository(tmp_path: Path) -> None:
         for seed in ("1", "2")
     ]
     assert texts[0].stdout == texts[1].stdout
-    assert f"### All metrics against {BEFORE}" in texts[0].stdout
+    titles = re.findall(r"^### (.+) against", texts[0].stdout, re.MULTILINE)
+    assert titles == ["Verdicts", "Headline", "Outside their intervals", "Cost", "Settings"]
+    assert "stages ran again: `" in texts[0].stdout
     assert "| gain_nats_per_dim | 0.4" in texts[0].stdout
-    moved, *folded = texts[0].stdout.split("<details>")
-    assert "| params.yaml | predict.width | 256 | 192 |" in moved
-    assert "| bets.yaml | bet1.prior | – | 0.55 |" in moved
-    assert "new or gone" in folded[0]
-    assert folded[0].index("| k2.gain_nats_per_dim |") < folded[0].index("| k16.gain_nats_per_dim")
+    folds = re.compile(r"<details>.*?</details>", re.DOTALL)
+    seen = folds.sub("", texts[0].stdout)
+    assert "| params.yaml | predict.width | 256 | 192 |" in seen
+    assert "| bets.yaml | bet1.prior | – | 0.55 |" in seen
+    (unpaired,) = (text for text in folds.findall(texts[0].stdout) if "new or gone" in text)
+    assert unpaired.index("| k2.gain_nats_per_dim |") < unpaired.index("| k16.gain_nats_per_dim")
 
 
 def test_files_of_a_matrix_are_those_of_its_items() -> None:

@@ -6,6 +6,7 @@ Ray starts a cluster on this machine.
 """
 
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ def _run_on_ray(
             num_cpus=None if "RAY_ADDRESS" in os.environ else available_cores(),
             runtime_env={"env_vars": paths},
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except ConnectionError as error:
         address = os.environ.get("RAY_ADDRESS", "")
@@ -84,7 +85,7 @@ def _run_on_ray(
             [{"jobs": jobs} for jobs in tasks], override_num_blocks=len(tasks)
         )
         done = items.map(
-            _Actor,
+            _Actor,  # type: ignore[arg-type]  # Ray takes classes too, and does not say so
             fn_constructor_args=(make_worker, Path.cwd()),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,

@@ -110,7 +110,8 @@ def _rounded(value: Any, name: str) -> Any:  # noqa: ANN401
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "ndim", 0):
+    one = hasattr(value, "__float__") and not getattr(value, "ndim", 0)
+    if isinstance(value, bool) or not one:
         raise ValueError(f"metric {name} = {value!r}: must be a number, a string or a dict of them")
     number = float(value)
     if not math.isfinite(number):

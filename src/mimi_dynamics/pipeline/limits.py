@@ -73,17 +73,17 @@ def _control_groups(controller: str) -> Iterator[Path]:
     Both versions of control groups are looked at (man cgroups(7)). In a container, a path may be
     that of the host, whose folders are not visible; the root is then the group of the container.
     """
-    paths = {}  # by controller, and by "" in version 2
+    paths: dict[str, str] = {}  # by controller, and by "" in version 2
     for line in _content(PROC / "cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         paths |= dict.fromkeys(controllers.split(","), path)
     for root, mount, kind, options in _mounts():
         if kind == "cgroup2":
-            path = paths.get("")
+            group = paths.get("")
         else:
-            path = paths.get(controller) if controller in options else None
-        if path is not None:
-            below = os.path.relpath(path, root)
+            group = paths.get(controller) if controller in options else None
+        if group is not None:
+            below = os.path.relpath(group, root)
             folder = mount if below.startswith("..") else mount / below
             yield from (f for f in (folder, *folder.parents) if f == mount or mount in f.parents)
 

@@ -13,10 +13,10 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -108,7 +108,8 @@ def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list
         ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool,
         tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress,
     ):
-        futures = [pool.submit(_run, PlainBytes(job)) for job in jobs]
+        sent: list[Any] = [PlainBytes(job) for job in jobs]  # each arrives as the job itself
+        futures: list[Future[Any]] = [pool.submit(_run, job) for job in sent]
         for future in futures:
             future.add_done_callback(lambda _: progress.update())
         try:

@@ -23,6 +23,7 @@ Engine = Literal["local", "ray"]
 # file in git. To the code, no path is ''.
 NO_SOURCE = "sources/none"
 Source = Annotated[str, AfterValidator(lambda path: "" if path == NO_SOURCE else path)]
+VOICE_IN_PATTERN = "{voice}"
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
 
 
@@ -40,6 +41,15 @@ def _voice(name: object) -> str:
 
 
 Voice = Annotated[Name, BeforeValidator(_voice)]
+
+
+def _pattern(pattern: str) -> str:
+    if pattern and pattern.count(VOICE_IN_PATTERN) != 1:
+        raise ValueError(
+            f"{pattern!r:.200}: must have {VOICE_IN_PATTERN} in it once, as in "
+            f"'*/{VOICE_IN_PATTERN}/*' (docs/how_to/own_audio.md)"
+        )
+    return pattern
 
 
 def _known_codec(name: str) -> str:
@@ -122,6 +132,8 @@ class IngestParams(Section):
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
     folder: FolderParams
+    voice_pattern: Annotated[str, AfterValidator(_pattern)]
+    voice_table: Source
     engine: Engine
 
     @model_validator(mode="after")
@@ -335,6 +347,13 @@ class RssmSweepParams(Section):
         return self
 
 
+class Bet2StudyParams(RssmSweepParams):
+    """The states to choose among, and how often the chosen one is trained."""
+
+    state_dims: Annotated[list[Annotated[Count, Field(multiple_of=4)]], Field(min_length=1)]
+    trainings: Annotated[Count, Field(ge=2)]
+
+
 class RssmSlowParams(RssmSweepParams):
     """Which models to train if the state may be updated less often than every frame."""
 
@@ -416,6 +435,14 @@ class CalmStudyParams(Section):
     seeds: Count
 
 
+class Bet4StudyParams(Section):
+    """How often to train each contender of bet 4, and from where to score it."""
+
+    seeds: Annotated[int, Field(ge=2)]
+    starts: Count
+    stride_frames: Count
+
+
 def _with_next_frame(horizons: list[int]) -> list[int]:
     """Check that predictors of the next frame are trained, which other stages and a bet read."""
     if NEXT_FRAME not in horizons:
@@ -451,10 +478,12 @@ class Params(Section):
     rssm: RssmParams
     rssm_sweep: RssmSweepParams
     rssm_slow: RssmSlowParams
+    bet2_study: Bet2StudyParams
     engram: EngramParams
     engram_study: EngramStudyParams
     calm: CalmParams
     calm_study: CalmStudyParams
+    bet4_study: Bet4StudyParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

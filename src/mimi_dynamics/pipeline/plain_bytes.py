@@ -46,8 +46,9 @@ class _Pickler(pickle.Pickler):
     """
 
     def reducer_override(self, value: object) -> Any:  # noqa: ANN401
-        plain = type(value) is torch.Tensor and value.layout == torch.strided
-        if not plain or value.device.type != "cpu" or value.requires_grad:
+        if type(value) is not torch.Tensor or value.layout != torch.strided:
+            return NotImplemented
+        if value.device.type != "cpu" or value.requires_grad:
             return NotImplemented
         order = sorted(range(value.ndim), key=value.stride, reverse=True)
         dense = value.permute(order).contiguous().resolve_conj().resolve_neg()

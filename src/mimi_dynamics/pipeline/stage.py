@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -150,18 +149,21 @@ def _put_back(paths: list[Path]) -> list[str]:
     here = Path.cwd()
     top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
     git = ["git", f"--git-dir={top / '.git'}", f"--work-tree={top}"]
-    run = partial(subprocess.run, capture_output=True, check=False)
-    listed = run([*git, "ls-files", "-z", "--", *map(str, paths)])
+    listed = _run([*git, "ls-files", "-z", "--", *map(str, paths)])
     tracked = listed.stdout.decode().split("\0")[:-1]
     problems = [f"{', '.join(map(str, paths))}: {listed.stderr.decode()}"] * bool(listed.returncode)
     for name in dict.fromkeys(tracked):
-        content = run([*git, "show", f":./{name}"])
+        content = _run([*git, "show", f":./{name}"])
         if content.returncode:
             problems.append(f"{name}: {content.stderr.decode()}")
         else:
             with atomic_path(Path(name)) as temporary:
                 temporary.write_bytes(content.stdout)
     return [f"removed by DVC and not put back: {problem}" for problem in problems]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, capture_output=True, check=False)
 
 
 def _committed_outputs() -> list[Path]:

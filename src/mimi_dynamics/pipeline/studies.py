@@ -1,4 +1,8 @@
-"""Records of studies, which are frozen stages. Their results include the settings they ran with."""
+"""Records of studies, which are frozen stages. Their results include the settings they ran with.
+
+A study by which a bet is judged also records its origin: of which weights of a codec, and of which
+clips it is.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -45,6 +49,20 @@ def write_study(name: str, metrics: Mapping[str, Any], settings: Mapping[str, An
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
     write_metrics(detail_path(name), record)
+
+
+def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:
+    """List what a study was made with that is something else today.
+
+    Args:
+        study: the content of its file.
+        origin: today's `weights_sha256` and `clips_sha256`.
+        params: all settings of today.
+    """
+    told = {"weights_sha256": "other weights of the codec", "clips_sha256": "other clips"}
+    recorded, settings = study.get("origin", {}), study.get("settings", {})
+    others = [words for key, words in told.items() if recorded.get(key) != origin.get(key)]
+    return others + changed_settings(settings, study_settings(params, settings))
 
 
 def changed_settings(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

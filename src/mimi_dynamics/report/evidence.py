@@ -10,6 +10,7 @@ from mimi_dynamics.pipeline.metrics import Metrics, detail_path
 from mimi_dynamics.report.formatting import counted
 from mimi_dynamics.report.metrics_file import Measured, has, measured
 from mimi_dynamics.report.rules import Condition, RulesParams
+from mimi_dynamics.report.studies import DIFFERS
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not_measured", "controls_failed"]
 SIDES = {
@@ -51,6 +52,8 @@ def lacking(rules: RulesParams, metrics: Mapping[str, Metrics]) -> str:
     if rules.metrics not in metrics:
         return "its study has not been run" if rules.study else f"{rules.metrics} has not been run"
     found = metrics[rules.metrics]
+    if DIFFERS in found:
+        return f"its study is of something else: {found[DIFFERS]}"
     for condition in rules.conditions:
         key = condition.key if condition.end == "value" else f"{condition.key}_ci_{condition.end}"
         if has(found, key):

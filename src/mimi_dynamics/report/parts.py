@@ -49,6 +49,7 @@ class Section:
     Attributes:
         name: the name by which links refer to the section.
         stage: the stage whose metrics it reports.
+        chapter: name of the chapter that it is in.
         title: its heading.
         figure: the picture `plots/<name>.png`.
         sounds: all sounds in `data/<stage>/`.
@@ -57,10 +58,26 @@ class Section:
 
     name: str
     stage: str
+    chapter: str
     title: str
     figure: Figure | None = None
     sounds: tuple[Sound, ...] = ()
     spectrograms: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the page: all that belongs to a bet, or the rest.
+
+    Attributes:
+        name: the name by which links and sections refer to it.
+        title: its heading.
+        bet: number of the bet; 0 for the rest.
+    """
+
+    name: str
+    title: str
+    bet: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,8 @@ class Page:
         metrics: metrics of the stages that have run, by stage.
         codec: name of the run's codec, of whose latents every verdict is.
         not_run: names of the stages without metrics, which the page lists.
+        opening: the figure of the first screen, if what it shows was measured.
+        chapters: chapters, in the order of the page.
         sections: sections on what was measured, in the order of the page.
     """
 
@@ -83,6 +102,8 @@ class Page:
     metrics: Mapping[str, Metrics]
     codec: str
     not_run: tuple[str, ...] = ()
+    opening: Figure | None = None
+    chapters: tuple[Chapter, ...] = ()
     sections: tuple[Section, ...] = ()
 
     @property

@@ -20,6 +20,7 @@ from mimi_dynamics.report import formatting
 from mimi_dynamics.report.bets import distances, informative_horizon, weakest_link
 from mimi_dynamics.report.differences import verdict
 from mimi_dynamics.report.evidence import asked_in_words
+from mimi_dynamics.report.meanings import heard, meaning
 from mimi_dynamics.report.metrics_file import measured
 
 
@@ -53,6 +54,8 @@ ENVIRONMENT.filters |= {
     "compared": formatting.compared,
     "listed": formatting.listed,
     "words": formatting.words,
+    "meaning": meaning,
+    "heard": heard,
     "one_line": formatting.one_line,
 }
 ENVIRONMENT.globals |= {

@@ -1,23 +1,18 @@
-"""A row of results: what it holds, how it is read and written, and what it looks like.
+"""A row of results of a codec that the pipeline measured: what it holds, and what it looks like.
 
 It says of one codec how predictable its latents are one frame ahead, and what that is true of: the
 weights, the speech, the settings, and the commit of this repository. Gains are in nats per
 dimension and in bits per second; rates are per second.
 """
 
-import json
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator
 
-from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
-from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Share, check_settings
+from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section, Share
 from mimi_dynamics.report.formatting import cell, percent
 from mimi_dynamics.report.metrics_file import has, measured
 
-FOLDER = Path("results")
 SHORT = 8  # digits of a hash in the name of a file
 LINES = {  # of the table that a row is shown as, by the name of the gain
     "gain": "gain",
@@ -98,7 +93,7 @@ class Gains(Section):
 
 
 class Row(Section):
-    """All that a file in `results/` holds; without `test_voice` where no voice was held out."""
+    """All that the file of a codec holds; without `test_voice` where no voice was held out."""
 
     schema_version: Literal[1] = 1
     codec: CodecMeasured
@@ -109,44 +104,11 @@ class Row(Section):
     test: Gains
     test_voice: Gains | None = None
 
-
-def path_of(row: Row) -> Path:
-    """Give the path of the file of a row, named by codec, weights and clips."""
-    hashes = row.codec.weights_sha256[:SHORT], row.corpus.clips_sha256[:SHORT]
-    return FOLDER / f"{'-'.join((row.codec.name, *hashes))}.json"
-
-
-def save(row: Row, folder: Path = Path()) -> Path:
-    """Write the file of a row, atomically, with sorted keys.
-
-    Args:
-        row: the row.
-        folder: the top folder of the repository.
-
-    Returns:
-        The path of the file.
-    """
-    path = folder / path_of(row)
-    content = row.model_dump(exclude_none=True)
-    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
-    return path
-
-
-def read(path: Path) -> Row:
-    """Read the file of a row, and check the whole of it.
-
-    Raises:
-        InputError: it is not readable, no row of this schema, or has the name of another row.
-    """
-    try:
-        row = check_settings(json.loads(path.read_text(encoding="utf-8")), Row)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    if path.name != path_of(row).name:
-        raise InputError(f"{path}: must be named {path_of(row).name}, by codec, weights and clips")
-    return row
+    @property
+    def file_name(self) -> str:
+        """The name of its file: codec, weights and clips."""
+        hashes = self.codec.weights_sha256[:SHORT], self.corpus.clips_sha256[:SHORT]
+        return f"{'-'.join((self.codec.name, *hashes))}.json"
 
 
 def as_text(row: Row) -> str:

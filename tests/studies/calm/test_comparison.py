@@ -287,6 +287,7 @@ def test_only_what_is_on_is_switched_off() -> None:
     assert names(batch=1) == names() - {"head_batch"}
     gone = {"tangent_warmup", "time_proposal"}
     assert names(kind="flow_matching", steps=16) == names() - gone
+    assert names(kind="lsd") == names() - {"tangent_warmup"}
 
 
 def test_train_is_thinned_by_clips() -> None:

@@ -152,6 +152,6 @@ def test_the_committed_study_is_of_the_settings_of_the_study() -> None:
 def test_other_settings_that_have_changed_since_are_named_beside_the_results() -> None:
     """All of them and no others; benchmarks/calm.py --write states them anew."""
     current = study_settings(study.study_params(PARAMS), study.SECTIONS)
-    page = (ROOT / "docs/calm.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/calm.md").read_text(encoding="utf-8")
     changed = changed_settings(COMMITTED["settings"], current)
     assert re.findall(r"`([^`]*\(now [^`]*\))`", page) == changed

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mimi_dynamics.figures.codec_quality import codec_quality_figure
-from mimi_dynamics.figures.codec_table import codec_table_figure
+from mimi_dynamics.figures.codec_table import codec_table_figure, finding
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.codec_row import table as module
 from mimi_dynamics.studies.codec_row.records import (
@@ -155,6 +155,21 @@ def test_the_picture_has_whatever_rows_there_are(rows: Path, kept: list[str]) ->
     assert len(figure.axes) == (2 if kept else 1)
     bars = sum(patch.get_height() > 0 for patch in figure.axes[0].patches)
     assert bars == {3: 10, 1: 4, 0: 0}[len(kept)]
+
+
+def test_the_title_of_the_picture_is_what_was_found() -> None:
+    """How many are surely predictable, and of how many of these the speech is why."""
+    ends = {
+        ("a", "dynamic"): 0.06,
+        ("a", "speech_borne"): 0.05,
+        ("b", "dynamic"): 0.2,
+        ("b", "speech_borne"): 0.04,
+        ("c", "dynamic"): 0.01,
+        ("c", "speech_borne"): 0.3,
+    }
+    table = pd.DataFrame([(*key, "test", low) for key, low in ends.items()])
+    said = finding(table.set_axis(["row", "what", "split", "low"], axis=1))
+    assert "in 2 of 3 representations; in 1 of them" in said
 
 
 def test_gain_against_quality_has_the_rows_with_a_quality(rows: Path) -> None:

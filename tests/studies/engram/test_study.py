@@ -66,6 +66,6 @@ def test_the_committed_study_is_of_the_settings_of_the_study() -> None:
 def test_other_settings_that_have_changed_since_are_named_beside_the_results() -> None:
     """All of them and no others; benchmarks/engram.py --write states them anew."""
     current = study_settings(study_params(PARAMS), SECTIONS)
-    page = (ROOT / "docs/engram.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/engram.md").read_text(encoding="utf-8")
     changed = changed_settings(COMMITTED["settings"], current)
     assert re.findall(r"`([^`]*\(now [^`]*\))`", page) == changed

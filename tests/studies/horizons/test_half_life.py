@@ -67,7 +67,7 @@ def test_a_draw_of_nothing_is_left_out() -> None:
 
 
 def test_words() -> None:
-    """For the page and docs/findings.md."""
+    """For the page and docs/explanation/findings.md."""
     above = {"half_life_above_ms": 80}
     assert in_words(above | {"half_life_below_ms": 160}) == "between 80 and 160 ms ahead"
     assert in_words(above) == "only beyond 80 ms ahead, if at all"

@@ -11,13 +11,13 @@ import pytest
 from horizon import horizon
 from horizons import horizons
 from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.diagnostics.processes import PROCESSES, RHO
 from mimi_dynamics.evidence.gains import STACK
 from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.latents.loading import read_data, read_voices
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import Params, load_params
-from mimi_dynamics.studies.controls.processes import PROCESSES, RHO
 from tests.harness import ROOT
 from tests.latents.test_store import INFO
 

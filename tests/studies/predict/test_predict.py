@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import load_params
-from mimi_dynamics.studies.controls.processes import PROCESSES
 from predict import predict
 from tests.harness import ROOT
 from tests.latents.test_store import INFO
@@ -69,6 +69,7 @@ def run_predict(
     return json.loads(Path("metrics/detail/predict.json").read_text())
 
 
+@pytest.mark.slow  # tests/evidence/test_gains.py has the same of the functions that the stage calls
 def test_white_noise_gains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the row; and its change seems predictable, by ½ ln 2, in every row alike."""
     found = run_predict("white_noise", tmp_path, monkeypatch)

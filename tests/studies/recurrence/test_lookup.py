@@ -8,11 +8,11 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from mimi_dynamics.diagnostics.processes import RHO
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.latents.nearest import nearest
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.studies.controls.processes import RHO
 from mimi_dynamics.studies.recurrence.keys import METRICS
 from mimi_dynamics.studies.recurrence.lookup import (
     Lookup,

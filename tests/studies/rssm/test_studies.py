@@ -110,6 +110,6 @@ def test_the_committed_table_has_the_committed_numbers() -> None:
 def test_other_settings_that_have_changed_since_are_named_beside_the_results(name: str) -> None:
     """All of them and no others."""
     current = study_settings(with_models(PARAMS, getattr(PARAMS, name)), (*SECTIONS, name))
-    page = (ROOT / "docs/rssm.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/rssm.md").read_text(encoding="utf-8")
     changed = changed_settings(COMMITTED[name]["settings"], current)
     assert re.findall(r"`([^`]*\(now [^`]*\))`", page) == changed

@@ -16,7 +16,7 @@ CORPORA: dict[str, Callable[[IngestParams, Path], list[Recording]]] = {
     "librispeech": lambda p, work: librispeech.list_recordings(
         p.librispeech.subsets, p.archives, work
     ),
-    "folder": lambda p, work: folder.list_recordings(p.folder.path, work),
+    "folder": folder.list_recordings,
     "kathleen": lambda p, work: rhasspy.list_recordings("kathleen", p.archives, work),
     "kerstin": lambda p, work: rhasspy.list_recordings("kerstin", p.archives, work),
 }

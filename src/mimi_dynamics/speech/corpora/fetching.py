@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path, remove
+from mimi_dynamics.pipeline.sources import expanded
 
 DOWNLOADS = Path("runs/downloads")  # ignored by git and DVC
 ATTEMPTS = 3
@@ -33,7 +34,7 @@ class FetchError(Exception):
 
 def mirror_folder(mirror: str, name: str) -> Path | None:
     """The sub-folder `name` of a mirror that is a directory; None if there is none."""
-    folder = Path(mirror).expanduser() / name
+    folder = expanded(mirror) / name
     return folder if mirror and not _is_url(mirror) and folder.is_dir() else None
 
 
@@ -47,7 +48,7 @@ def from_mirror(mirror: str, names: list[str]) -> Path:
     if _is_url(mirror):
         prefix = mirror.rstrip("/")
         return first_that_works([lambda n=name: download(f"{prefix}/{n}") for name in names])
-    folder = Path(mirror).expanduser()
+    folder = expanded(mirror)
     if not folder.is_dir():
         raise InputError(f"ingest.mirror = {mirror!r}: must be a directory")
     for name in names:

@@ -102,23 +102,27 @@ def training_jobs(
     params: Params, data: Sequences, factorisation: Factorisation
 ) -> list[partial[Trained]]:
     """Give a job for each contender and seed, those of CALM first because they take longest."""
+    parameters = our_parameters(params, factorisation.model)
+    shape = shape_of(params.calm, data.dim)
+    ours = our_jobs(params, data, factorisation)
+    calms = [CalmJob(data, params, shape, parameters, job.seed) for job in ours]
+    return [partial(train_calm, job) for job in calms] + [partial(train_ours, job) for job in ours]
+
+
+def our_jobs(params: Params, data: Sequences, factorisation: Factorisation) -> list[OursJob]:
+    """Give a job for each seed of ours; those after the first make a factorisation of their own."""
     model = factorisation.model
-    parameters = our_parameters(params, model)
-    seeds = [params.seed + number for number in range(params.calm.seeds)]
-    ours = [
+    return [
         OursJob(
             data=data,
             params=params,
             state_dim=model.shape.state_dim,
             budget=factorisation.budget,
-            seed=seed,
+            seed=params.seed + number,
             rssm=None if number else model,
         )
-        for number, seed in enumerate(seeds)
+        for number in range(params.calm.seeds)
     ]
-    shape = shape_of(params.calm, data.dim)
-    calms = [CalmJob(data, params, shape, parameters, seed) for seed in seeds]
-    return [partial(train_calm, job) for job in calms] + [partial(train_ours, job) for job in ours]
 
 
 def our_parameters(params: Params, model: Rssm, width: int | None = None) -> int:

@@ -39,6 +39,8 @@ class OursJob:
         rssm: the factorisation; None to train one with the same seed.
         changes: settings of the section `rssm` to change.
         width: number of hidden units of the dynamics; None for the width in the settings.
+        operations: of all training, with that of the factorisation, to the nearest pass of the
+            dynamics; None for the epochs in the settings.
     """
 
     data: Sequences
@@ -49,6 +51,7 @@ class OursJob:
     rssm: Rssm | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     width: int | None = None
+    operations: float | None = None
 
 
 def train_ours(job: OursJob) -> Trained:
@@ -60,15 +63,21 @@ def train_ours(job: OursJob) -> Trained:
     with diverging_named(f"ours, factorisation, seed {job.seed}"):
         rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
     cost = rssm_cost(job, settings, rssm)
-    states = encode_states(rssm, job.data, job.params.compute)
-    known = make_candidate("ours", job.data, states, rssm.shape.state_stride, job.seed).updates
+    known = known_states(rssm, job)
     width = job.width or job.params.calm.dynamics_width
     with diverging_named(f"ours, dynamics, seed {job.seed}"):
-        trained = train_density(known, job.params, width, seed_of(job.seed, "ours"), cost)
+        seed = seed_of(job.seed, "ours")
+        trained = train_density(known, job.params, width, seed, cost, job.operations)
     generator = replace(trained.generator, render=rssm)
     return replace(
         trained, generator=generator, parameters=trained.parameters + parameters_of(rssm)
     )
+
+
+def known_states(rssm: Rssm, job: OursJob) -> Sequences:
+    """Give the states z_dyn of all clips, which the dynamics of the job are about."""
+    states = encode_states(rssm, job.data, job.params.compute)
+    return make_candidate("ours", job.data, states, rssm.shape.state_stride, job.seed).updates
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,14 @@ def train_predictor(job: PredictorJob) -> Trained:
         return train_density(job.data, job.params, job.width, seed, Cost(0.0, 0, 0))
 
 
-def train_density(known: Sequences, params: Params, width: int, seed: int, before: Cost) -> Trained:
+def train_density(
+    known: Sequences,
+    params: Params,
+    width: int,
+    seed: int,
+    before: Cost,
+    operations: float | None = None,
+) -> Trained:
     """Train a density as in `predict`: first without the past, then with it.
 
     Args:
@@ -104,6 +120,7 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
         width: number of hidden units.
         seed: seed of weights and order of batches.
         before: the cost of what was trained before.
+        operations: of all training, to the nearest pass; None for the epochs in the settings.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -120,7 +137,10 @@ def train_density(known: Sequences, params: Params, width: int, seed: int, befor
     fit(marginal, train, validation, flat, generator)
     var = fit_var(train, validation, predict.var_order)
     model = make_conditional(marginal, var, width, predict.dropout)
-    recorder = Recorder(epochs, epoch_flops(model, train), flops)
+    each = epoch_flops(model, train)
+    if operations is not None:
+        epochs = max(1, round((operations - flops) / each))
+    recorder = Recorder(epochs, each, flops)
     fit(
         model,
         train,

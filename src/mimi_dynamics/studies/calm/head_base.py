@@ -28,7 +28,8 @@ class HeadShape:
         tangent_normalisation: whether the consistency tangent g becomes g / (|g| + c), which biases
             the samples.
         tangent_warmup: share of training over which the unstable part of the tangent is faded in.
-        time_proposal: whether times are log-normal instead of uniform.
+        time_proposal: whether the times of the consistency head and of LSD are drawn where they
+            matter (the logarithm of tan t or the logit of t is normal) instead of uniformly.
     """
 
     kind: str

@@ -25,6 +25,7 @@ from mimi_dynamics.studies.calm.comparison import (
     our_parameters,
 )
 from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob, train_ours, train_predictor
+from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.model import CalmShape, shape_of
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
@@ -45,7 +46,12 @@ CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
     "tangent_warmup": lambda shape: replace(shape, head=replace(shape.head, tangent_warmup=0.0)),
     "time_proposal": lambda shape: replace(shape, head=replace(shape.head, time_proposal=False)),
 }
-CONSISTENCY_ONLY = ("tangent_normalisation", "tangent_warmup", "time_proposal")
+# The heads to which some of them belong; all others belong to every head.
+BELONGS_TO = {
+    "tangent_normalisation": ("consistency",),
+    "tangent_warmup": ("consistency",),
+    "time_proposal": ("consistency", "lsd"),
+}
 OUR_SWITCHES = {
     "prior_samples": {"prior_share": 0.0},
     "rollout_loss": {"rollout_weight": 0.0},
@@ -127,7 +133,7 @@ def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
     relevant = {
         name: switch(shape)
         for name, switch in CALM_SWITCHES.items()
-        if shape.head.kind == "consistency" or name not in CONSISTENCY_ONLY
+        if shape.head.kind in BELONGS_TO.get(name, CALM_HEADS)
     }
     return {name: without for name, without in relevant.items() if without != shape}
 

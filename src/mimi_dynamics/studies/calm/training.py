@@ -98,6 +98,7 @@ class CalmJob:
         shape: the shape, whose width is ignored.
         parameters: approximate number of parameters, from which the width follows.
         seed: seed of weights, order of batches and noise.
+        passes: number of passes over train; None for the epochs in the settings.
     """
 
     data: Sequences
@@ -105,6 +106,7 @@ class CalmJob:
     shape: CalmShape
     parameters: int
     seed: int
+    passes: int | None = None
 
 
 def train_calm(job: CalmJob) -> Trained:
@@ -114,7 +116,7 @@ def train_calm(job: CalmJob) -> Trained:
     settings = job.params.calm
     shape = matched(job.shape, job.parameters)
     train, validation = batches_of(job.data, job.params, settings.batch_frames)
-    epochs = enough_epochs(settings.epochs, len(train), job.params)
+    epochs = job.passes or enough_epochs(settings.epochs, len(train), job.params)
     training = CalmTraining(make_calm(shape, *moments(job.data)), epochs * len(train))
     recorder = Recorder(epochs, epoch_flops(training, train))
     generator = torch.Generator().manual_seed(seed)

@@ -5,6 +5,8 @@ keep, is measured by the same code as for the state.
 """
 
 import zlib
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from mimi_dynamics.latents.states import NOISE_FLOOR
 from mimi_dynamics.pipeline.devices import CPU, device_at
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, RssmParams
 from mimi_dynamics.studies.rssm.networks import DiagonalGaussian
+
+Encode = Callable[[Sequences], Tensor]  # frames x to (frames, dim) coordinates
 
 SLOW_AVERAGES = (2, 4)  # slow features are also averaged over that many frames: 160 and 320 ms
 
@@ -43,8 +47,8 @@ def moving_average(data: Sequences, coordinates: Tensor, length: int) -> Tensor:
     return torch.cat(means)
 
 
-def slow_features(data: Sequences, dim: int) -> Tensor:
-    """Project frames on the directions of whitened x that change least between frames of train.
+def slow_directions(data: Sequences, dim: int) -> Tensor:
+    """Find the directions of whitened x that change least between frames of train.
 
     This is linear slow feature analysis (Wiskott & Sejnowski 2002, Neural Computation 14).
 
@@ -53,7 +57,7 @@ def slow_features(data: Sequences, dim: int) -> Tensor:
         dim: number of directions.
 
     Returns:
-        (frames, dim) coordinates, the slowest first.
+        (frame_dim, dim) float64, the slowest first.
     """
     train = data.select("train")
     clip, heard = torch.from_numpy(train.clip_of_frame), ~train.gated
@@ -63,7 +67,12 @@ def slow_features(data: Sequences, dim: int) -> Tensor:
     root = torch.linalg.inv(torch.linalg.cholesky(scatter)).T
     whitened = changes.double() @ root
     _, directions = torch.linalg.eigh(whitened.T @ whitened)  # eigenvalues rise: slowest first
-    return (data.frames.double() @ root @ directions[:, :dim]).float()
+    return root @ directions[:, :dim]
+
+
+def projected(data: Sequences, directions: Tensor) -> Tensor:
+    """Give the (frames, dim) coordinates of frames along (frame_dim, dim) directions."""
+    return (data.frames.double() @ directions).float()
 
 
 class FrameVae(nn.Module):
@@ -89,10 +98,10 @@ class FrameVae(nn.Module):
         return kl_divergence(posterior, prior) - self.decoder(draw).log_prob(frames)
 
 
-def vae_means(
+def fit_vae(
     data: Sequences, dim: int, params: RssmParams, seed: int, compute: ComputeParams = PLAIN
-) -> Tensor:
-    """Give the (frames, dim) posterior means of a VAE that is trained on the frames of train.
+) -> FrameVae:
+    """Train a VAE on the frames of train.
 
     Args:
         data: the frames x of every split.
@@ -110,8 +119,36 @@ def vae_means(
     )
     training = TrainingParams(params.lr, params.epochs, compute=compute)
     fit(model, train, validation, training, torch.Generator().manual_seed(seed))
+    return model
+
+
+def vae_means(model: FrameVae, data: Sequences, compute: ComputeParams = PLAIN) -> Tensor:
+    """Give the (frames, dim) posterior means of all frames."""
     with torch.no_grad(), on_device(model, compute):
         return model.encoder(data.frames.to(device_at(model))).mean.to(CPU)
+
+
+def fit_rivals(
+    data: Sequences, dim: int, params: RssmParams, seed: int, compute: ComputeParams = PLAIN
+) -> dict[str, Encode]:
+    """Fit every rival to train, by name; each then gives coordinates of any frames.
+
+    The arguments are those of `fit_vae`.
+    """
+    slow = partial(projected, directions=slow_directions(data, dim))
+    vae = fit_vae(data, dim, params, seed, compute)
+    return {
+        "pca": partial(principal, dim=dim),
+        "average_2": partial(averaged, of=partial(principal, dim=dim), length=2),
+        "slow": slow,
+        **{f"slow_average_{n}": partial(averaged, of=slow, length=n) for n in SLOW_AVERAGES},
+        "vae": partial(vae_means, vae, compute=compute),
+    }
+
+
+def averaged(data: Sequences, of: Encode, length: int) -> Tensor:
+    """Give the moving average of some coordinates; see `moving_average`."""
+    return moving_average(data, of(data), length)
 
 
 def rivals(
@@ -119,13 +156,7 @@ def rivals(
 ) -> dict[str, Tensor]:
     """Give the (frames, dim) coordinates of every rival, by name.
 
-    The arguments are those of `vae_means`.
+    The arguments are those of `fit_vae`.
     """
-    leading, slow = principal(data, dim), slow_features(data, dim)
-    return {
-        "pca": leading,
-        "average_2": moving_average(data, leading, 2),
-        "slow": slow,
-        **{f"slow_average_{n}": moving_average(data, slow, n) for n in SLOW_AVERAGES},
-        "vae": vae_means(data, dim, params, seed, compute),
-    }
+    fitted = fit_rivals(data, dim, params, seed, compute)
+    return {name: encode(data) for name, encode in fitted.items()}

@@ -1,0 +1,60 @@
+"""Is our pipeline better than CALM, or as good and cheaper, at equal size and equal training?
+
+Trains CALM by consistency, as in its first paper, and by Lagrangian self-distillation, as its
+authors train it now; and the dynamics of z_dyn, which pass through the state of the stage `rssm`:
+several times each, with equally many parameters and operations of training. The recipe, the steps
+and the noise of CALM are chosen on validation. Scored are one and two frames ahead, free-running;
+the plain predictor and the linear model are rows beside them.
+
+    python src/bet4_study.py
+
+It takes half an hour of a core, and `dvc repro` does not run it. It keeps its trainings in
+runs/bet4_study/, where a run that was stopped goes on; after a change of the code that trains,
+remove that folder.
+Reads data/manifest.parquet, data/latents/, models/normalizer.safetensors, models/horizons/,
+models/rssm.safetensors and metrics/detail/rssm.json.
+Writes metrics/detail/bet4_study.json, by which bet 4 is judged.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mimi_dynamics.latents.loading import load
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.files import require, require_predictor
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.studies import study_settings, write_study
+from mimi_dynamics.studies.calm.bet import bet_params, choose_sampling, train_contenders
+from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
+from mimi_dynamics.studies.calm.inputs import read_factorisation
+from mimi_dynamics.studies.calm.kept import folder_of
+from mimi_dynamics.studies.codec_row.records import clips_sha256
+
+# Sections of params.yaml on which the results depend.
+SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rssm", "seed")
+KEPT = Path("runs/bet4_study")
+
+
+def bet4_study(params: Params) -> None:
+    """Run the study."""
+    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
+    factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
+    latents, _, data = load(params)
+    settings = study_settings(params, SECTIONS) | {"encode": {"dtype": params.encode.dtype}}
+    origin = {
+        "weights_sha256": latents.info["weights_sha256"],
+        "clips_sha256": clips_sha256(manifest),
+    }
+    params = bet_params(params)
+
+    folder = folder_of(KEPT, origin | settings)
+    trained = train_contenders(params, data, factorisation, folder)
+    ways = choose_sampling(params, data, trained)
+    metrics = bet_metrics(params, data, trained, ways, predictor)
+    write_study("bet4_study", metrics | {"origin": origin}, settings)
+
+
+if __name__ == "__main__":
+    run_stage(bet4_study)

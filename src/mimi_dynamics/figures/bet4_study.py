@@ -1,0 +1,68 @@
+"""The study of bet 4 in words and tables, from `metrics/detail/bet4_study.json`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mimi_dynamics.figures.calm_study import LABELS
+
+NAMES = {
+    "consistency": "CALM by consistency",
+    "lsd": "CALM by LSD",
+    "ours": LABELS["ours"],
+    "predictor": LABELS["predictor"],
+    "var": "linear model",
+    "climatology": "random frames of train",
+    "persistence": "newest frame",
+}
+SPLITS = {"test": "test", "test_voice": "the held-out voice"}
+
+
+def bet_lines(study: Mapping[str, Any] | None) -> list[str]:
+    """Write the study as lines of Markdown; of None, that it has not been run."""
+    if study is None:
+        return ["The study `bet4_study` has not been run, and bet 4 is not measured."]
+    judged, ratio = study["judged"], study["ratio"]
+    way = study["validation"][judged]
+    lines = [
+        "By the study `bet4_study` (`python src/bet4_study.py`), of",
+        f"{study['trainings']} trainings of each.",
+        f"CALM is judged as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in "
+        f"{way['steps']} step(s) with noise of variance {way['temperature']:g}, the best on",
+        "validation. Ours / CALM:",
+        f"energy score of the first two frames {_with_ends(ratio, 'energy_score_leads_1_2')},",
+        f"parameters {ratio['parameters']:.3f}, operations of training "
+        f"{ratio['train_operations']:.3f}, operations per generated frame "
+        f"{ratio['generation_operations']:.2f}.",
+    ]
+    for split, words in SPLITS.items():
+        scores = study if split == "test" else study.get(split)
+        if scores:
+            lines += ["", f"On {words}, fair energy score, less is better:", "", *_table(scores)]
+    lines += ["", "| | passes over train | 10¹² operations of training |", "|---|---|---|"]
+    lines += [
+        f"| {NAMES[name]} | {study[name].get('train_passes', '')}"
+        f" | {study[name]['train_operations'] / 1e12:.2f} |"
+        for name in NAMES
+        if "train_operations" in study[name]
+    ]
+    return lines
+
+
+def _table(scores: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"| {words} | {scores[name]['energy_score']['k1']:.3f}"
+        f" | {scores[name]['energy_score']['k2']:.3f}"
+        f" | {_with_ends(scores[name]['energy_score'], 'leads_1_2')} | {_ratio(scores, name)} |"
+        for name, words in NAMES.items()
+    ]
+    return ["| | 1 frame | 2 frames | both | ours / it, both |", "|---|---|---|---|---|", *rows]
+
+
+def _ratio(scores: Mapping[str, Any], name: str) -> str:
+    of = scores["ratio_to"].get(name)
+    return _with_ends(of, "energy_score_leads_1_2") if of else ""
+
+
+def _with_ends(metrics: Mapping[str, float], key: str) -> str:
+    low, high = (metrics[f"{key}_ci_{end}"] for end in ("low", "high"))
+    return f"{metrics[key]:.3f} [{low:.3f}, {high:.3f}]"

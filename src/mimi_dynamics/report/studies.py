@@ -1,0 +1,49 @@
+"""The studies by which bets are judged. One counts if it is of today's codec, clips and settings.
+
+What latents are byte for byte does not matter: they differ from processor to processor.
+"""
+
+from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, Metrics, detail_path, read_metrics
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.studies import differing
+from mimi_dynamics.report.rules import BetsParams
+
+# The row of the run's own codec, whose origin is that of the run.
+OWN_ROW = DETAIL_FOLDER / "codec_rows" / "codec.json"
+DIFFERS = "differs"  # in place of the metrics of a study: what it was made with that is other today
+MOST_TOLD = 3
+
+
+def read_studies(bets: BetsParams, params: Params) -> dict[str, Metrics]:
+    """Read all studies that rules of any date name and that have been run, by name.
+
+    Args:
+        bets: the bets as they were written down.
+        params: all settings.
+
+    Returns:
+        The metrics of each study; of one that is not of today, `DIFFERS` alone.
+
+    Raises:
+        InputError: a file is not readable.
+    """
+    rules = [of for bet in bets.bets.values() for of in bet.rules.values()]
+    names = dict.fromkeys(of.metrics for of in rules if of.study)
+    found: dict[str, Metrics] = {}
+    for name in names:
+        if detail_path(name).exists():
+            study = read_metrics(detail_path(name))
+            told = differing(study, todays_origin(), params)
+            found[name] = {DIFFERS: in_words(told)} if told else study
+    return found
+
+
+def todays_origin() -> dict[str, str]:
+    """Give the hashes of the codec's weights and of the clips of this run; none if not known."""
+    return read_metrics(OWN_ROW).get("origin", {}) if OWN_ROW.exists() else {}
+
+
+def in_words(told: list[str]) -> str:
+    """Join what differs, but for the number of it after the first few."""
+    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return "; ".join([*told[:MOST_TOLD], *more])

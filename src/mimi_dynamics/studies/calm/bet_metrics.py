@@ -1,0 +1,139 @@
+"""The contents of `metrics/detail/bet4_study.json`: scores of both leads, ratios and costs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mimi_dynamics.density.fit import evaluated_splits
+from mimi_dynamics.density.predictor import load_predictor
+from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
+from mimi_dynamics.generation.generator import Generator, Grid
+from mimi_dynamics.generation.rollouts import Starts, linear_floor
+from mimi_dynamics.generation.scores import LeadScores, draw_all, score_paths
+from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.studies.calm.bet import LEADS, OURS, RECIPES, Sampling, bet_grid, sampled
+from mimi_dynamics.studies.calm.comparison import linear_model, predictor_cost
+from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
+from mimi_dynamics.studies.calm.model import parameters_of
+from mimi_dynamics.studies.calm.training import Trained
+
+Ways = Mapping[str, Sequence[Sampling]]
+Score = TrainedEstimate | Estimate
+BOTH = "leads_1_2"
+UNTRAINED = ("climatology", "persistence")  # rows that `score_paths` adds
+
+
+def bet_metrics(
+    params: Params,
+    data: Sequences,
+    trained: Mapping[str, list[Trained]],
+    ways: Ways,
+    predictor: Path,
+) -> dict[str, object]:
+    """Score the contenders on every evaluated split, and compare what they cost.
+
+    Args:
+        params: see `bet.bet_params`.
+        data: the frames x of every split.
+        trained: the contenders, from `bet.train_contenders`.
+        ways: how each recipe can be sampled, the best on validation first.
+        predictor: file of the plain predictor one frame ahead.
+    """
+    judged = min(ways, key=lambda recipe: ways[recipe][0].score)
+    step, info = load_predictor(predictor)
+    generators: dict[str, list[Generator]] = {
+        name: [run.generator for run in runs] for name, runs in trained.items()
+    }
+    for recipe, (best, *_) in ways.items():
+        generators[recipe] = [
+            sampled(generator, best.steps, best.temperature) for generator in generators[recipe]
+        ]
+    generators["predictor"] = [Generator(step, data)]
+    generators["var"] = [Generator(linear_floor(linear_model(params, data)), data)]
+
+    grids = {split: bet_grid(params, data, split) for split in evaluated_splits(data)}
+    by_split = {
+        split: split_metrics(params, generators, grid, judged) for split, grid in grids.items()
+    }
+    metrics = by_split.pop("test")
+    start = grids["test"].starts[:1]
+    for name, runs in trained.items():
+        head = name if name in RECIPES else params.head
+        metrics[name] |= {
+            "parameters": runs[0].parameters,
+            "train_operations": runs[0].flops,
+            "train_passes": runs[0].passes,
+        } | generation_metrics(generators[name][0], head, start)
+    cost = predictor_cost(params, data, step, info["head"])
+    metrics["predictor"] |= {
+        "parameters": parameters_of(step),
+        "train_operations": cost.flops,
+    } | generation_metrics(generators["predictor"][0], info["head"], start)
+    for key in ("parameters", "train_operations", "generation_operations"):
+        metrics["ratio"][key] = metrics[OURS][key] / metrics[judged][key]
+    metrics["judged"] = judged
+    metrics["validation"] = validation_metrics(ways)
+    metrics["trainings"] = params.calm.seeds
+    return metrics | by_split
+
+
+def split_metrics(
+    params: Params, generators: Mapping[str, Sequence[Generator]], grid: Grid, judged: str
+) -> dict[str, dict]:
+    """Draw from all contenders on one split, and give their scores and the ratios of ours to them.
+
+    Args:
+        params: all settings.
+        generators: the trainings of every contender, in an order in which ours and CALM are paired.
+        grid: the starts.
+        judged: the recipe that bet 4 is about.
+    """
+    each = {f"{name} {n}": g for name, of in generators.items() for n, g in enumerate(of)}
+    table = score_paths(draw_all(each, grid, params.compute), grid)
+    scores = LeadScores(table, params.predict.bootstrap_samples, params.seed)
+    by_lead: dict[str, dict[str, Score]] = {}
+    for name in (*generators, *UNTRAINED):
+        rows = (
+            [f"{name} {n}" for n in range(len(generators[name]))] if name in generators else [name]
+        )
+        by_lead[name] = {
+            f"k{lead}": over_trainings([scores.at(row, lead) for row in rows]) for lead in LEADS
+        } | {BOTH: over_trainings([scores.overall(row) for row in rows])}
+    metrics: dict[str, dict] = {name: {"energy_score": merged(of)} for name, of in by_lead.items()}
+    ratios = {
+        name: merged({f"energy_score_{key}": by_lead[OURS][key] / of[key] for key in of})
+        for name, of in by_lead.items()
+        if name != OURS
+    }
+    return metrics | {"ratio": ratios[judged], "ratio_to": ratios}
+
+
+def merged(estimates: Mapping[str, Score]) -> dict[str, float]:
+    """Join the metrics of several estimates, by name."""
+    return {k: v for name, estimate in estimates.items() for k, v in estimate.metrics(name).items()}
+
+
+def generation_metrics(generator: Generator, head: str, start: Starts) -> dict[str, float]:
+    """Give what one generated frame costs."""
+    return {
+        "network_evaluations_per_frame": network_evaluations(generator, head),
+        "generation_operations": frame_flops(generator, start),
+    }
+
+
+def validation_metrics(ways: Ways) -> dict[str, dict]:
+    """Give the score of every way to sample every recipe on validation, and the best way."""
+    return {
+        recipe: {
+            "steps": of[0].steps,
+            "temperature": of[0].temperature,
+            **{
+                f"energy_score_steps_{way.steps}_temperature_{way.temperature:g}".replace(
+                    ".", "p"
+                ): way.score
+                for way in of
+            },
+        }
+        for recipe, of in ways.items()
+    }

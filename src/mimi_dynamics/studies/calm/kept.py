@@ -1,0 +1,68 @@
+"""Trainings on disk, so that a study of many that was stopped goes on where it was."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from mimi_dynamics.density.predictor import load_predictor, save_predictor
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.studies.calm.factorised import OursJob, known_states, train_ours
+from mimi_dynamics.studies.calm.model import load_calm, save_calm
+from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
+from mimi_dynamics.studies.rssm.training import load_rssm, save_rssm
+
+COSTS = ("parameters", "flops", "passes", "steps")
+
+
+def folder_of(above: Path, origin: Mapping[str, object]) -> Path:
+    """Give the folder of trainings of one origin, so that no others are taken for them.
+
+    Args:
+        above: the folder of the study.
+        origin: what trainings depend on, settings and data, as JSON can hold it. They depend on
+            the code too, with which `above` is to be removed.
+    """
+    digest = hashlib.sha256(json.dumps(origin, sort_keys=True).encode())
+    return above / digest.hexdigest()[:12]
+
+
+def train_once(folder: Path, name: str, job: CalmJob | OursJob) -> Trained:
+    """Train, unless that has been done in an earlier run, and read what was written then.
+
+    Args:
+        folder: where trainings are kept. It must be of the settings and the data of the job.
+        name: name of the training.
+        job: the training.
+
+    Returns:
+        The trained contender, without checkpoints and course.
+    """
+    # It is written last: where it is, the weights are whole.
+    costs = folder / f"{name}.json"
+    weights, render = folder / f"{name}.safetensors", folder / f"{name}.rssm.safetensors"
+    if not costs.exists():
+        trained = train_calm(job) if isinstance(job, CalmJob) else train_ours(job)
+        if isinstance(job, CalmJob):
+            save_calm(trained.generator.step, trained.shape, weights)
+        else:
+            save_predictor(trained.generator.step, weights, predictor_info(job))
+            save_rssm(trained.generator.render, render)
+        write_metrics(costs, {key: getattr(trained, key) for key in COSTS})
+    if isinstance(job, CalmJob):
+        generator = Generator(load_calm(weights), job.data)
+    else:
+        rssm = load_rssm(render)
+        generator = Generator(load_predictor(weights)[0], known_states(rssm, job), rssm)
+    return Trained(generator, **json.loads(costs.read_text(encoding="utf-8")), checkpoints=[])
+
+
+def predictor_info(job: OursJob) -> dict[str, object]:
+    """Give what is needed to build the dynamics of a job again."""
+    return {
+        "head": job.params.head,
+        "width": job.width or job.params.calm.dynamics_width,
+        "components": job.params.predict.components,
+        "context_frames": 0,
+    }

@@ -1,1 +1,0 @@
-"""Processes whose true gain is known; the estimator that they test is in `density`."""

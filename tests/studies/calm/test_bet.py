@@ -1,0 +1,156 @@
+"""What bet 4 is judged by: equally large, equally dear, chosen on validation, and of this run."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import bet4_study
+from mimi_dynamics.evidence.bootstrap import Estimate
+from mimi_dynamics.evidence.intervals import over_trainings
+from mimi_dynamics.figures.bet4_study import bet_lines
+from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.pipeline import parallel
+from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.params import Params, load_params
+from mimi_dynamics.report.evidence import lacking
+from mimi_dynamics.report.rules import load_bets
+from mimi_dynamics.studies.calm import bet, kept
+from mimi_dynamics.studies.calm.bet import (
+    MOST_APART,
+    OURS,
+    RECIPES,
+    bet_params,
+    check_equal,
+    equal_passes,
+    sampled,
+)
+from mimi_dynamics.studies.calm.bet_metrics import merged
+from mimi_dynamics.studies.calm.comparison import Factorisation, our_jobs, our_parameters
+from mimi_dynamics.studies.calm.factorised import rssm_cost
+from mimi_dynamics.studies.calm.training import Trained
+from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
+from tests.generation.test_rollouts import some_clips
+from tests.harness import ROOT
+from tests.harness.simulation import simulate
+from tests.studies.calm.test_calm import any_calm
+from tests.studies.calm.test_study import SPLITS, small_params, write_inputs
+
+RULES = load_bets(ROOT / "bets.yaml").bet4.rules["2026-11-28"]
+FILE = Path("metrics/detail/bet4_study.json")
+PARAMS = load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Inputs, one core, and contenders that are too small to be equal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(parallel, "available_cores", lambda: 1)
+    monkeypatch.setattr(bet, "MOST_APART", 1e6)
+    params = small_params()
+    write_inputs(params)
+    manifest = pd.DataFrame({"clip_id": [f"clip/{n}" for n in range(len(SPLITS))]})
+    manifest.assign(sha256="0" * 64, voice="ann", split=SPLITS).to_parquet("data/manifest.parquet")
+    study = params.bet4_study.model_copy(update={"seeds": 2, "starts": 8})
+    return params.model_copy(update={"bet4_study": study})
+
+
+@pytest.mark.trains
+def test_the_script_writes_what_the_rule_reads_and_goes_on(
+    workplace: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second run trains nothing and ends at the same bytes; other settings train anew."""
+    bet4_study.bet4_study(workplace)
+    first = FILE.read_bytes()
+    written = json.loads(first)
+    assert not lacking(RULES, {"bet4_study": written})
+    assert written["ratio"]["energy_score_leads_1_2_trainings"] == written["trainings"] == 2
+    judged = min(
+        RECIPES,
+        key=lambda recipe: min(
+            score for key, score in written["validation"][recipe].items() if "energy" in key
+        ),
+    )
+    assert written["judged"] == judged
+    assert written["ratio"]["parameters"] == pytest.approx(
+        written[OURS]["parameters"] / written[judged]["parameters"], rel=1e-5
+    )
+    rows = {*RECIPES, OURS, "predictor", "var", "climatology", "persistence"}
+    assert rows <= written.keys()
+    assert rows <= written["test_voice"].keys()
+    assert written["ratio_to"].keys() == rows - {OURS}
+    page = "\n".join(bet_lines(written))
+    ratio = written["ratio_to"]["var"]["energy_score_leads_1_2"]
+    assert page.count(f" | {ratio:.3f} [") == 1
+    assert "has not been run" in bet_lines(None)[0]
+
+    def never(_: object) -> None:
+        pytest.fail("trained again")
+
+    monkeypatch.setattr(kept, "train_calm", never)
+    monkeypatch.setattr(kept, "train_ours", never)
+    bet4_study.bet4_study(workplace)
+    assert FILE.read_bytes() == first
+    other = workplace.calm.model_copy(update={"lr": 1e-4})
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        bet4_study.bet4_study(workplace.model_copy(update={"calm": other}))
+
+
+def contender(parameters: int, flops: float) -> dict[str, object]:
+    return {"parameters": parameters, "flops": flops, "passes": 1, "steps": 1, "checkpoints": []}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "flops", "told"),
+    [(104, 96.0, ""), (106, 100.0, "parameters"), (100, 94.0, "operations of training")],
+)
+def test_unequal_contenders_are_not_compared(parameters: int, flops: float, told: str) -> None:
+    generator = Generator(any_calm(), some_clips(9))
+    trained = {name: [Trained(generator, **contender(100, 100.0))] for name in RECIPES}
+    trained[OURS] = [Trained(generator, **contender(parameters, flops))]
+    if not told:
+        check_equal(trained)
+        return
+    with pytest.raises(InputError, match=f"times the {told} of CALM by consistency"):
+        check_equal(trained)
+
+
+def test_passes_at_the_settings_of_this_repository_are_equally_dear() -> None:
+    """Ours can come within 5 % of both, for a pass of its dynamics is cheap."""
+    params = bet_params(PARAMS)
+    data = simulate("white_noise", 60_000, params.latents.dim)
+    rssm = params.rssm
+    shape = RssmShape(data.dim, 16, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
+    factorisation = Factorisation(Rssm(shape), 4.0)
+    size = our_parameters(params, factorisation.model)
+    passes, spent = equal_passes(params, data, size)
+    assert passes["consistency"] == params.calm.epochs
+    mean = math.sqrt(math.prod(spent.values()))
+    assert all(abs(mean / of - 1) < MOST_APART for of in spent.values())
+    job = our_jobs(params, data, factorisation)[0]
+    assert rssm_cost(job, rssm, factorisation.model).flops < mean / 2
+
+
+def test_a_way_to_sample_changes_a_copy() -> None:
+    generator = Generator(any_calm(), some_clips(9))
+    other = sampled(generator, steps=2, temperature=0.5)
+    assert (other.step.head.shape.steps, other.step.head.temperature) == (2, 0.5)
+    assert (generator.step.head.shape.steps, generator.step.head.temperature) == (1, 1.0)
+    weights = generator.step.state_dict()
+    assert all(torch.equal(weights[n], v) for n, v in other.step.state_dict().items())
+
+
+def test_a_ratio_is_paired_by_clips_and_trainings() -> None:
+    """Of two trainings whose ratio is the same, the interval is that of clips: here none."""
+    ours, calm = (
+        over_trainings([Estimate(factor * v, np.full(3, factor * v)) for v in (1.0, 2.0)])
+        for factor in (0.9, 1.0)
+    )
+    found = merged({"score": ours / calm})
+    assert found["score_ci_low"] == pytest.approx(0.9)
+    assert found["score_ci_high"] == pytest.approx(0.9)
+    assert found["score_trainings"] == 2
