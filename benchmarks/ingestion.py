@@ -6,7 +6,7 @@ r"""What becomes of files as people have them, and how fast files are converted,
 Recordings of ten seconds are damaged, joined and mixed in the ways that people report, and read
 with the code of both working trees. Then sound files of the usual formats are converted on one core
 by both in turns; of each, the time counts in which the processor had the least to do. Prints a
-section, which --write puts at the end of docs/explanation/ingestion.md. Takes 2 minutes.
+section, which --write puts at the end of docs/explanation/ingestion.md. Takes 2 minutes of a core.
 """
 
 import argparse

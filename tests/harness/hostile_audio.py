@@ -241,7 +241,7 @@ def main() -> None:
         f"{took:.0f} s, most work on one {max(seconds.values()):.2f} s"
     )
     if "unreadable" not in ways:
-        print("unreadable files were left out: this user may read everything")
+        print("no unreadable files: this user may read everything")
     if found:
         sys.exit("hostile_audio: error:\n" + "\n".join(found))
     print("every file as promised")
