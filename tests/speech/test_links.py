@@ -141,7 +141,7 @@ def test_linked_recordings_are_decoded(tmp_path: Path, monkeypatch: pytest.Monke
         blob.rename(tmp_path / "speech" / ".store" / str(number))
         link.symlink_to(f"../.store/{number}")
     params = ingest_params(folder={"path": "speech"})
-    manifest, rejected, _ = ingest_corpora(params, Path("data/audio"))
+    manifest, rejected = ingest_corpora(params, Path("data/audio"))
     assert set(manifest["voice"]) == {"anna"}
     assert len(manifest) == len(rejected) == 30
 
@@ -168,7 +168,7 @@ def test_folders_in_folders_may_be_deep(
         write_sound(deep / "anna" / f"{number}.wav", tone(0.3, 500 + 20 * number))
     assert len(find_files(deep)) == 31
     params = ingest_params(folder={"path": str(deep)})
-    manifest, rejected, _ = ingest_corpora(params, Path("data/audio"))
+    manifest, rejected = ingest_corpora(params, Path("data/audio"))
     assert rejected.empty
     assert len(manifest) == 31
     assert set(manifest["voice"]) == {"anna"}
