@@ -15,9 +15,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from mimi_dynamics.density.training import GRADIENT_NORM
 from mimi_dynamics.studies.calm.head_base import CalmHead, HeadShape
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
-from mimi_dynamics.studies.calm.model import CLIP_NORM
 
 # Where the modes are, how wide each is, and the share of the right one, by condition.
 MODES, SPREAD, SHARES = (-1.0, 1.0), 0.15, (0.2, 0.7)
@@ -40,7 +40,7 @@ def two_modes(rows: int) -> tuple[Tensor, Tensor]:
 
 
 def train_head(
-    kind: str, draw: object = two_modes, *, steps: int, seed: int, clip: float = CLIP_NORM
+    kind: str, draw: object = two_modes, *, steps: int, seed: int, clip: float = GRADIENT_NORM
 ) -> CalmHead:
     """Train by Adam with a cosine, the gradients clipped as in the training of CALM.
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=SAMPLING_STEPS, help="one head only")
     parser.add_argument("--steps", type=int, default=2000, help="of the optimizer")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each head")
-    parser.add_argument("--clip", type=float, default=CLIP_NORM, help="largest gradient norm")
+    parser.add_argument("--clip", type=float, default=GRADIENT_NORM, help="largest gradient norm")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"steps {options.steps}, gradients clipped at {options.clip:g}")

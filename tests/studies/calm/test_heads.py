@@ -30,11 +30,12 @@ def trained(kind: str, steps: int) -> CalmHead:
 @pytest.mark.parametrize(
     ("kind", "steps", "least_near", "tolerance"),
     [
-        # Another processor is like another seed. Of three seeds, the consistency head put
-        # 0.94 ± 0.02 of its samples near a mode and was 0.027 (root mean square) from the shares,
-        # at most 0.043: four deviations. Shares alike would be 0.25 off or more at one of the
-        # conditions. Flow matching was 0.02 from them, and put 0.989 ± 0.003 near.
-        ("consistency", 700, 0.8, 0.11),
+        # Another processor is like another seed. Of eight, the consistency head put 0.90 ± 0.06 of
+        # its samples near a mode and was 0.06 to 0.07 (root mean square) from the shares, at most
+        # 0.13; of five others 0.03 ± 0.06 from them, at most 0.11: four deviations. Shares alike
+        # would be 0.25 off or more at one of the conditions. Flow matching was 0.02 from them, and
+        # put 0.989 ± 0.003 near.
+        ("consistency", 700, 0.7, 0.24),
         ("flow_matching", 400, 0.9, 0.1),
     ],
 )

@@ -18,11 +18,6 @@ from mimi_dynamics.studies.calm.head_base import HeadShape
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.transformer import HEADS, CausalTransformer
 
-# The training loop clips gradients at a norm of 1, which those of a consistency head pass at most
-# steps on two modes. Clipped so, their mean is no longer what it should be: after 700 steps the
-# shares of the modes were 0.056 off (root mean square over 5 seeds), and 0.027 without
-# (`benchmarks/two_modes.py`). So losses are divided by this, which is as if it clipped there.
-CLIP_NORM = 10.0
 EVALUATION_SEED = 0  # a validation loss uses the same draws in every epoch
 # Rotary positions turn pairs of features in every head, so widths are multiples of twice `HEADS`.
 WIDTHS = range(2 * HEADS, 513, 2 * HEADS)
@@ -179,14 +174,14 @@ class CalmTraining(nn.Module):
         self.course = Course()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Compute the (scored,) losses of the scored frames; in training, over `CLIP_NORM`."""
+        """Compute the (scored,) losses of the scored frames."""
         target = self.model.whitening.whiten(batch.target[batch.scored])
         features = self.model.trunk.features(batch)
         head = self.model.head
         if self.training:
             loss = head.losses(features, target, len(self.course.error) / self.steps)
             self.course.note(loss.weighted.mean().item(), loss.error.mean().item())
-            return loss.weighted / CLIP_NORM
+            return loss.weighted
         with draws_of(EVALUATION_SEED):
             return energy_of_pair(head.generate(features), head.generate(features), target)
 
