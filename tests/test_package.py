@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -209,6 +210,19 @@ def test_the_command_tells_what_it_is(installed: Path, tmp_path: Path) -> None:
     assert told == python(command, cwd=tmp_path, path=installed)
     version = python(command, "--version", cwd=tmp_path, path=installed)
     assert version.strip() == mimi_dynamics.__version__
+
+
+@pytest.mark.slow
+def test_the_installed_command_measures_a_file_from_another_folder(
+    installed: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(size=(40, 150, 2)).astype("float32")
+    np.save(tmp_path / "noise.npy", noise)
+    command = str(installed / "bin" / "mimi-dynamics")
+    asked = (command, "measure", "noise.npy", "--horizons", "1")
+    told = python(*asked, cwd=tmp_path, path=installed)
+    assert "noise.npy: 40 clips, 6,000 frames of 2 dimensions" in told
+    assert "controls of the same size" in told
 
 
 def test_the_command_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mimi_dynamics.pipeline.files import SIGNIFICANT_DIGITS
 from mimi_dynamics.pipeline.settings import check_settings
 from mimi_dynamics.results.latents_row import LatentsRow
 
@@ -36,16 +37,16 @@ def row_of(of: Mapping[str, Any], codec: str, corpus: str) -> LatentsRow:
         "horizons": {k: horizon_of(found) for k, found in horizons.items()},
         "controls": {
             name: {
-                "true_nats_per_dim": found["true_nats_per_dim"],
+                "true_nats_per_dim": rounded(found["true_nats_per_dim"]),
                 "found": gain_of(found, "found"),
             }
             for name, found in of["controls"].items()
         },
         "density": {
             "head": of["head"],
-            "region_50": calibration["region_50"],
-            "region_90": calibration["region_90"],
-            "rise_nats_per_dim": of["learning_curve"]["rise_nats_per_dim"],
+            "region_50": rounded(calibration["region_50"]),
+            "region_90": rounded(calibration["region_90"]),
+            "rise_nats_per_dim": rounded(of["learning_curve"]["rise_nats_per_dim"]),
         },
     }
     held_out = {k: found[TEST_VOICE] for k, found in horizons.items() if TEST_VOICE in found}
@@ -58,9 +59,14 @@ def horizon_of(found: Mapping[str, Any]) -> dict[str, Any]:
     """Give the gains of one horizon on one split."""
     gains = {name: gain_of(found, name) for name in GAINS}
     seen = {SEEN: found[SEEN]} if SEEN in found else {}
-    return {"frames": found["frames"], "r2": found["r2"], **gains, **seen}
+    return {"frames": found["frames"], "r2": rounded(found["r2"]), **gains, **seen}
 
 
 def gain_of(found: Mapping[str, Any], name: str) -> dict[str, float]:
     """Give a gain with its interval."""
-    return {f"nats_per_dim{end}": found[f"{name}_nats_per_dim{end}"] for end in ENDS}
+    return {f"nats_per_dim{end}": rounded(found[f"{name}_nats_per_dim{end}"]) for end in ENDS}
+
+
+def rounded(value: float) -> float:
+    """Round a number as metrics files are: further digits differ between processors."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
