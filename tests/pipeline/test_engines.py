@@ -86,7 +86,7 @@ class MortalWriter(PartWriter):
 class MortalConverter(Converter):
     """Does not survive its first attempt at the victim's recording."""
 
-    def __call__(self, recordings: Sequence[Recording]) -> Iterator[Clip]:
+    def __call__(self, recordings: Sequence[Recording]) -> Iterator[list[Clip]]:
         """Convert recordings, or die."""
         names, here = [file_name(one.clip_id) for one in recordings], Path.cwd()
         log, victim = here / "converted", file_name(RECORDING)

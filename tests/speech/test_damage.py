@@ -25,7 +25,7 @@ LONG_FRAMES = {"wv": 2.1, "tta": 1.1}
 # Formats that are samples and nothing else, where whatever stands in a file is sound.
 RAW = {"g722"}
 # No time stamps, no headers: there is nothing to tell where the second recording begins.
-JOINS_UNTOLD = RAW | {"aac", "ac3", "au", "avi", "mp2"}
+JOINS_UNTOLD = RAW | {"ac3", "au", "avi", "mp2"}
 
 
 def changed(content: bytes, at: float, new: bytes) -> bytes:

@@ -27,6 +27,9 @@ FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "d
 # rate, channels and checksum.
 MP3_TABLES = (b"Xing", b"Info", b"VBRI")
 MP3_TABLE_PLACES = (13, 15, 21, 23, 36, 38)
+# What some encoders of AAC, those of FFmpeg and FAAC, write into the first frame of a recording.
+AAC_NAMES = (b"Lavc", b"libfaac")
+AAC_NAME_BYTES = 40
 
 
 class AudioError(Exception):
@@ -86,9 +89,9 @@ def frames_of(
 ) -> Iterator[av.AudioFrame | Break]:
     """Decode one track, and yield its frames with a `Break` where some are known to be lost."""
     packets = media.demux(track)
-    is_mp3 = track.codec_context.name.startswith("mp3")
+    codec = track.codec_context.name
     # The last packet of a WAV file that was cut is marked too, though its samples are good.
-    heeds_marks = not track.codec_context.name.startswith("pcm")
+    heeds_marks = not codec.startswith("pcm")
     started = False
     while True:
         try:
@@ -105,17 +108,22 @@ def frames_of(
         except DECODING_ERRORS:
             yield Break("damaged", float((packet.duration or 0) * (packet.time_base or 0)))
             continue
-        if started and is_mp3 and _has_table(packet):
+        if started and _is_first(packet, codec):
             yield Break("joined", 0.0)
             continue
         started = started or bool(frames)
         yield from frames
 
 
-def _has_table(packet: av.Packet) -> bool:
-    """Tell whether a packet of MP3 is the first of a file: a table of contents, without sound."""
-    head = bytes(memoryview(packet)[: max(MP3_TABLE_PLACES) + 4])
-    return any(head[place : place + 4] in MP3_TABLES for place in MP3_TABLE_PLACES)
+def _is_first(packet: av.Packet, codec: str) -> bool:
+    """Tell whether a packet says that it is the first of a recording; it holds no sound yet."""
+    head = memoryview(packet)
+    if codec.startswith("mp3"):
+        return any(bytes(head[at : at + 4]) in MP3_TABLES for at in MP3_TABLE_PLACES)
+    if codec == "aac":
+        start = bytes(head[:AAC_NAME_BYTES])
+        return any(name in start for name in AAC_NAMES)
+    return False
 
 
 def _with_gaps(
