@@ -45,7 +45,7 @@ HELPS = {
     "help": "as many parameters in width",
     "help_over_iso_flop": "as many operations in width",
     "help_over_none": "no memory",
-    "help_over_gate_only": "the gate, nothing to look up",
+    "help_over_one_row": "the same tables, one row of each",
     "help_over_shuffled_keys": "the same tables, keys shuffled",
 }
 BUCKETS = {"never": "never", "to3": "1 to 3", "to15": "4 to 15", "more": "16 or more"}

@@ -308,3 +308,17 @@ def test_shuffled_keys_of_gated_frames_stay_in_place() -> None:
     same = shuffled(marked, 0) == keys.values
     assert same[gated].all()
     assert same[~gated].mean() < 0.01
+
+
+def test_one_row_is_the_same_module_with_one_address(shape: Shape) -> None:
+    """As many weights, which start from the same values; every n-gram reads the same rows."""
+    full, single = (build(shape, of, SETTINGS.width, 4) for of in ("engram", "one_row"))
+    states = full.state_dict()
+    assert states.keys() == single.state_dict().keys()
+    assert all((states[name] == value).all() for name, value in single.state_dict().items())
+    keys = torch.randint(0, CELLS, (3, 12))
+    hashing = single.trunk.memory.hashing
+    rows = hashing(keys)
+    assert rows.shape == full.trunk.memory.hashing(keys).shape
+    assert (rows == hashing.offsets.flatten()).all()
+    assert len(torch.unique(full.trunk.memory.hashing(keys), dim=0)) > 1

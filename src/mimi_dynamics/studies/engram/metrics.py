@@ -24,7 +24,7 @@ CONTROLS = {  # maps names in metrics to the variant with which the memory is co
     "help_over_none": "none",
     "help_over_iso_flop": "iso_flop",
     "help_over_shuffled_keys": "shuffled_keys",
-    "help_over_gate_only": "gate_only",
+    "help_over_one_row": "one_row",
 }
 BUCKETS = {"never": (0, 0), "to3": (1, 3), "to15": (4, 15), "more": (16, None)}
 PASSAGE_FRAMES = 6  # 480 ms, about the length of a word

@@ -14,8 +14,8 @@ from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, EngramParams, PredictParams
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
 
-Variant = Literal["none", "engram", "shuffled_keys", "gate_only", "iso_parameter", "iso_flop"]
-WITH_MEMORY = ("engram", "shuffled_keys", "gate_only")
+Variant = Literal["none", "engram", "shuffled_keys", "one_row", "iso_parameter", "iso_flop"]
+WITH_MEMORY = ("engram", "shuffled_keys", "one_row")
 WIDEST = 1024
 
 
@@ -27,22 +27,11 @@ class KeyedTrunk(Trunk):
         width: number of features of the summary.
         dropout: dropout rate of the summary.
         memory: the memory that keys address; without one, keys are ignored.
-        constant: whether every frame reads the same row. The model then has the gate and what
-            follows it, but nothing to look up.
     """
 
-    def __init__(
-        self,
-        var: Var,
-        width: int,
-        dropout: float,
-        memory: EngramMemory | None,
-        *,
-        constant: bool = False,
-    ) -> None:
+    def __init__(self, var: Var, width: int, dropout: float, memory: EngramMemory | None) -> None:
         super().__init__(var, width, dropout, context_frames=0)
         self.memory = memory
-        self.constant = constant
         self.knocked_out = False
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -50,7 +39,6 @@ class KeyedTrunk(Trunk):
         values, keys = frames[..., :-1], frames[..., -1].long()
         if self.memory is None or self.knocked_out:
             return self.step(values, None)[0]
-        keys = torch.zeros_like(keys) if self.constant else keys
         return self.step(values, None, partial(self.memory, keys))[0]
 
     def openness(self, batch: Batch) -> Tensor:
@@ -107,10 +95,10 @@ def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
     plain = make_conditional(marginal, shape.var, width, dropout)
     memory = None
     if variant in WITH_MEMORY:
-        hashing = Hashing(shape.keys, settings.rows, settings.heads, seed)
+        one_row = variant == "one_row"
+        hashing = Hashing(shape.keys, settings.rows, settings.heads, seed, one_row=one_row)
         memory = EngramMemory(hashing, settings.row_dim, width)
-    constant = variant == "gate_only"
-    trunk = KeyedTrunk(shape.var, width, dropout, memory, constant=constant)
+    trunk = KeyedTrunk(shape.var, width, dropout, memory)
     trunk.load_state_dict(plain.trunk.state_dict(), strict=False)
     return Predictor(plain.whitening, trunk, plain.head)
 
