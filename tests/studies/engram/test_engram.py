@@ -21,7 +21,7 @@ from mimi_dynamics.studies.engram.keys import (
 )
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing, next_primes
 from mimi_dynamics.studies.engram.metrics import Effects
-from mimi_dynamics.studies.engram.model import Shape, build, parameters, sizes, with_share
+from mimi_dynamics.studies.engram.model import Shape, build, parameters, sizes
 from mimi_dynamics.studies.engram.study import Job, Subject, Trained, shuffled, train
 from tests.harness import ROOT
 
@@ -237,15 +237,6 @@ def test_sizes_match(shape: Shape) -> None:
     dense = parameters(build(shape, "none", width["iso_parameter"], 0))
     assert dense == pytest.approx(memory, rel=0.05)
     assert width["none"] < width["iso_flop"] < width["iso_parameter"]
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
-def test_tables_get_their_share(shape: Shape, share: float) -> None:
-    changed, width = with_share(shape, 30_000, share)
-    model = build(changed, "engram" if share else "none", width, 0)
-    tables = 0 if not share else model.trunk.memory.tables.weight.numel()
-    assert parameters(model) == pytest.approx(30_000, rel=0.08)
-    assert tables == pytest.approx(share * 30_000, rel=0.1)
 
 
 def test_rare_keys_join_their_nearest() -> None:

@@ -153,28 +153,3 @@ def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.
     if tables:
         optimizers.append(torch.optim.SparseAdam(tables, lr=table_lr * lr))
     return optimizers
-
-
-def with_share(shape: Shape, total: int, share: float) -> tuple[Shape, int]:
-    """Find the rows and the width with which tables hold `share` of `total` parameters.
-
-    Args:
-        shape: the shape to change.
-        total: number of parameters of the whole model.
-        share: share of parameters in tables.
-
-    Returns:
-        The shape with that number of rows, and the width; for a share of 0 the model has no memory.
-    """
-    if share == 0:
-        return shape, narrowest(shape, total)
-    settings = shape.settings
-    tables = 2 * settings.heads
-    rows = max(2, round(share * total / (tables * settings.row_dim)))
-    changed = shape.with_rows(rows)
-    low, high = 4, WIDEST
-    while high - low > 1:
-        middle = (low + high) // 2
-        size = parameters(build(changed, "engram", middle, 0))
-        low, high = (middle, high) if size < total else (low, middle)
-    return changed, low
