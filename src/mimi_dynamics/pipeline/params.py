@@ -379,9 +379,10 @@ class EngramParams(Section):
 class EngramSweepParams(Section):
     """Settings of `engram` to choose from, one after the other in this order."""
 
-    table_lr: Annotated[list[Positive], Field(min_length=1)]
     heads: Annotated[list[Count], Field(min_length=1)]
+    row_dim: Annotated[list[Count], Field(min_length=1)]
     rows: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    table_lr: Annotated[list[Positive], Field(min_length=1)]
     cells: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
     keys: Annotated[list[Literal["kmeans", "product", "codebook"]], Field(min_length=1)]
     epochs: Annotated[list[Count], Field(min_length=1)]

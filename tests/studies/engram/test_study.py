@@ -31,7 +31,7 @@ DIM, FRAMES = 4, 200
 def small_params() -> Params:
     """Settings for trainings of a fraction of a second."""
     sweep = {
-        "table_lr": [1.0, 5.0], "heads": [1], "rows": [16], "cells": [2, 64],
+        "heads": [1], "row_dim": [2], "rows": [16], "table_lr": [1.0, 5.0], "cells": [2, 64],
         "keys": ["kmeans"], "epochs": [1],
     }  # fmt: skip
     small = PARAMS.bet3_study.sweep.model_copy(update=sweep)

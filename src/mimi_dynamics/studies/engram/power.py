@@ -18,6 +18,7 @@ from mimi_dynamics.studies.engram.study import Job, Subject
 from mimi_dynamics.studies.engram.subjects import make_shape, make_subject, with_keys
 
 COMPARED: tuple[Variant, ...] = ("engram", "iso_parameter")
+TRIED: tuple[Variant, ...] = (*COMPARED, "none")
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,13 @@ class Grounds:
             return with_keys(name, found.data, codes, found.keys, params), found
         raise AssertionError  # ORDERS is not empty
 
-    def pair(self, subject: Subject, settings: EngramParams, seed: int) -> list[Job]:
-        """Give the trainings of the memory and of as many parameters in width."""
+    def jobs(
+        self, subject: Subject, settings: EngramParams, seed: int, variants: tuple[Variant, ...]
+    ) -> list[Job]:
+        """Give one training of each variant on a subject of `planted`."""
         shape = make_shape(subject, self.params.model_copy(update={"engram": settings}))
         width = sizes(shape)
-        return [Job(subject, shape, variant, width[variant], seed) for variant in COMPARED]
+        return [Job(subject, shape, variant, width[variant], seed) for variant in variants]
 
 
 def choose(grounds: Grounds, start: EngramParams) -> tuple[EngramParams, dict[str, object]]:
@@ -97,12 +100,13 @@ def trial(grounds: Grounds, settings: EngramParams) -> dict[str, float]:
         subject, planted = grounds.planted(settings, study.sweep_nats, seed)
     except InputError:
         return {"can_be_planted": 0}
-    jobs = grounds.pair(subject, settings, seed)
+    jobs = grounds.jobs(subject, settings, seed, TRIED)
     results = run_kept(grounds.folder, jobs, validated, "sweep")
-    memory, dense = (float(of["validation"]) for of in results)
+    memory, dense, plain = (float(of["validation"]) for of in results)
     return {
         "can_be_planted": 1,
         "help_nats_per_frame": dense - memory,
+        "help_over_none_nats_per_frame": plain - memory,
         "nll_nats_per_frame": memory,
         "keys_in_a_motif": planted.order,
         "motif_share": planted.motif_share,
@@ -140,7 +144,7 @@ def plantings(grounds: Grounds, settings: EngramParams, nats: float) -> Iterator
     for number in range(params.bet3_study.plantings):
         seed = params.seed + number
         subject, planted = grounds.planted(settings, nats, seed)
-        jobs = grounds.pair(subject, settings, seed)
+        jobs = grounds.jobs(subject, settings, seed, COMPARED)
         results = run_kept(grounds.folder, jobs, scored, f"{nats:g} nats, planting {number}")
         pairs = zip(COMPARED, results, strict=True)
         trained = {variant: [as_trained(of)] for variant, of in pairs}
