@@ -1,12 +1,12 @@
-r"""What a lookup memory costs, by the size of its tables, and the full study of whether it helps.
+r"""What a lookup memory costs, by the size of its tables, what it can find, and whether it helps.
 
 Times are of the processor on one thread, the fastest of several, sizes taking turns: on a machine
 with other work they vary less than the clock's.
 
     PYTHONPATH=src .venv/bin/python benchmarks/engram.py
 
-Reads data/latents/, models/normalizer.safetensors and, of the study `engram_study`,
-metrics/detail/engram_study.json.
+Reads data/latents/, models/normalizer.safetensors and, of the study `bet3_study`,
+metrics/detail/bet3_study.json.
 Prints a page, which --write keeps as docs/explanation/engram.md. Takes 2 minutes.
 """
 
@@ -14,11 +14,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,24 +31,28 @@ from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
-from mimi_dynamics.studies.engram.comparison import SECTIONS, study_params
 from mimi_dynamics.studies.engram.memory import ORDERS
 from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
 from mimi_dynamics.studies.engram.study import Subject
 from mimi_dynamics.studies.engram.subjects import make_shape, make_subject
+from motifs import table_lines
 
 ROWS = tuple(2**power for power in range(12, 23, 2))  # of all tables together
 KEYS = 4096  # with few, however large the tables are, few rows are ever read
 REPEATS = 15
-STUDY = Path("metrics/detail/engram_study.json")
+STUDY = Path("metrics/detail/bet3_study.json")
 SUBJECTS = {"raw": "x", "z_dyn": "z_dyn"}
 HELPS = {
     "help": "as many parameters in width",
-    "help_over_iso_flop": "as many operations in width",
     "help_over_none": "no memory",
-    "help_over_gate_only": "the gate, nothing to look up",
+    "help_over_one_row": "the same tables, one row of each",
     "help_over_shuffled_keys": "the same tables, keys shuffled",
 }
+STUDY_WORDS = (
+    "By the study `bet3_study`, a frozen stage, which `make studies` runs anew. Motifs are\n"
+    "planted into the state z_dyn: after an n-gram of keys the next frame is shifted by a\n"
+    "vector of its own."
+)
 BUCKETS = {"never": "never", "to3": "1 to 3", "to15": "4 to 15", "more": "16 or more"}
 
 
@@ -161,35 +166,104 @@ def interval(metrics: dict, key: str) -> str:
     return f"{metrics[key]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def study_lines(params: Params) -> list[str]:
-    """The full study."""
+def study_lines() -> list[str]:
+    """What the study has found so far."""
+    if not STUDY.exists():
+        return ["", "The study `bet3_study`, by which bet 3 is judged, has not been run yet."]
     study = json.loads(STUDY.read_text(encoding="utf-8"))
-    settings = study["settings"]
-    seeds = settings["engram_study"]["seeds"]
-    lines = ["", f"## Does it help? {seeds} trainings of each", ""]
-    lines += ["By the study `engram_study`, a frozen stage, which `make studies` runs anew."]
-    lines += [
-        settings_sentence(
-            changed_settings(settings, study_settings(study_params(params), SECTIONS))
-        ),
-        "",
-    ]
-    lines += ["NLL of each control minus that with the memory, nats per frame on test:", ""]
-    lines += ["| against | x | z_dyn |", "|---|---|---|"]
-    for key, label in HELPS.items():
-        cells = [interval(study[of], f"{key}_nats_per_frame") for of in SUBJECTS]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    lines += ["", "Against as many parameters, by how often train had the last three keys:", ""]
-    lines += ["| times | x | z_dyn |", "|---|---|---|"]
-    for key, label in BUCKETS.items():
-        cells = [interval(study[of]["by_count"][key], "help_nats_per_frame") for of in SUBJECTS]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    lines += ["", "Of as many parameters on z_dyn, a share in tables:", ""]
-    lines += ["| share | NLL, nats per frame | width | rows of a table |", "|---|---|---|---|"]
-    for key, of_share in study["z_dyn"]["by_table_share"].items():
-        nll = interval(of_share, "nll_nats_per_frame").replace("+", "")
-        lines.append(f"| {int(key[1:])} % | {nll} | {of_share['width']} | {of_share['rows']} |")
+    subjects = [of for of in SUBJECTS if of in study]
+    lines = ["", "## What it can find, and what it finds", "", STUDY_WORDS]
+    lines += [settings_sentence(changed_settings(study["settings"], today(study))), ""]
+    lines += sweep_lines(study["sweep"], study["chosen"])
+    if "planted" in study:
+        lines += ["", *power_lines(study["planted"])]
+    for of in subjects:
+        lines += ["", *real_lines(study[of], SUBJECTS[of])]
+    missing = [name for of, name in SUBJECTS.items() if of not in study]
+    if missing:
+        lines += ["", f"Not trained yet: {', '.join(missing)} as they are."]
     return lines
+
+
+def today(study: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of today of all sections that the study records."""
+    return study_settings(load_params(), study["settings"])
+
+
+def sweep_lines(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    """What was found with every setting, on validation."""
+    lines = ["Chosen one after the other, each by the help over as many parameters in width on"]
+    lines += ["validation, nats per frame, of one planting:", ""]
+    lines += ["| setting | value | help | over no memory | keys in a motif | frames after one |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, values in sweep.items():
+        for value, of in values.items():
+            text = value[1:].replace("_", ".")
+            told = f"**{text}**" if str(chosen[name]) == text else text
+            if of["can_be_planted"]:
+                cells = [f"{of['help_nats_per_frame']:+.3f}"]
+                cells += [f"{of['help_over_none_nats_per_frame']:+.3f}", str(of["keys_in_a_motif"])]
+                cells += [f"{100 * of['motif_share']:.0f} %"]
+            else:
+                cells = ["no n-gram comes often enough to plant as much", "", "", ""]
+            lines.append(f"| `{name}` | {told} | {' | '.join(cells)} |")
+    return lines
+
+
+def power_lines(planted: Mapping[str, Any]) -> list[str]:
+    """How many plantings were found on test, and where."""
+    lines = ["With these settings, of motifs of each worth, on test:", ""]
+    lines += ["| worth, nats a frame | found | help over as many parameters in width |"]
+    lines += ["|---|---|---|"]
+    for name, of in planted.items():
+        every = [value for key, value in of.items() if key.startswith("p")]
+        found = round(of["found_share"] * len(every))
+        helps = ", ".join(f"{one['help_nats_per_frame']:+.3f}" for one in every)
+        worth = name[1:].replace("_", ".")
+        lines.append(f"| {worth} | {found} of {len(every)} | {helps} |")
+    lines += ["", "By how often train had the last three keys, the mean over plantings:", ""]
+    lines += [f"| worth | {' | '.join(BUCKETS.values())} |", "|---|---|---|---|---|"]
+    for name, of in planted.items():
+        every = [value["by_count"] for key, value in of.items() if key.startswith("p")]
+        cells = []
+        for bucket in BUCKETS:
+            helps = [one[bucket]["help_nats_per_frame"] for one in every if bucket in one]
+            cells.append(f"{sum(helps) / len(helps):+.3f}" if helps else "")
+        lines.append(f"| {name[1:].replace('_', '.')} | {' | '.join(cells)} |")
+    return lines
+
+
+def real_lines(found: Mapping[str, Any], name: str) -> list[str]:
+    """What the memory adds to data as they are."""
+    trainings = found["help_nats_per_frame_trainings"]
+    lines = [f"On {name} as it is, {trainings} paired trainings, nats per frame on test:", ""]
+    lines += ["| against | help |", "|---|---|"]
+    for key, label in HELPS.items():
+        lines.append(f"| {label} | {interval(found, f'{key}_nats_per_frame')} |")
+    lines += ["", "Twice the width, without a memory, would gain"]
+    lines += [f"{interval(found, 'doubling_gain_nats_per_frame')}.", ""]
+    lines += ["| times that train had the last three keys | share of frames | help |"]
+    lines += ["|---|---|---|"]
+    for key, label in BUCKETS.items():
+        if key in found["by_count"]:
+            of = found["by_count"][key]
+            share = f"{100 * of['share']:.0f} %"
+            lines.append(f"| {label} | {share} | {interval(of, 'help_nats_per_frame')} |")
+    return lines
+
+
+def motif_lines(params: Params) -> list[str]:
+    """What tables find of motifs in white noise, with the words around it."""
+    return [
+        "By `PYTHONPATH=src .venv/bin/python benchmarks/motifs.py`: motifs planted into white",
+        "noise, after the n-grams of the state z_dyn, with nothing else to learn and no other",
+        "network. Worth is what can be learned in nats a frame of train; found, on validation:",
+        "by means of n-grams, shrunk as is best where the plane of the shifts and their size are",
+        "known, and where both have to be told from the data; and by the memory, by heads × rows ×",
+        "features of its tables and their learning rate in units of `engram.lr`.",
+        "",
+        *table_lines(params),
+    ]
 
 
 def settings_sentence(changed: list[str]) -> str:
@@ -203,7 +277,7 @@ def settings_sentence(changed: list[str]) -> str:
 def page(params: Params) -> str:
     """All of docs/explanation/engram.md."""
     lines = [
-        "# The memory: what it costs, and the full study",
+        "# The memory: what it costs, what it can find, and what it finds",
         "",
         "By `PYTHONPATH=src .venv/bin/python benchmarks/engram.py --write`, on one core, in time",
         f"of the processor; torch {torch.__version__}. A batch of real frames x with random keys",
@@ -212,7 +286,11 @@ def page(params: Params) -> str:
         "`predict`.",
         "",
         *cost_lines(params),
-        *study_lines(params),
+        "",
+        "## What tables alone can find",
+        "",
+        *motif_lines(params),
+        *study_lines(),
     ]
     return "\n".join(lines) + "\n"
 

@@ -2,8 +2,8 @@
 
 Trains predictors of x and of the state z_dyn with a memory that is addressed by the last keys.
 Also trains every control that the memory has to beat: a wider network with as many parameters, a
-wider network with as much computation, the same tables with wrong addresses, and the gate without
-anything to look up.
+wider network with as much computation, the same tables with wrong addresses, and the same tables
+with one address.
 
     python src/engram.py         (or: dvc repro engram)
 

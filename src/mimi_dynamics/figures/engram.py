@@ -15,7 +15,7 @@ CONTROLS = {
     "help": "as many parameters\nspent on width",
     "help_over_iso_flop": "as much work\nspent on width",
     "help_over_none": "no memory",
-    "help_over_gate_only": "the gate,\nnothing to look up",
+    "help_over_one_row": "the same tables,\none row of each",
     "help_over_shuffled_keys": "the same tables,\nkeys shuffled",
 }
 COUNTS = {"never": "never", "to3": "1 to 3 times", "to15": "4 to 15", "more": "16 or more"}

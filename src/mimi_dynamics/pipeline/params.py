@@ -396,11 +396,29 @@ class EngramParams(Section):
     seeds: Count
 
 
-class EngramStudyParams(Section):
-    """How many trainings the study of memories runs, and which shares of parameters in tables."""
+class EngramSweepParams(Section):
+    """Settings of `engram` to choose from, one after the other in this order."""
 
-    seeds: Count
-    table_shares: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)]
+    heads: Annotated[list[Count], Field(min_length=1)]
+    row_dim: Annotated[list[Count], Field(min_length=1)]
+    rows: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    table_lr: Annotated[list[Positive], Field(min_length=1)]
+    cells: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    keys: Annotated[list[Literal["kmeans", "product", "codebook"]], Field(min_length=1)]
+    epochs: Annotated[list[Count], Field(min_length=1)]
+
+
+class Bet3StudyParams(Section):
+    """How the study plants motifs, chooses settings by them, and trains on real data."""
+
+    width: Annotated[int, Field(ge=4)]
+    seeds: Annotated[int, Field(ge=3)]
+    doublings: Count
+    plantings: Count
+    learnable_nats: Annotated[list[Positive], Field(min_length=1)]
+    sweep_nats: Positive
+    sweep_width: Annotated[int, Field(ge=4)]
+    sweep: EngramSweepParams
 
 
 class CalmParams(Section):
@@ -480,7 +498,7 @@ class Params(Section):
     rssm_slow: RssmSlowParams
     bet2_study: Bet2StudyParams
     engram: EngramParams
-    engram_study: EngramStudyParams
+    bet3_study: Bet3StudyParams
     calm: CalmParams
     calm_study: CalmStudyParams
     bet4_study: Bet4StudyParams

@@ -21,7 +21,7 @@ from mimi_dynamics.studies.engram.keys import (
 )
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing, next_primes
 from mimi_dynamics.studies.engram.metrics import Effects
-from mimi_dynamics.studies.engram.model import Shape, build, parameters, sizes, with_share
+from mimi_dynamics.studies.engram.model import Shape, build, parameters, sizes
 from mimi_dynamics.studies.engram.study import Job, Subject, Trained, shuffled, train
 from tests.harness import ROOT
 
@@ -239,15 +239,6 @@ def test_sizes_match(shape: Shape) -> None:
     assert width["none"] < width["iso_flop"] < width["iso_parameter"]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
-def test_tables_get_their_share(shape: Shape, share: float) -> None:
-    changed, width = with_share(shape, 30_000, share)
-    model = build(changed, "engram" if share else "none", width, 0)
-    tables = 0 if not share else model.trunk.memory.tables.weight.numel()
-    assert parameters(model) == pytest.approx(30_000, rel=0.08)
-    assert tables == pytest.approx(share * 30_000, rel=0.1)
-
-
 def test_rare_keys_join_their_nearest() -> None:
     raw = np.array([0] * 10 + [1] * 10 + [2])
     frames = np.array([[0.0]] * 10 + [[5.0]] * 10 + [[4.0]])
@@ -308,3 +299,17 @@ def test_shuffled_keys_of_gated_frames_stay_in_place() -> None:
     same = shuffled(marked, 0) == keys.values
     assert same[gated].all()
     assert same[~gated].mean() < 0.01
+
+
+def test_one_row_is_the_same_module_with_one_address(shape: Shape) -> None:
+    """As many weights, which start from the same values; every n-gram reads the same rows."""
+    full, single = (build(shape, of, SETTINGS.width, 4) for of in ("engram", "one_row"))
+    states = full.state_dict()
+    assert states.keys() == single.state_dict().keys()
+    assert all((states[name] == value).all() for name, value in single.state_dict().items())
+    keys = torch.randint(0, CELLS, (3, 12))
+    hashing = single.trunk.memory.hashing
+    rows = hashing(keys)
+    assert rows.shape == full.trunk.memory.hashing(keys).shape
+    assert (rows == hashing.offsets.flatten()).all()
+    assert len(torch.unique(full.trunk.memory.hashing(keys), dim=0)) > 1

@@ -26,11 +26,15 @@ class Hashing(nn.Module):
         rows: least number of rows in the table of each head.
         heads: number of tables for each order.
         seed: seed of the multipliers.
+        one_row: whether all n-grams have one address, the first row of each table: a control that
+            has all of the module but nothing to look up.
     """
 
-    def __init__(self, keys: int, rows: int, heads: int, seed: int) -> None:
+    def __init__(
+        self, keys: int, rows: int, heads: int, seed: int, *, one_row: bool = False
+    ) -> None:
         super().__init__()
-        self.keys = keys
+        self.keys, self.one_row = keys, one_row
         self.sizes = next_primes(rows, heads * len(ORDERS))
         limit = np.iinfo(np.int64).max // (keys + 1) // 2
         odd = 2 * np.random.default_rng(seed).integers(0, limit, max(ORDERS)) + 1
@@ -41,6 +45,8 @@ class Hashing(nn.Module):
 
     def forward(self, keys: Tensor) -> Tensor:
         """Map (clips, time) keys to (clips, time, orders * heads) rows of one joint table."""
+        if self.one_row:
+            return self.offsets.flatten().expand(*keys.shape, -1)
         mixed = keys * self.multipliers[0]
         rows = []
         for back in range(1, max(ORDERS)):

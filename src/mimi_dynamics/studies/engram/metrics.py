@@ -9,6 +9,7 @@ import torch
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import clip_bootstrap
+from mimi_dynamics.evidence.intervals import TrainedEstimate
 from mimi_dynamics.evidence.surrogates import shuffle
 from mimi_dynamics.latents.states import NOISE_FLOOR
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
@@ -17,18 +18,19 @@ from mimi_dynamics.studies.engram.keys import Keys, in_split, ngram_counts, suff
 from mimi_dynamics.studies.engram.memory import ORDERS, Hashing
 from mimi_dynamics.studies.engram.model import parameters
 from mimi_dynamics.studies.engram.passages import distance_from_train, whole_passages
-from mimi_dynamics.studies.engram.study import Job, Subject, Trained, noise_keys
+from mimi_dynamics.studies.engram.study import Subject, Trained, noise_keys
 
 CONTROLS = {  # maps names in metrics to the variant with which the memory is compared
     "help": "iso_parameter",
     "help_over_none": "none",
     "help_over_iso_flop": "iso_flop",
     "help_over_shuffled_keys": "shuffled_keys",
-    "help_over_gate_only": "gate_only",
+    "help_over_one_row": "one_row",
 }
 BUCKETS = {"never": (0, 0), "to3": (1, 3), "to15": (4, 15), "more": (16, None)}
 PASSAGE_FRAMES = 6  # 480 ms, about the length of a word
 QUARTERS = ("nearest", "near", "far", "farthest")
+LEAST_TRAININGS = 3  # of a t-interval over trainings; of two it would be ± 9 times their deviation
 Trainings = Mapping[str, Sequence[Trained]]  # for each variant, one training for each seed
 
 
@@ -56,8 +58,10 @@ class Effects:
         self.clip = subject.data.select(split).clip_of_frame[target]
         self.known = target - NEXT_FRAME  # index in the split of the newest context frame
 
-    def mean(self, values: Sequence[np.ndarray], kept: np.ndarray | None = None) -> Estimate:
-        """Estimate the mean over frames and seeds.
+    def mean(
+        self, values: Sequence[np.ndarray], kept: np.ndarray | None = None
+    ) -> Estimate | TrainedEstimate:
+        """Estimate the mean over frames and seeds, from fewer than three by draws of seeds too.
 
         Args:
             values: (scored,) values for each seed.
@@ -65,11 +69,13 @@ class Effects:
         """
         kept = np.ones(len(self.clip), bool) if kept is None else kept
         means = [self.bootstrap.mean(of[kept], self.clip[kept]) for of in values]
+        if len(means) >= LEAST_TRAININGS:
+            return TrainedEstimate(tuple(means))
         resamples = np.stack([mean.resamples for mean in means], 1)
         value = float(np.mean([mean.value for mean in means]))
         return Estimate(value, (self.seed_weights * resamples).sum(1))
 
-    def help(self, control: str, kept: np.ndarray | None = None) -> Estimate:
+    def help(self, control: str, kept: np.ndarray | None = None) -> Estimate | TrainedEstimate:
         """Give the NLL of a control minus the NLL with the memory, in nats per frame.
 
         Trainings are paired by seed.
@@ -82,7 +88,7 @@ class Effects:
         values = [of.nll[self.split] - own.nll[self.split] for of, own in pairs]
         return self.mean(values, kept)
 
-    def knock_out(self) -> Estimate:
+    def knock_out(self) -> Estimate | TrainedEstimate:
         """Give the cost of leaving out the memory's output, in a model trained with it.
 
         The cost is in nats per frame.
@@ -90,7 +96,7 @@ class Effects:
         own = self.trained["engram"]
         return self.mean([of.knocked_out[self.split] - of.nll[self.split] for of in own])
 
-    def nll(self) -> Estimate:
+    def nll(self) -> Estimate | TrainedEstimate:
         """Give the NLL with the memory, in nats per frame."""
         return self.mean([own.nll[self.split] for own in self.trained["engram"]])
 
@@ -98,11 +104,14 @@ class Effects:
         """Give the effects, the reuse of keys, and where the memory helps, on this split."""
         metrics: dict[str, object] = {}
         for name, control in CONTROLS.items():
+            if control not in self.trained:  # a study of fewer controls
+                continue
             metrics |= self.help(control).metrics(f"{name}_nats_per_frame")
         metrics |= self.knock_out().metrics("knock_out_cost_nats_per_frame")
         metrics |= self.nll().metrics("nll_nats_per_frame")
-        by_passage = {"by_passage": self.by_passage()}
-        return metrics | self.reuse() | {"by_count": self.by_count()} | by_passage
+        metrics |= self.reuse() | {"by_count": self.by_count(), "by_passage": self.by_passage()}
+        by_noise = self.by_key_noise() if self.split == "test" else {}
+        return metrics | ({"by_key_noise": by_noise} if by_noise else {})
 
     def counts(self, order: int, keys: Keys | None = None) -> np.ndarray:
         """Count for each of the (scored,) targets how often its context n-gram occurs in train.
@@ -123,10 +132,27 @@ class Effects:
             if kept.any():
                 buckets[name] = {
                     "share": float(kept.mean()),
-                    "gate_openness": self.mean(openness, kept).value,
+                    "gate_openness": float(np.mean([of[kept].mean() for of in openness])),
                     **self.help("iso_parameter", kept).metrics("help_nats_per_frame"),
                 }
         return buckets
+
+    def by_key_noise(self) -> dict[str, object]:
+        """Give the help over `iso_parameter` where frames have noise when they become keys.
+
+        A generator's own frames have errors, which move addresses.
+        """
+        subject, of_split = self.subject, in_split(self.subject.data, self.split)
+        found: dict[str, object] = {}
+        for scale in self.trained["engram"][0].under_noise:
+            noisy = noise_keys(subject.data, subject.keys, float(scale), 0)
+            pairs = zip(self.trained["iso_parameter"], self.trained["engram"], strict=True)
+            saved = [of.nll[self.split] - own.under_noise[scale] for of, own in pairs]
+            found[f"sd{scale}".replace(".", "_")] = {
+                "key_stability": float((noisy == subject.keys.values)[of_split].mean()),
+                **self.mean(saved).metrics("help_nats_per_frame"),
+            }
+        return found
 
     def by_passage(self) -> dict[str, object]:
         """Give the help over `iso_parameter`, by how similar the most similar passage of train is.
@@ -207,21 +233,3 @@ def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dic
         of_split = Effects(subject, trained, split, draws, params.seed).metrics()
         metrics |= of_split if split == "test" else {split: of_split}
     return metrics
-
-
-def share_metrics(job: Job, trained: Sequence[Trained], params: Params) -> dict[str, object]:
-    """Give the NLL on test of models with a given share of their parameters in tables.
-
-    Args:
-        job: one of their trainings.
-        trained: one model for each seed.
-        params: all settings.
-    """
-    draws = params.predict.bootstrap_samples
-    effects = Effects(job.subject, {"engram": trained}, "test", draws, params.seed)
-    return {
-        **effects.nll().metrics("nll_nats_per_frame"),
-        "width": job.width,
-        "rows": job.shape.settings.rows if job.variant == "engram" else 0,
-        "parameters": parameters(trained[0].model),
-    }

@@ -14,8 +14,8 @@ from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, EngramParams, PredictParams
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
 
-Variant = Literal["none", "engram", "shuffled_keys", "gate_only", "iso_parameter", "iso_flop"]
-WITH_MEMORY = ("engram", "shuffled_keys", "gate_only")
+Variant = Literal["none", "engram", "shuffled_keys", "one_row", "iso_parameter", "iso_flop"]
+WITH_MEMORY = ("engram", "shuffled_keys", "one_row")
 WIDEST = 1024
 
 
@@ -27,22 +27,11 @@ class KeyedTrunk(Trunk):
         width: number of features of the summary.
         dropout: dropout rate of the summary.
         memory: the memory that keys address; without one, keys are ignored.
-        constant: whether every frame reads the same row. The model then has the gate and what
-            follows it, but nothing to look up.
     """
 
-    def __init__(
-        self,
-        var: Var,
-        width: int,
-        dropout: float,
-        memory: EngramMemory | None,
-        *,
-        constant: bool = False,
-    ) -> None:
+    def __init__(self, var: Var, width: int, dropout: float, memory: EngramMemory | None) -> None:
         super().__init__(var, width, dropout, context_frames=0)
         self.memory = memory
-        self.constant = constant
         self.knocked_out = False
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -50,7 +39,6 @@ class KeyedTrunk(Trunk):
         values, keys = frames[..., :-1], frames[..., -1].long()
         if self.memory is None or self.knocked_out:
             return self.step(values, None)[0]
-        keys = torch.zeros_like(keys) if self.constant else keys
         return self.step(values, None, partial(self.memory, keys))[0]
 
     def openness(self, batch: Batch) -> Tensor:
@@ -107,10 +95,10 @@ def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
     plain = make_conditional(marginal, shape.var, width, dropout)
     memory = None
     if variant in WITH_MEMORY:
-        hashing = Hashing(shape.keys, settings.rows, settings.heads, seed)
+        one_row = variant == "one_row"
+        hashing = Hashing(shape.keys, settings.rows, settings.heads, seed, one_row=one_row)
         memory = EngramMemory(hashing, settings.row_dim, width)
-    constant = variant == "gate_only"
-    trunk = KeyedTrunk(shape.var, width, dropout, memory, constant=constant)
+    trunk = KeyedTrunk(shape.var, width, dropout, memory)
     trunk.load_state_dict(plain.trunk.state_dict(), strict=False)
     return Predictor(plain.whitening, trunk, plain.head)
 
@@ -165,28 +153,3 @@ def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.
     if tables:
         optimizers.append(torch.optim.SparseAdam(tables, lr=table_lr * lr))
     return optimizers
-
-
-def with_share(shape: Shape, total: int, share: float) -> tuple[Shape, int]:
-    """Find the rows and the width with which tables hold `share` of `total` parameters.
-
-    Args:
-        shape: the shape to change.
-        total: number of parameters of the whole model.
-        share: share of parameters in tables.
-
-    Returns:
-        The shape with that number of rows, and the width; for a share of 0 the model has no memory.
-    """
-    if share == 0:
-        return shape, narrowest(shape, total)
-    settings = shape.settings
-    tables = 2 * settings.heads
-    rows = max(2, round(share * total / (tables * settings.row_dim)))
-    changed = shape.with_rows(rows)
-    low, high = 4, WIDEST
-    while high - low > 1:
-        middle = (low + high) // 2
-        size = parameters(build(changed, "engram", middle, 0))
-        low, high = (middle, high) if size < total else (low, middle)
-    return changed, low

@@ -1,7 +1,7 @@
 """Training of every variant, seed and sequence on the same batches, and their scores by frame."""
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -35,6 +35,7 @@ class Subject:
         keys: the keys of all frames.
         noisy: (frames,) keys of the frames with noise added, for training; None for no noise.
         params: settings of the estimator, for warm-up and batches.
+        codes: (frames,) codes of the codec's first codebook; None if keys need no others.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Subject:
     keys: Keys
     noisy: np.ndarray | None
     params: PredictParams
+    codes: np.ndarray | None = None
 
     def batches(self, split: str, keys: np.ndarray | None = None) -> list[Batch]:
         """Make batches of one split; the last coordinate of contexts is the key, targets have none.
@@ -82,20 +84,35 @@ class Trained:
     """A trained model and its scores.
 
     Attributes:
-        model: the predictor.
+        model: the predictor; None if only its scores were kept.
         nll: (scored,) NLL in nats per frame, keyed by evaluated split.
         knocked_out: the same without the output of the memory; empty for a model without a memory.
         openness: (scored,) openness of the gate, keyed by split; only for `engram`.
+        under_noise: (scored,) NLL on `test` with keys of frames with noise, keyed by its standard
+            deviation as text; only where it was asked for.
     """
 
-    model: Predictor
+    model: Predictor | None
     nll: dict[str, np.ndarray]
     knocked_out: dict[str, np.ndarray]
     openness: dict[str, np.ndarray]
+    under_noise: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def train(job: Job) -> Trained:
-    """Train on the split train, keep the best epoch on validation, score the evaluated splits."""
+    """Train, and score the evaluated splits."""
+    model, _, keys = fit_job(job)
+    with on_device(model, job.shape.compute):
+        return score(job, model, keys)
+
+
+def fit_job(job: Job) -> tuple[Predictor, float, np.ndarray | None]:
+    """Train on the split train, and keep the best epoch on validation.
+
+    Returns:
+        The model, its validation loss in nats per frame, and the (frames,) keys that it was trained
+        with in place of the subject's own; None for these.
+    """
     subject, settings = job.subject, job.shape.settings
     keys = shuffled(subject, job.seed) if job.variant == "shuffled_keys" else None
     noisy = subject.noisy if job.variant == "engram" else None
@@ -108,9 +125,8 @@ def train(job: Job) -> Trained:
     compute = job.shape.compute
     training = TrainingParams(settings.lr, settings.epochs, compute=uncompiled(compute))
     with diverging_named(f"{subject.name}, {job.variant}, seed {job.seed}"):
-        fit(model, learned, validation, training, generator, optimizers)
-    with on_device(model, compute):
-        return score(job, model, keys)
+        loss = fit(model, learned, validation, training, generator, optimizers)
+    return model, loss, keys
 
 
 def score(job: Job, model: Predictor, keys: np.ndarray | None) -> Trained:

@@ -12,7 +12,7 @@ from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.engram.keys import make_keys
+from mimi_dynamics.studies.engram.keys import Keys, make_keys
 from mimi_dynamics.studies.engram.model import Shape
 from mimi_dynamics.studies.engram.study import Subject, noise_keys
 
@@ -48,9 +48,16 @@ def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) 
     """
     settings = params.engram
     sizes = settings.cells, settings.least_count
-    keys = make_keys(settings.keys, data, codes, *sizes, params.seed)
-    noisy = noise_keys(data, keys, settings.key_noise, params.seed) if settings.key_noise else None
-    return Subject(name, data, keys, noisy, params.predict)
+    return with_keys(
+        name, data, codes, make_keys(settings.keys, data, codes, *sizes, params.seed), params
+    )
+
+
+def with_keys(name: str, data: Sequences, codes: np.ndarray, keys: Keys, params: Params) -> Subject:
+    """Make a subject whose keys are known; see `make_subject`."""
+    scale = params.engram.key_noise
+    noisy = noise_keys(data, keys, scale, params.seed) if scale else None
+    return Subject(name, data, keys, noisy, params.predict, codes)
 
 
 def make_shape(subject: Subject, params: Params) -> Shape:
