@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import mimi_dynamics as md
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
+from mimi_dynamics.measurement import efforts
 from mimi_dynamics.measurement.efforts import EFFORTS, STANDARD
 from mimi_dynamics.measurement.estimating import UnitBootstrap
 from mimi_dynamics.measurement.measurement import Measurement
@@ -18,7 +20,7 @@ from mimi_dynamics.measurement.table import WIDTH
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
-from tests.measurement.simulated import clips_of
+from tests.measurement.simulated import clips_of, quick
 
 VAR_GAIN = -0.5 * math.log(1 - 0.8**2)
 
@@ -45,6 +47,26 @@ def test_fast_as_it_is_finds_gain_and_explained_variance() -> None:
     assert nearest["r2"] == pytest.approx(0.64, abs=0.06)
     assert found["calibration"]["region_90"] == pytest.approx(0.9, abs=0.05)
     assert found["controls"]["sign_flip"]["true_nats_per_dim"] > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.trains
+def test_best_trains_more_often_and_its_interval_holds_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only on the nearest horizon; the head is the best of several on validation."""
+    short = quick("best")
+    settings = short.settings.model_copy(update={"heads": ["gaussian", "mdn"]})
+    monkeypatch.setitem(efforts.EFFORTS, "best", replace(short, settings=settings))
+    found = md.measure(clips_of("linear", 40, 130), horizons=[1, 2], effort="best")
+    nearest, second = found.results["horizons"].values()
+    assert nearest["gain_nats_per_dim_trainings"] == 3
+    assert nearest["gain_nats_per_dim_training_sd"] >= 0
+    assert "gain_nats_per_dim_trainings" not in second
+    assert nearest["gain_nats_per_dim"] == pytest.approx(VAR_GAIN, abs=0.06)
+    assert found.results["head"] in ("gaussian", "mdn")
+    assert len(found.results["weights"]) == 9  # five densities, and four without the past
+    assert "by three trainings" in " ".join(str(found).split())
 
 
 @pytest.mark.trains

@@ -244,12 +244,15 @@ def checked(
         start += len(values)
     checks.finish(label)
     frames = np.concatenate(sample)
+    sample.clear()
     fitted = fit_normalizer(frames, min(dim, components))
     eps = ROUNDING[pieces[0].clip.dtype]
     size = float(np.sqrt(np.square(fitted.mean).sum() + np.square(fitted.scale).sum()))
     kept = fitted.scale > 4 * eps * size / np.sqrt(dim)
     normalizer = Normalizer(fitted.mean, fitted.components[kept], fitted.scale[kept])
-    total = float(frames.var(0, dtype=np.float64, ddof=1).sum())
+    # Of wide latents, a copy in float64 would take as much memory as the fit itself.
+    squares = float(np.einsum("ij,ij->", frames, frames, dtype=np.float64))
+    total = (squares - len(frames) * float(np.square(fitted.mean).sum())) / (len(frames) - 1)
     return normalizer, min(1.0, float(np.square(normalizer.scale).sum()) / total)
 
 
