@@ -27,7 +27,8 @@ def bet_lines(study: Mapping[str, Any] | None) -> list[str]:
         "By the study `bet4_study` (`python src/bet4_study.py`), of",
         f"{study['trainings']} trainings of each.",
         f"CALM is judged as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in "
-        f"{way['steps']} steps with noise of variance {way['temperature']:g}, the best on",
+        f"{way['steps']} step{'s' * (way['steps'] > 1)} with noise of variance"
+        f" {way['temperature']:g}, the best on",
         "validation. Ours / CALM:",
         f"energy score of the first two frames {_with_ends(ratio, 'energy_score_leads_1_2')},",
         f"parameters {ratio['parameters']:.3f}, operations of training "
