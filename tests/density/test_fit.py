@@ -49,7 +49,9 @@ def gain(
     return float(difference) / data.dim
 
 
-@pytest.mark.parametrize("head", ["var", "gaussian", "mdn", "flow"])
+@pytest.mark.parametrize(
+    "head", ["var", "gaussian", "mdn", pytest.param("flow", marks=pytest.mark.slow)]
+)
 def test_white_noise_gains_nothing_on_x_and_half_ln_2_on_its_change(head: str) -> None:
     """The artefact that this project exists to avoid, reproduced and named."""
     data = simulate("white_noise", 20_000, 4)

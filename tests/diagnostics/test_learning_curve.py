@@ -30,6 +30,7 @@ def test_a_part_of_train_leaves_all_else(parts: int) -> None:
 
 
 @pytest.mark.trains
+@pytest.mark.slow
 def test_a_linear_process_is_known_from_little() -> None:
     """All points lie on one line, and the rise is that of the last two of them."""
     data = simulate("linear", 16_000, 3)

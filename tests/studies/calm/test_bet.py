@@ -60,6 +60,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 
 
 @pytest.mark.trains
+@pytest.mark.slow
 def test_the_script_writes_what_the_rule_reads_and_goes_on(
     workplace: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ def trained(kind: str, steps: int) -> CalmHead:
 
 
 @pytest.mark.trains
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "steps", "least_near", "tolerance"),
     [

@@ -82,6 +82,7 @@ def test_white_noise_gains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert delta == pytest.approx(0.5 * math.log(2), abs=0.015)
 
 
+@pytest.mark.slow  # `controls` and tests/density have the same mixture
 def test_mixture_is_found_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sign flips: nothing for linear models and R², most of the gain for the flow."""
     found = run_predict("sign_flip", tmp_path, monkeypatch)
