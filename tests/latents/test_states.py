@@ -13,7 +13,7 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.states import at_updates, make_candidate, read_states, write_states
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.studies.rssm.baselines import moving_average, slow_features
+from mimi_dynamics.studies.rssm.baselines import moving_average, projected, slow_directions
 from mimi_dynamics.studies.rssm.measures import Fidelity
 from tests.harness.simulation import simulate
 
@@ -64,7 +64,7 @@ def test_slowest_feature_comes_first() -> None:
     slow, fast = DATA.frames[:, :1], simulate("white_noise", 2000, 1).frames
     mixed = torch.cat([slow + fast, slow - 2 * fast], 1)
     data = Sequences(mixed, DATA.voiced, DATA.gated, DATA.lengths, DATA.splits)
-    found = slow_features(data, 1)
+    found = projected(data, slow_directions(data, 1))
     assert torch.corrcoef(torch.cat([found, slow], 1).T)[0, 1].abs() > 0.99
 
 
