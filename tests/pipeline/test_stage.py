@@ -291,7 +291,7 @@ def test_a_project_within_a_larger_repository(
     shutil.rmtree(".git")
     write_text(Path("metrics/measure.json"), "committed")
     subprocess.run(["git", "init", "-q", ".."], check=True)
-    # Of this folder alone: beside it lie those of all other tests of this worker, which took minutes.
+    # Of this folder alone: beside it lie those of all other tests, which took minutes.
     subprocess.run(["git", "add", "."], check=True)
     Path("metrics/measure.json").unlink()
     with pytest.raises(SystemExit):
