@@ -19,8 +19,7 @@ from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import study_settings, write_study
-from mimi_dynamics.studies.codec_row.records import clips_sha256
+from mimi_dynamics.pipeline.studies import bet_settings, origin_of_run, write_study
 from mimi_dynamics.studies.rssm.bet import SECTIONS, bet_metrics, find_evidence
 
 
@@ -28,13 +27,10 @@ def bet2_study(params: Params) -> None:
     """Run the study."""
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     latents, normalizer, data = load(params)
-    origin = {
-        "weights_sha256": latents.info["weights_sha256"],
-        "clips_sha256": clips_sha256(manifest),
-    }
+    origin = origin_of_run(latents.info["weights_sha256"], manifest)
     evidence = find_evidence(params, data, torch.from_numpy(normalizer.scale).float())
-    metrics = bet_metrics(evidence) | {"origin": origin}
-    write_study("bet2_study", metrics, study_settings(params, SECTIONS))
+    settings = bet_settings(params, SECTIONS)
+    write_study("bet2_study", bet_metrics(evidence), settings, origin)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import study_settings, write_study
-from mimi_dynamics.studies.codec_row.records import clips_sha256
+from mimi_dynamics.pipeline.studies import bet_settings, origin_of_run, write_study
 from mimi_dynamics.studies.engram.bet import judge_memory
 from mimi_dynamics.studies.engram.subjects import make_subjects
 
@@ -38,13 +37,10 @@ def bet3_study(params: Params) -> None:
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     latents, _, data = load(params)
     subjects = make_subjects(params, latents, data)
-    origin = {
-        "weights_sha256": latents.info["weights_sha256"],
-        "clips_sha256": clips_sha256(manifest),
-    }
-    settings = study_settings(params, SECTIONS) | {"encode": {"dtype": params.encode.dtype}}
+    origin = origin_of_run(latents.info["weights_sha256"], manifest)
+    settings = bet_settings(params, SECTIONS)
     for metrics in judge_memory(params, subjects, KEPT):
-        write_study("bet3_study", metrics | {"origin": origin}, settings)
+        write_study("bet3_study", metrics, settings, origin)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,11 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require, require_predictor
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import study_settings, write_study
+from mimi_dynamics.pipeline.studies import bet_settings, origin_of_run, write_study
 from mimi_dynamics.studies.calm.bet import bet_params, choose_sampling, train_contenders
 from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.kept import folder_of
-from mimi_dynamics.studies.codec_row.records import clips_sha256
 
 # Sections of params.yaml on which the results depend.
 SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rssm", "seed")
@@ -42,18 +41,15 @@ def bet4_study(params: Params) -> None:
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
     latents, _, data = load(params)
-    settings = study_settings(params, SECTIONS) | {"encode": {"dtype": params.encode.dtype}}
-    origin = {
-        "weights_sha256": latents.info["weights_sha256"],
-        "clips_sha256": clips_sha256(manifest),
-    }
+    settings = bet_settings(params, SECTIONS)
+    origin = origin_of_run(latents.info["weights_sha256"], manifest)
     params = bet_params(params)
 
     folder = folder_of(KEPT, origin | settings)
     trained = train_contenders(params, data, factorisation, folder)
     ways = choose_sampling(params, data, trained)
     metrics = bet_metrics(params, data, trained, ways, predictor)
-    write_study("bet4_study", metrics | {"origin": origin}, settings)
+    write_study("bet4_study", metrics, settings, origin)
 
 
 if __name__ == "__main__":

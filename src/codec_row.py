@@ -28,10 +28,10 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.studies import clips_sha256
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
 from mimi_dynamics.studies.codec_row.quality import codec_quality
 from mimi_dynamics.studies.codec_row.records import (
-    clips_sha256,
     facts,
     origin_of,
     trainings_of,

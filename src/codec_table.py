@@ -17,7 +17,7 @@ from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.studies.codec_row.records import clips_sha256
+from mimi_dynamics.pipeline.studies import clips_sha256
 from mimi_dynamics.studies.codec_row.table import (
     NOT_TODAYS,
     plot_table,

@@ -68,4 +68,4 @@ def test_other_settings_do_not_count_and_are_named() -> None:
 def test_without_the_row_of_the_codec_it_is_not_known_what_is_of_this_run() -> None:
     OWN_ROW.unlink()
     write_bet4(study_settings(PARAMS, ["calm"]), ORIGIN)
-    assert "other weights of the codec; other clips" in reason()
+    assert "other weights; other clips" in reason()

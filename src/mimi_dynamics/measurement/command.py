@@ -1,7 +1,6 @@
 """The command `mimi-dynamics measure`: the call of the same name, from a shell."""
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from mimi_dynamics.measurement.measurement import Measurement, measure
 from mimi_dynamics.measurement.recording import row_of
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import read_json
 from mimi_dynamics.report.closing import say
 from mimi_dynamics.results.files import save
 from mimi_dynamics.results.latents_row import SLUG
@@ -74,10 +74,7 @@ def names_in(path: Path | None) -> dict[str, str] | None:
     """
     if path is None:
         return None
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+    names = read_json(path)
     if not isinstance(names, dict):
         raise InputError(f'{path}: must be a JSON object such as {{"clip name": "group"}}')
     return names

@@ -53,6 +53,18 @@ def remove_leftovers(path: Path) -> None:
         remove(leftover)
 
 
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """Read a JSON file.
+
+    Raises:
+        InputError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+
+
 def require(path: Path, stage: str) -> Path:
     """Give back the path of a file that a stage writes.
 

@@ -5,13 +5,12 @@
 `dvc metrics diff` and `dvc exp show` print. A stage without a headline has only the first file.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.files import read_json, write_metrics
 
 Metrics = Mapping[str, Any]  # The content of one file: nested dicts of numbers and strings.
 HEADLINE_FOLDER = Path("metrics")
@@ -152,12 +151,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, it is not a JSON object, or its keys have another version.
     """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: not there; run the stage {path.stem}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+    if not path.exists():
+        raise InputError(f"{path}: not there; run the stage {path.stem}")
+    metrics = read_json(path)
     if not isinstance(metrics, dict):
         raise InputError(f"{path}: must hold numbers by name, not {type(metrics).__name__}")
     version = metrics.pop("schema_version", SCHEMA_VERSION)

@@ -4,13 +4,46 @@ A study by which a bet is judged also records its origin: of which weights of a 
 clips it is.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import SCHEMA_VERSION, detail_path
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.settings import Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIFFERENT = {"weights_sha256": "other weights", "clips_sha256": "other clips"}
+MOST_TOLD = 3
+
+
+def origin_of_run(weights_sha256: str, manifest: "pd.DataFrame") -> dict[str, str]:
+    """Give what results are of: the hashes of the codec's weights and of the clips.
+
+    Args:
+        weights_sha256: hash of the weights.
+        manifest: the manifest of the stage `ingest`.
+    """
+    return {"weights_sha256": weights_sha256, "clips_sha256": clips_sha256(manifest)}
+
+
+def clips_sha256(manifest: "pd.DataFrame") -> str:
+    """Hash which clips there are, with their audio, voices and splits, in any order."""
+    columns = manifest[["clip_id", "sha256", "voice", "split"]].sort_values("clip_id")
+    return hashlib.sha256(columns.to_csv(index=False).encode()).hexdigest()
+
+
+def bet_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:
+    """Give the settings on which a study by which a bet is judged depends.
+
+    Args:
+        params: all settings.
+        sections: names of the top-level settings that the study itself depends on.
+    """
+    return study_settings(params, sections) | {"encode": {"dtype": params.encode.dtype}}
 
 
 def study_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:
@@ -36,19 +69,25 @@ def _recordable(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-def write_study(name: str, metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def write_study(
+    name: str,
+    metrics: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    origin: Mapping[str, str] | None = None,
+) -> None:
     """Write the results of a study to `metrics/detail/<name>.json`.
 
     Args:
         name: name of the study's stage.
         metrics: nested dict of finite numbers and strings.
         settings: the settings with which they were measured, from `study_settings`.
+        origin: see `origin_of_run`; needed of a study by which a bet is judged.
 
     Raises:
         ValueError: a value is not a finite number or a string. The message names its key.
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
-    write_metrics(detail_path(name), record)
+    write_metrics(detail_path(name), record | ({} if origin is None else {"origin": origin}))
 
 
 def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:
@@ -56,13 +95,36 @@ def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Param
 
     Args:
         study: the content of its file.
-        origin: today's `weights_sha256` and `clips_sha256`.
+        origin: that of this run; a hash that is not known is that of something else.
         params: all settings of today.
     """
-    told = {"weights_sha256": "other weights of the codec", "clips_sha256": "other clips"}
-    recorded, settings = study.get("origin", {}), study.get("settings", {})
-    others = [words for key, words in told.items() if recorded.get(key) != origin.get(key)]
-    return others + changed_settings(settings, study_settings(params, settings))
+    settings = study.get("settings", {})
+    today = {key: origin.get(key, "") for key in DIFFERENT}
+    return differences(
+        {**study.get("origin", {}), "settings": settings},
+        {**today, "settings": study_settings(params, settings)},
+    )
+
+
+def differences(recorded: Mapping[str, Any], today: Mapping[str, Any]) -> list[str]:
+    """List what results were made with that is something else today.
+
+    Args:
+        recorded: the origin in their file, with `settings` beside the hashes.
+        today: that of this run. Weights that are not at hand, None, are not compared.
+    """
+    found = [
+        words
+        for key, words in DIFFERENT.items()
+        if today[key] is not None and recorded.get(key) != today[key]
+    ]
+    return found + changed_settings(recorded.get("settings", {}), today["settings"])
+
+
+def in_words(told: Sequence[str]) -> str:
+    """Join what differs, but for the number of it after the first few."""
+    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return "; ".join([*told[:MOST_TOLD], *more])
 
 
 def changed_settings(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

@@ -5,13 +5,12 @@ What latents are byte for byte does not matter: they differ from processor to pr
 
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, Metrics, detail_path, read_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import differing
+from mimi_dynamics.pipeline.studies import differing, in_words
 from mimi_dynamics.report.rules import BetsParams
 
 # The row of the run's own codec, whose origin is that of the run.
 OWN_ROW = DETAIL_FOLDER / "codec_rows" / "codec.json"
 DIFFERS = "differs"  # in place of the metrics of a study: what it was made with that is other today
-MOST_TOLD = 3
 
 
 def read_studies(bets: BetsParams, params: Params) -> dict[str, Metrics]:
@@ -41,9 +40,3 @@ def read_studies(bets: BetsParams, params: Params) -> dict[str, Metrics]:
 def todays_origin() -> dict[str, str]:
     """Give the hashes of the codec's weights and of the clips of this run; none if not known."""
     return read_metrics(OWN_ROW).get("origin", {}) if OWN_ROW.exists() else {}
-
-
-def in_words(told: list[str]) -> str:
-    """Join what differs, but for the number of it after the first few."""
-    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
-    return "; ".join([*told[:MOST_TOLD], *more])

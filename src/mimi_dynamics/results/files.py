@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import write_text
+from mimi_dynamics.pipeline.files import read_json, write_text
 from mimi_dynamics.pipeline.settings import check_settings
 from mimi_dynamics.results.latents_row import KIND, LatentsRow
 from mimi_dynamics.results.row import Row
@@ -39,12 +39,10 @@ def read(path: Path) -> Row | LatentsRow:
     Raises:
         InputError: it is not readable, no row of its kind, or has the name of another row.
     """
+    content = read_json(path)
+    of_latents = isinstance(content, dict) and content.get("kind") == KIND
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        of_latents = isinstance(content, dict) and content.get("kind") == KIND
         row = check_settings(content, LatentsRow if of_latents else Row)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if path.name != row.file_name:

@@ -9,8 +9,9 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics
 from mimi_dynamics.pipeline.params import PARAMS_FILE, load_params
 from mimi_dynamics.pipeline.settings import check_settings
+from mimi_dynamics.pipeline.studies import differences
 from mimi_dynamics.results.row import Row
-from mimi_dynamics.studies.codec_row.records import differences, origin_of, row_path
+from mimi_dynamics.studies.codec_row.records import origin_of, row_path
 from mimi_dynamics.studies.codec_row.subjects import RUN
 
 GAINS = ("gain", "dynamic_gain", "speech_borne_gain")

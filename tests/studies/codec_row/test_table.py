@@ -9,10 +9,9 @@ import pytest
 from mimi_dynamics.figures.codec_quality import codec_quality_figure
 from mimi_dynamics.figures.codec_table import codec_table_figure, finding
 from mimi_dynamics.pipeline.params import Params, load_params
+from mimi_dynamics.pipeline.studies import clips_sha256, differences
 from mimi_dynamics.studies.codec_row import table as module
 from mimi_dynamics.studies.codec_row.records import (
-    clips_sha256,
-    differences,
     origin_of,
     row_path,
     write_row,

@@ -13,6 +13,7 @@ from typing import Any
 from mimi_dynamics.measurement.clips import Clip, Source
 from mimi_dynamics.measurement.formats import tensor_files
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import read_json
 
 TENSOR = "latents"
 
@@ -49,10 +50,5 @@ def _clip(manifest: Path, number: int, line: str) -> Clip:
 
 
 def _meta(path: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+    meta = read_json(path) if path.exists() else {}
     return meta if isinstance(meta, dict) else {}

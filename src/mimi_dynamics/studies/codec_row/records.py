@@ -1,18 +1,15 @@
 """The file of a row: what was measured, and of which weights, clips and settings it is true."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.latents.normalizer import frames_in_split, voiced_frames
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.pipeline.studies import study_settings
 from mimi_dynamics.quality.clips import bits_per_second
 from mimi_dynamics.studies.codec_row.measures import (
     autocorrelation,
@@ -67,7 +64,7 @@ def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) 
     Args:
         row: its name.
         weights_sha256: hash of the codec's weights, '' if they are no file, None if not at hand.
-        clips: see `clips_sha256`.
+        clips: see `pipeline.studies.clips_sha256`.
         params: all settings.
     """
     settings = study_settings(params, SECTIONS)
@@ -90,28 +87,6 @@ def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) 
         own = {"frames_per_step": params.codec.lyra.frames_per_step}
         settings["codec"] = settings.get("codec", {}) | {LYRA: own}
     return {"weights_sha256": weights_sha256, "clips_sha256": clips, "settings": settings}
-
-
-def clips_sha256(manifest: pd.DataFrame) -> str:
-    """Hash which clips there are, with their audio, voices and splits, in any order."""
-    columns = manifest[["clip_id", "sha256", "voice", "split"]].sort_values("clip_id")
-    return hashlib.sha256(columns.to_csv(index=False).encode()).hexdigest()
-
-
-def differences(recorded: Mapping[str, Any], today: Mapping[str, Any]) -> list[str]:
-    """List what a row was made with that is something else today.
-
-    Args:
-        recorded: the origin in its file.
-        today: that of this run. Weights that are not at hand, None, are not compared.
-    """
-    told = {"weights_sha256": "other weights", "clips_sha256": "other clips"}
-    found = [
-        words
-        for key, words in told.items()
-        if today[key] is not None and recorded.get(key) != today[key]
-    ]
-    return found + changed_settings(recorded.get("settings", {}), today["settings"])
 
 
 def facts(subject: Subject, params: Params) -> dict[str, object]:

@@ -7,11 +7,11 @@ import pandas as pd
 
 from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.codec_row.records import differences, origin_of, row_path
+from mimi_dynamics.pipeline.studies import differences, in_words
+from mimi_dynamics.studies.codec_row.records import origin_of, row_path
 from mimi_dynamics.studies.codec_row.subjects import LEGS, RUN, UNTRAINED, weights_of
 
 NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
-MOST_TOLD = 3
 MEASURES = {  # what the figure shows, by its name in the table of it
     "gain": "gain_nats_per_dim",
     "dynamic": "dynamic_gain_nats_per_dim",
@@ -28,7 +28,7 @@ def read_rows(params: Params, clips: str) -> dict[str, Any]:
 
     Args:
         params: all settings.
-        clips: today's clips; see `records.clips_sha256`.
+        clips: today's clips; see `pipeline.studies.clips_sha256`.
 
     Returns:
         The metrics of each row by name, the run's codec first. Under `not_todays` are those with
@@ -49,12 +49,6 @@ def read_rows(params: Params, clips: str) -> dict[str, Any]:
         else:
             rows[row] = metrics
     return rows | ({NOT_TODAYS: others} if others else {})
-
-
-def in_words(told: Sequence[str]) -> str:
-    """Join what differs, but for the number of it after the first few."""
-    more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
-    return "; ".join([*told[:MOST_TOLD], *more])
 
 
 def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
