@@ -125,3 +125,12 @@ def test_metrics_that_are_explained_are_there() -> None:
         pattern = re.compile(re.sub(r"<\w+>", r"[\\w.-]+", key.replace(".", r"\.")))
         gone |= set() if any(map(pattern.fullmatch, there)) else {f"{stage}: {key}"}
     assert not gone
+
+
+def test_the_table_of_the_readme_is_that_of_the_tutorial() -> None:
+    """Whose output a slow test makes anew."""
+    tutorial = (ROOT / "docs/tutorials/your_latents.md").read_text(encoding="utf-8").splitlines()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"```text\n(nats per dimension .+?)```", readme, re.S)
+    assert len(table.splitlines()) > 1
+    assert set(table.splitlines()) <= set(tutorial)
