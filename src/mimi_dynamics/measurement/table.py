@@ -1,5 +1,6 @@
 """A measurement as text, in lines of at most 100 columns."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from mimi_dynamics.report.metrics_file import Measured, measured
 
 WIDTH = 100
 NAME, CELL = 20, 22  # widths of columns
-NATS_PER_BIT = 0.6931471805599453
+NATS_PER_BIT = math.log(2)
 VISIBLE = "visible: the smallest gain planted into shuffled frames that a linear model saw"
 LEVEL = 0.005  # nats per dimension: a learning curve that rises by less has levelled off
 
