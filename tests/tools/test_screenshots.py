@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import screenshots
 from PIL import Image
 
+import screenshots
 from tests.harness import ROOT
 
 BROWSER = next(filter(None, map(shutil.which, screenshots.BROWSERS)), None)
