@@ -8,6 +8,7 @@ stays what it is.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -84,6 +85,8 @@ def with_shuffled_targets(data: Sequences, first: int, seed: int) -> Sequences:
         first: see `surrogates.shuffle`.
         seed: seed of the permutation.
     """
+    if data.targets is None:
+        raise ValueError("there are no targets to shuffle")
     generator = torch.Generator().manual_seed(seed)
     own = replace(data, frames=data.targets, targets=None)
     return replace(data, targets=shuffle(own, generator, first).frames)
@@ -197,7 +200,7 @@ def split_metrics(
     return {**metrics, **bits, **frames, "linear": linear}
 
 
-def gain_metrics(trainings: Sequence[Gains], head: str) -> dict[str, object]:
+def gain_metrics(trainings: Sequence[Gains], head: str) -> dict[str, Any]:
     """Give all gains by one head, each over the trainings that have it."""
 
     def gain(row: str) -> list[Estimate]:

@@ -37,13 +37,23 @@ def half_life(gains: Mapping[int, TrainedEstimate | Estimate]) -> dict[str, floa
     """
     leads = sorted(gains)
     half = gains[leads[0]] / 2
-    missing = {lead: (half - gains[lead]).metrics("missing") for lead in leads}
+    missing = {lead: _less(half, gains[lead]).metrics("missing") for lead in leads}
     kept = list(takewhile(lambda lead: missing[lead]["missing_ci_high"] < 0, leads))
     gone = [lead for lead in leads if missing[lead]["missing_ci_low"] >= 0]
     if not kept:
         return {}
     below = {"half_life_below_ms": gone[0]} if gone else {}
-    return {"half_life_above_ms": kept[-1]} | below
+    return {"half_life_above_ms": kept[-1], **below}
+
+
+def _less(
+    half: TrainedEstimate | Estimate, gain: TrainedEstimate | Estimate
+) -> TrainedEstimate | Estimate:
+    if isinstance(half, TrainedEstimate):
+        return half - gain
+    if isinstance(gain, TrainedEstimate):
+        raise TypeError("only the gain at the shortest lead may be of several trainings")
+    return half - gain
 
 
 def horizon_metrics(trainings: Sequence[Gains], voices: np.ndarray) -> dict[str, object]:
@@ -134,4 +144,4 @@ def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> 
         )
         for split, by_lead in gains.items()
     }
-    return by_split.pop("test") | by_split
+    return {**by_split.pop("test"), **by_split}
