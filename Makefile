@@ -14,7 +14,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 CLONE = rm -rf runs/$(1) && git clone -q . runs/$(1) && mkdir -p runs/downloads runs/$(1)/runs && \
 	ln -s "$(CURDIR)/runs/downloads" runs/$(1)/runs/downloads
 
-.PHONY: install install-dev repro compare quick mimi studies readme site test nightly lint types lock audit
+.PHONY: install install-dev repro compare quick mimi studies readme site screenshots test nightly lint types lock audit
 
 install: .venv/installed
 
@@ -75,6 +75,10 @@ site:
 	runs/site/bin/uv pip install --quiet --python runs/site/bin/python --group docs
 	$(PYTHON) tools/site_pages.py
 	NO_MKDOCS_2_WARNING=1 runs/site/bin/mkdocs build --quiet --strict
+
+# The pictures of docs/img/, by a headless browser; after changes of the README, the page or the closing screen.
+screenshots: install site
+	$(BIN)/python tools/screenshots.py
 
 test: install-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

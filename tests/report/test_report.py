@@ -192,6 +192,17 @@ def test_files_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
         read_figure(tmp_path / "b.png")
 
 
+def test_dark_colours_are_for_screens_and_nothing_is_cut_on_paper(html: str) -> None:
+    """Whoever reads in the dark prints on white paper, where no scroll bar can be moved."""
+    dark = re.findall(r"@media ([^{]*prefers-color-scheme: dark[^{]*){", html)
+    assert dark
+    assert all(query.startswith("screen and ") for query in dark)
+    paper = html.partition("@media print {")[2].partition("\n}")[0]
+    assert "color-scheme: light" in paper
+    assert "figure, .scroll { overflow: visible; }" in paper
+    assert re.search(r"audio, [^{]*{ display: none; }", paper)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_finds_nothing_to_complain_of(html: str, tmp_path: Path) -> None:
     """On a phone and on a desk: no console message, broken picture, sound or sideways scroll."""
