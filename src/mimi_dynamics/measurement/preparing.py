@@ -11,18 +11,10 @@ from tqdm import tqdm
 from mimi_dynamics.latents.normalizer import Normalizer, fit_normalizer, voiced_frames
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
-from mimi_dynamics.measurement.checking import Checks
-from mimi_dynamics.measurement.clips import Clip, Source
-from mimi_dynamics.measurement.splitting import (
-    LEAST_GROUPS,
-    Piece,
-    check_size,
-    drawn_splits,
-    named,
-    pieces_of,
-    ready_splits,
-    thinned,
-)
+from mimi_dynamics.measurement.splitting import LEAST_GROUPS, drawn_splits, named, thinned
+from mimi_dynamics.own_latents.checking import Checks
+from mimi_dynamics.own_latents.clips import Clip, Source
+from mimi_dynamics.own_latents.pieces import Piece, check_size, pieces_of, ready_splits
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.formatting import counted
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mimi_dynamics.measurement.splitting import Piece
+from mimi_dynamics.own_latents.pieces import Piece
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.report.formatting import percent
 
 MOST_REPEATED = 0.01  # share of frames; copies of a frame are then 1 % of what a density can learn
 LEAST_VALUES = 257  # a column of fewer has one value for each level of a quantiser of up to 8 bits
@@ -106,7 +105,7 @@ class Checks:
                 "what is tested was also learned"
             )
         return InputError(
-            f"{label}: {percent(share, 1)} of frames repeat another one exactly, as after a "
+            f"{label}: {100 * share:.1f} % of frames repeat another one exactly, as after a "
             "quantiser or in digital silence, where a density can cheat; give the latents before "
             "the quantiser, without digital silence"
         )

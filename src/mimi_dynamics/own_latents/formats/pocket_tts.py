@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mimi_dynamics.measurement.clips import Clip, Source
-from mimi_dynamics.measurement.formats import tensor_files
+from mimi_dynamics.own_latents.clips import Clip, Source
+from mimi_dynamics.own_latents.formats import tensor_files
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import read_json
 

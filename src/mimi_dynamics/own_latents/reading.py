@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from mimi_dynamics.measurement.clips import Source, clip_of_array
-from mimi_dynamics.measurement.formats import numpy_files, parquet, pocket_tts, tensor_files
+from mimi_dynamics.own_latents.clips import Source, clip_of_array
+from mimi_dynamics.own_latents.formats import numpy_files, parquet, pocket_tts, tensor_files
 from mimi_dynamics.pipeline.errors import InputError
 
 READERS: dict[str, Callable[[Path], Source]] = {
