@@ -40,7 +40,7 @@ def small_params() -> Params:
         "predict": {"components": 2, "var_order": 1, "bootstrap_samples": 100},
         "engram": {"cells": 2, "rows": 16, "width": 8, "head": "gaussian", "epochs": 1},
         "bet3_study": {
-            "width": 8, "sweep_width": 4, "seeds": 3, "doublings": 1, "plantings": 2,
+            "width": 8, "sweep_width": 4, "seeds": 3, "doublings": 3, "plantings": 2,
             "learnable_nats": [0.02], "sweep": small,
         },
     }  # fmt: skip

@@ -89,7 +89,7 @@ class Bet3StudyParams(Section):
 
     width: Annotated[int, Field(ge=4)]
     seeds: Annotated[int, Field(ge=3)]
-    doublings: Count
+    doublings: Annotated[int, Field(ge=3)]
     plantings: Count
     learnable_nats: Annotated[list[Positive], Field(min_length=1)]
     sweep_nats: Positive
