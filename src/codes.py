@@ -18,8 +18,7 @@ import pandas as pd
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.gains import clip_bootstrap
-from mimi_dynamics.latents.loading import LATENTS
-from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.latents.loading import LATENTS, on_disk
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -42,7 +41,7 @@ def measure(params: Params) -> tuple[Metrics, pd.DataFrame]:
     Raises:
         InputError: stage `encode` has not run, or its latents are not usable.
     """
-    latents = read_latents(LATENTS)
+    latents = on_disk(LATENTS)
     if not latents.codes.shape[1]:
         print(f"codes: {latents.info['codec']} has none, so no bits are counted", file=sys.stderr)
         return {}, pd.DataFrame(columns=list(COLUMNS))

@@ -18,13 +18,15 @@ from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.latents.lengths import all_gated, reach_of
+from mimi_dynamics.latents.loading import LATENTS, on_disk
 from mimi_dynamics.latents.normalizer import (
     Normalizer,
     fit_normalizer,
     frames_in_split,
+    some_frames,
     voiced_frames,
 )
-from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.own_latents.checking import beyond_rounding
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
@@ -44,12 +46,13 @@ def normalize(params: Params) -> None:
     Raises:
         InputError: no frame of test counts, or components have no variance beyond rounding.
     """
-    latents = read_latents(Path("data/latents"))
+    latents = on_disk(LATENTS)
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
     train, test = (frames_in_split(latents, split) & ~latents.gated for split in ("train", "test"))
     if not test.any():
         raise all_gated("test")
-    normalizer = fit_normalizer(latents.values[train & voiced], params.latents.dim)
+    fitted_on = latents.values[some_frames(train & voiced)]
+    normalizer = fit_normalizer(fitted_on, params.latents.dim)
     if not has_decoder(latents.info):
         check_variance(normalizer, params.latents.dim)
     normalizer.save(Path("models/normalizer.safetensors"))
@@ -58,8 +61,8 @@ def normalize(params: Params) -> None:
         "latent_dim": latents.values.shape[1],
         "dim": params.latents.dim,
         "variance_kept": {
-            "train": normalizer.variance_kept(latents.values[train & voiced]),
-            "test": normalizer.variance_kept(latents.values[test & voiced]),
+            "train": normalizer.variance_kept(fitted_on),
+            "test": normalizer.variance_kept(latents.values[some_frames(test & voiced)]),
         },
         "voiced_share": {"train": voiced[train].mean(), "test": voiced[test].mean()},
     }

@@ -10,10 +10,12 @@ import soundfile
 import torch
 
 from mimi_dynamics.codec.base import FRAME_SIZE
+from mimi_dynamics.latents import normalizer as normalizer_module
 from mimi_dynamics.latents.normalizer import (
     fit_normalizer,
     load_normalizer,
     normalized_sequences,
+    some_frames,
     voiced_frames,
 )
 from mimi_dynamics.latents.store import Latents
@@ -137,3 +139,13 @@ def test_truncation_costs_nothing_in_gated_frames(tmp_path: Path) -> None:
     assert cost(replace(latents, values=other), audio) == found
     every = replace(latents, gated=np.zeros(2 * frames, bool))
     assert cost(every, noisy) != cost(every, audio)
+
+
+def test_some_frames_are_all_unless_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = np.random.default_rng(0).random(1000) < 0.4
+    np.testing.assert_array_equal(some_frames(marked), marked)
+    monkeypatch.setattr(normalizer_module, "FITTED_FRAMES", 50)
+    kept = some_frames(marked)
+    assert kept.sum() == 50
+    assert not (kept & ~marked).any()
+    assert np.diff(np.flatnonzero(kept)).max() < 60  # evenly: 20 frames apart on average

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import mimi_dynamics.latents.store
+from mimi_dynamics.latents.loading import on_disk
+from mimi_dynamics.latents.row_groups import RowGroup
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter, read_latents
 from mimi_dynamics.pipeline.errors import InputError
 
@@ -136,3 +139,45 @@ def test_parts_of_two_codecs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other/part-000.parquet").rename(path / "part-001.parquet")
     with pytest.raises(InputError, match="different codecs"):
         read_latents(path)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 8), slice(3, 3), "mask", "none"], ids=str)
+def test_latents_on_disk_are_those_in_memory(
+    rows: slice | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked for; and only row groups that have any of it are read."""
+    path = write(tmp_path / "latents")
+    whole, lazy = read_latents(path), on_disk(path)
+    assert (lazy.values.shape, len(lazy.values)) == (whole.values.shape, len(whole.values))
+    generator = np.random.default_rng(0)
+    masks = {"mask": generator.random(len(whole.values)) < 0.3, "none": np.zeros(21, bool)}
+    wanted = rows if isinstance(rows, slice) else masks[rows]
+    read: list[int] = []
+    plain = RowGroup.read
+
+    def noted(of: RowGroup, names: list[str]) -> pa.Table:
+        read.append(of.index)
+        return plain(of, names)
+
+    monkeypatch.setattr(RowGroup, "read", noted)
+    found = lazy.values[wanted]
+    np.testing.assert_array_equal(found, whole.values[wanted])
+    assert found.dtype == np.float32
+    ends = np.cumsum([sum(len(one.latent) for one in group) for group in GROUPS])
+    asked = np.zeros(len(whole.values), bool)
+    asked[wanted] = True
+    assert read == [n for n, of in enumerate(np.split(asked, ends[:-1])) if of.any()]
+    for name in ("rms_db", "gated", "codes", "lengths", "clip_ids", "voices", "splits"):
+        np.testing.assert_array_equal(getattr(lazy, name), getattr(whole, name))
+
+
+def test_what_is_not_finite_on_disk_is_named_when_it_is_read(tmp_path: Path) -> None:
+    GROUPS[1][0].latent[2, 1], before = np.nan, GROUPS[1][0].latent[2, 1]
+    try:
+        path = write(tmp_path / "latents")
+    finally:
+        GROUPS[1][0].latent[2, 1] = before
+    lazy = on_disk(path)
+    assert np.isfinite(lazy.values[:6]).all()
+    with pytest.raises(InputError, match="clip c/3: 1 frames are not finite"):
+        lazy.values[:]

@@ -8,8 +8,12 @@ import torch
 
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
+
+# Components are fitted to no more, six hours of speech, from which each variance is known to 0.3 %.
+FITTED_FRAMES = 2**18
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,14 @@ def frames_in_split(latents: Latents, split: str) -> np.ndarray:
     return np.repeat(latents.splits == split, latents.lengths)
 
 
+def some_frames(marked: np.ndarray) -> np.ndarray:
+    """Keep at most `FITTED_FRAMES` of the frames that (frames,) bool marks, evenly spaced."""
+    frames = np.flatnonzero(marked)
+    kept = np.zeros_like(marked)
+    kept[frames[choose_evenly(len(frames), FITTED_FRAMES)]] = True
+    return kept
+
+
 def normalized_sequences(
     latents: Latents, normalizer: Normalizer, voiced_range_db: float
 ) -> Sequences:
@@ -117,7 +129,7 @@ def normalized_sequences(
         voiced_range_db: see `voiced_frames`.
     """
     return Sequences(
-        frames=torch.from_numpy(normalizer.normalize(latents.values)),
+        frames=torch.from_numpy(normalizer.normalize(latents.values[:])),
         voiced=torch.from_numpy(voiced_frames(latents, voiced_range_db)),
         gated=torch.from_numpy(latents.gated),
         lengths=latents.lengths,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -70,12 +70,26 @@ class EncodedClip:
     codes: np.ndarray
 
 
+class Frames(Protocol):
+    """What latents have in common whether they are an array or on disk: (frames, dim) float32."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Give the number of frames, and of coordinates of each."""
+
+    def __len__(self) -> int:
+        """Give the number of frames."""
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray:  # noqa: ANN401
+        """Give some rows: a slice without a step, or a (frames,) bool array of those to take."""
+
+
 @dataclass(frozen=True)
 class Latents:
     """The latents of all clips, one clip after the other, in the order of the files.
 
     Attributes:
-        values: (frames, dim) float32, the latents.
+        values: (frames, dim) float32, the latents; an array, or on disk until they are asked for.
         rms_db: (frames,) float32, level in dB relative to full scale.
         gated: (frames,) bool, whether a frame is in or beside digital silence, or its clip ends
             within it (`encoding.frames`).
@@ -88,7 +102,7 @@ class Latents:
             frame_rate, sample_rate.
     """
 
-    values: np.ndarray
+    values: Frames
     rms_db: np.ndarray
     gated: np.ndarray
     codes: np.ndarray
@@ -171,8 +185,12 @@ def open_part(path: Path, info: dict[str, Any]) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["voice", "split"])
 
 
-def read_latents(path: Path) -> Latents:
+def read_latents(path: Path, values: Frames | None = None) -> Latents:
     """Read a folder that a `LatentWriter` wrote.
+
+    Args:
+        path: the folder.
+        values: its latents if they are not to be read, and not to be checked.
 
     Raises:
         InputError: there is no such folder, it does not hold latents of a single codec, or a number
@@ -182,7 +200,8 @@ def read_latents(path: Path) -> Latents:
     if not parts:
         raise InputError(f"{path}: no latents; run the stage encode")
     try:
-        tables = [pq.read_table(part, schema=SCHEMA) for part in parts]
+        columns = [name for name in SCHEMA.names if values is None or name != "latent"]
+        tables = [pq.read_table(part, schema=SCHEMA, columns=columns) for part in parts]
         infos = [_read_info(pq.read_schema(part)) for part in parts]
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a folder of latents: {_one_line(error)}") from error
@@ -191,10 +210,11 @@ def read_latents(path: Path) -> Latents:
     table, info = pa.concat_tables(tables), infos[0]
     lengths = table["frames"].to_numpy().astype(np.int64)
     clip_ids = np.array(table["clip_id"].to_pylist(), dtype=str)
-    values = _flat(table["latent"]).reshape(lengths.sum(), info["dim"])
-    rms_db = _flat(table["rms_db"])
-    for numbers in (values, rms_db[:, None]):
-        check_finite(numbers, lengths, clip_ids, f"{path}: run the stage encode again")
+    rms_db, advice = _flat(table["rms_db"]), f"{path}: run the stage encode again"
+    if values is None:
+        values = _flat(table["latent"]).reshape(lengths.sum(), info["dim"])
+        check_finite(values, lengths, clip_ids, advice)
+    check_finite(rms_db[:, None], lengths, clip_ids, advice)
     return Latents(
         values=values,
         rms_db=rms_db,

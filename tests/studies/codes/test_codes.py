@@ -218,7 +218,7 @@ def test_a_codec_without_codes_ends_in_one_line(
     """Its outputs are there, and empty."""
     monkeypatch.chdir(tmp_path)
     bare = latents_of(np.zeros((100, 0), int))
-    monkeypatch.setattr(stage, "read_latents", lambda _: bare)
+    monkeypatch.setattr(stage, "on_disk", lambda _: bare)
     stage.codes(settings())
     assert capsys.readouterr().err == "codes: made up has none, so no bits are counted\n"
     assert Path("metrics/codes.json").read_text() == "{}\n"

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.store import Frames
 
 COMPONENTS = (1, 2, 4, 8, 16, 32, 64, 128)  # numbers of leading components to report
 LOUDNESS_BINS = 64
@@ -35,7 +36,7 @@ def _variances(values: np.ndarray) -> np.ndarray:
 
 
 def loudness_share(
-    values: np.ndarray, rms_db: np.ndarray, train: np.ndarray, test: np.ndarray
+    values: Frames, rms_db: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> float:
     """Give the R² on test of predicting each frame from its loudness, by any function of it.
 
@@ -47,14 +48,15 @@ def loudness_share(
         test: (frames,) bool, the frames on which the forecast is compared with the mean of all
             train frames.
     """
+    known, held_out = values[train], values[test]
     steps = np.quantile(rms_db[train], np.linspace(0, 1, LOUDNESS_BINS + 1)[1:-1])
     bins = np.searchsorted(steps, rms_db)
     counts = np.bincount(bins[train], minlength=LOUDNESS_BINS)
-    sums = np.eye(LOUDNESS_BINS)[bins[train]].T @ values[train]
-    overall = values[train].mean(0, dtype=np.float64)
+    sums = np.eye(LOUDNESS_BINS)[bins[train]].T @ known
+    overall = known.mean(0, dtype=np.float64)
     means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], overall)
-    left = np.square(values[test] - means[bins[test]]).sum()
-    return float(1 - left / np.square(values[test] - overall).sum())
+    left = np.square(held_out - means[bins[test]]).sum()
+    return float(1 - left / np.square(held_out - overall).sum())
 
 
 def autocorrelation(sequences: Sequences, lag: int) -> float:

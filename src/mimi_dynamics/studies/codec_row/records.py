@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mimi_dynamics.codec.base import Codec
-from mimi_dynamics.latents.normalizer import frames_in_split, voiced_frames
+from mimi_dynamics.latents.normalizer import frames_in_split, some_frames, voiced_frames
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
@@ -97,7 +97,7 @@ def facts(subject: Subject, params: Params) -> dict[str, object]:
     latents, data, info = subject.latents, subject.data, subject.latents.info
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
     train, test = (frames_in_split(latents, split) & ~latents.gated for split in ("train", "test"))
-    spoken = latents.values[train & voiced]
+    spoken = latents.values[some_frames(train & voiced)]
     test_data = data.select("test")
     return {
         "latent_dim": info["dim"],

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimi_dynamics.latents.normalizer import frames_in_split, voiced_frames
+from mimi_dynamics.latents.normalizer import frames_in_split, some_frames, voiced_frames
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
@@ -55,9 +55,9 @@ def make_code_data(latents: Latents, bins: int, params: Params) -> CodeData:
         params: all settings.
     """
     codes = torch.from_numpy(latents.codes.astype(np.int64))
-    train = torch.from_numpy(frames_in_split(latents, "train") & ~latents.gated)
-    values = torch.from_numpy(latents.values)
-    vectors = fit_vectors(codes[train], values[train], bins, params.codes.dim)
+    train = some_frames(frames_in_split(latents, "train") & ~latents.gated)
+    values = torch.from_numpy(latents.values[train])
+    vectors = fit_vectors(codes[torch.from_numpy(train)], values, bins, params.codes.dim)
     sequences = Sequences(
         frames=codes.float(),
         voiced=torch.from_numpy(voiced_frames(latents, params.latents.voiced_range_db)),
