@@ -123,7 +123,9 @@ def fit_leads(
         for k, lead in leads.items()
         for training in range(trainings[k])
     }
-    fitted = dict(zip(jobs, fit_trainings(list(jobs.values())), strict=True))
+    # Without audio there are only the fits that stage `horizon` has done.
+    new = fit_trainings(list(jobs.values())) if any(jobs.values()) else [{} for _ in jobs]
+    fitted = dict(zip(jobs, new, strict=True))
     return {
         k: replace(lead, trainings=_joined(k, fitted, stored.get(k, ()), head))
         for k, lead in leads.items()
