@@ -21,7 +21,7 @@ from mimi_dynamics.pipeline.sections.codec import (
     MimiParams,
     MiniParams,
 )
-from mimi_dynamics.pipeline.sections.kinds import NO_SOURCE, CorpusName, Engine, HeadName
+from mimi_dynamics.pipeline.sections.kinds import NO_SOURCE, CorpusName, Engine, HeadName, StateKind
 from mimi_dynamics.pipeline.sections.measures import (
     PLAIN,
     CodecTableParams,
@@ -88,6 +88,7 @@ __all__ = [
     "RssmSlowParams",
     "RssmSweepParams",
     "SplitParams",
+    "StateKind",
     "StructureParams",
     "load_params",
 ]
