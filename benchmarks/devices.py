@@ -34,7 +34,7 @@ from mimi_dynamics.generation.rollouts import Starts, linear_floor
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.latents.states import make_candidate
-from mimi_dynamics.pipeline.devices import CPU, device_of
+from mimi_dynamics.pipeline.devices import CPU, device_at, device_of
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, load_params
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
@@ -43,7 +43,9 @@ from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
 from mimi_dynamics.studies.engram.study import Subject
 from mimi_dynamics.studies.rssm.baselines import FrameVae
 from mimi_dynamics.studies.rssm.measures import Readout
-from mimi_dynamics.studies.rssm.model import Rssm, RssmShape, RssmTraining
+from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
+from mimi_dynamics.studies.rssm.objective import RssmTraining
+from mimi_dynamics.studies.rssm.recursive import RecursiveRssm, RecursiveShape, RecursiveTraining
 from mimi_dynamics.studies.rssm.sufficiency import NewestState
 from mimi_dynamics.studies.rssm.training import encode_states
 
@@ -143,6 +145,20 @@ def rssm(stride: int) -> Work:
     return Work(training, batches(DATA, horizon=0)[0], models, draw, same=False)
 
 
+def recursive() -> Work:
+    """The factorisation whose state z_rec drives, and states that it draws ahead."""
+    torch.manual_seed(0)
+    model = awake(RecursiveRssm(RecursiveShape(DATA.dim, STATE_DIM, 3, WIDTH)))
+    training = RecursiveTraining(model, PARAMS.rssm, budget=1.0, steps=1)
+
+    def draw() -> Tensor:
+        states = encode_states(model, DATA).to(device_at(model))
+        return model.generate(model.encoder.roll(states, 2)).to(CPU)
+
+    batch = batches(DATA, horizon=0)[0]
+    return Work(training, batch, nn.ModuleList([model]), draw, same=False)
+
+
 def engram() -> Work:
     """The predictor with a memory."""
     predict = PARAMS.predict.model_copy(
@@ -176,6 +192,7 @@ WORK: dict[str, Callable[[], Work]] = {
     "newest state": linear,
     **{f"calm {kind}": partial(calm, kind) for kind in CALM_HEADS},
     **{f"rssm, stride {stride}": partial(rssm, stride) for stride in (1, 2)},
+    "rssm, recursive": recursive,
     "engram": engram,
     "vae": partial(rival, FrameVae, DATA.dim, STATE_DIM, WIDTH),
     "readout": partial(rival, Readout, DATA.dim, DATA.dim),

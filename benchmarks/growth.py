@@ -3,9 +3,9 @@
     PYTHONPATH=src .venv/bin/python benchmarks/growth.py --write
 
 Makes up latents of 512 dimensions with a known gain in a temporary folder (9 GB at 100 hours), and
-does of each stage from `normalize` on what grows: reads what the stage reads, prepares what it trains on, takes 200
-steps and scores test once, each in a process of its own. Prints a section, which --write puts into
-docs/reference/performance.md; --hours 1 10 measures less.
+does of each stage from `normalize` on what grows: reads what the stage reads, prepares what it
+trains on, takes 200 steps and scores test once, each in a process of its own. Prints a section,
+which --write puts into docs/reference/performance.md; --hours 1 10 measures less.
 """
 
 import argparse

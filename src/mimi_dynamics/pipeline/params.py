@@ -27,6 +27,7 @@ from mimi_dynamics.pipeline.sections.kinds import (
     CorpusName,
     Engine,
     HeadName,
+    StateKind,
 )
 from mimi_dynamics.pipeline.sections.measures import (
     PLAIN,
@@ -95,6 +96,7 @@ __all__ = [
     "RssmSlowParams",
     "RssmSweepParams",
     "SplitParams",
+    "StateKind",
     "StructureParams",
     "load_params",
 ]

@@ -125,6 +125,11 @@ def test_the_study_writes_what_the_rules_read(
     assert 0 <= found["collapsed"] <= 1
     assert found["rivals"][RAW]["counts"] == 1
     assert set(found["rivals"]) >= {*RIVALS, RAW}
+    assert set(found["search"]) == {f"{kind}dim4_budget4" for kind in ("", "leads_", "recursive_")}
+    for name, entry in found["search"].items():
+        both = entry["state_innovation_bits_per_s"] + entry["residual_bits_per_s"]
+        assert entry["total_bits_per_s"] == pytest.approx(both, abs=1e-3)
+        assert (entry["residual_bits_per_s"] == 0) == name.startswith("recursive")
     today = found["origin"]
     assert differing(found, today, params) == []
     assert differing(found, today, params.model_copy(update={"seed": 9})) == ["seed = 0 (now 9)"]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mimi_dynamics.pipeline.sections.kinds import HeadName
+from mimi_dynamics.pipeline.sections.kinds import HeadName, StateKind
 from mimi_dynamics.pipeline.settings import Count, Positive, Section, Share
 
 
@@ -16,8 +16,8 @@ class RssmSweepParams(Section):
 
     @model_validator(mode="after")
     def _no_model_twice(self) -> "RssmSweepParams":
-        for name in ("state_dims", "budgets"):
-            values = getattr(self, name)
+        for name in ("kinds", "state_dims", "budgets"):
+            values = getattr(self, name, [])
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} = {values}: must not have a value twice")
         return self
@@ -26,6 +26,7 @@ class RssmSweepParams(Section):
 class Bet2StudyParams(RssmSweepParams):
     """The states to choose among, and how often the chosen one is trained."""
 
+    kinds: Annotated[list[StateKind], Field(min_length=1)]
     state_dims: Annotated[list[Annotated[Count, Field(multiple_of=4)]], Field(min_length=1)]
     trainings: Annotated[Count, Field(ge=2)]
 

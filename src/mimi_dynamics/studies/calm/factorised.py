@@ -22,7 +22,8 @@ from mimi_dynamics.studies.calm.training import (
     enough_epochs,
     seed_of,
 )
-from mimi_dynamics.studies.rssm.model import Rssm, RssmTraining
+from mimi_dynamics.studies.rssm.model import Rssm
+from mimi_dynamics.studies.rssm.objective import RssmTraining
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rssm
 
 

@@ -1,13 +1,14 @@
 """The evidence on bet 2: how much more dynamics a state has than the best of its rivals.
 
 Dynamic ease is the ease of a state beyond that of the same state of frames shuffled within each
-clip. Size and budget of the state, and the rival that it is compared with, are chosen on
+clip. Kind, size and budget of the state, and the rival that it is compared with, are chosen on
 validation; then both are trained several times anew.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -19,9 +20,10 @@ from mimi_dynamics.evidence.intervals import TrainedEstimate
 from mimi_dynamics.evidence.surrogates import shuffled
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
-from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.params import Params, StateKind
 from mimi_dynamics.studies.rssm.baselines import Encode, fit_rivals
 from mimi_dynamics.studies.rssm.linear_states import fit_linear_states
+from mimi_dynamics.studies.rssm.rates import BITS_PER_S, rates, state_innovation
 from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rssm
 
@@ -62,19 +64,20 @@ def find_evidence(params: Params, data: Sequences, scale: Tensor) -> Evidence:
         scale: (dim,) standard deviation of each coordinate in the latents of the codec.
     """
     study = params.bet2_study
-    models = [(dim, budget) for dim in study.state_dims for budget in study.budgets]
+    models = list(product(study.kinds, study.state_dims, study.budgets))
     search = trial(params, data, scale, models, {})
     chosen = choose(search)
-    dim, budget = search.jobs[chosen].state_dim, search.jobs[chosen].budget
+    best = search.jobs[chosen]
+    model, dim = (best.kind, best.state_dim, best.budget), best.state_dim
     made = all_rivals(params, data, dim)
-    rivals = trial(params, data, scale, [(dim, budget)], made)
+    rivals = trial(params, data, scale, [model], made)
     counted, rival = choose_rival(rivals, chosen, list(made))
     trainings = [rivals]
     for number in range(1, study.trainings):
         again = params.model_copy(update={"seed": params.seed + number})
         fitted = all_rivals(again, data, dim)
         kept = {name: fitted[name] for name in {rival, PCA} if name in fitted}
-        found = trial(again, data, scale, [(dim, budget)], kept)
+        found = trial(again, data, scale, [model], kept)
         found.bootstraps = rivals.bootstraps  # draws of clips are the same for all trainings
         trainings.append(found)
     return Evidence(chosen, rival, counted, search, rivals, tuple(trainings))
@@ -90,7 +93,7 @@ def trial(
     params: Params,
     data: Sequences,
     scale: Tensor,
-    models: Sequence[tuple[int, float]],
+    models: Sequence[tuple[StateKind, int, float]],
     rivals: Mapping[str, Encode],
 ) -> Sweep:
     """Train states, and measure them, raw x and rivals, each on shuffled frames too.
@@ -99,13 +102,13 @@ def trial(
         params: all settings, with the seed of this trial.
         data: the frames x, whitened.
         scale: (dim,) standard deviation of each coordinate in the latents of the codec.
-        models: size and budget of each state.
+        models: kind, size and budget of each state.
         rivals: what gives the coordinates of each rival.
     """
     settings, compute = params.rssm, params.compute
     jobs = [
-        RssmJob(data, dim, budget, settings, params.predict.min_steps, params.seed, compute)
-        for dim, budget in models
+        RssmJob(data, dim, budget, settings, params.predict.min_steps, params.seed, compute, kind)
+        for kind, dim, budget in models
     ]
     sweep = Sweep(params, data, scale, {job.name: job for job in jobs})
     trained = run_fits([partial(train_rssm, job) for job in jobs], "train", compute)
@@ -164,6 +167,9 @@ def bet_metrics(evidence: Evidence) -> dict[str, object]:
         "trainings": len(evidence.trainings),
         **of_split(evidence, "test"),
         "search": {name: validation_of(evidence.search, name) for name in evidence.search.jobs},
+        "raw_innovation_bits_per_s": (
+            state_innovation(evidence.search, RAW, "validation").value * BITS_PER_S
+        ),
         "rivals": {
             name: {
                 **validation_of(evidence.rivals, name),
@@ -186,9 +192,16 @@ def validation_of(sweep: Sweep, name: str) -> dict[str, object]:
         "validation_dynamic_ease": dynamic_ease(sweep, name, "validation").value,
         "validation_fidelity_r2": sweep.fidelity(name, "validation").value,
     }
-    if name in sweep.jobs:
-        found["collapsed"] = int(sweep.collapsed(name))
-    return found
+    if name not in sweep.jobs:
+        return found
+    signs = sweep.signs(name)
+    return {
+        **found,
+        "collapsed": int(any(signs.values())),
+        "signs_of_collapse": signs,
+        "validation_sufficiency": sweep.sufficiencies[name, RAW].validation_share,
+        **rates(sweep, name, "validation").metrics(),
+    }
 
 
 def of_split(evidence: Evidence, split: str) -> dict[str, float]:

@@ -10,7 +10,8 @@ from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.generation.rollouts import seeded
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.devices import CPU, device_at
-from mimi_dynamics.studies.rssm.model import Factors, Rssm
+from mimi_dynamics.studies.rssm.model import Factors
+from mimi_dynamics.studies.rssm.training import StateModel
 
 ACTIVE_NATS = 0.01  # a coordinate of z_rec with a lower KL is not used
 ACTIVE_SHARE = 0.001  # a coordinate of z_dyn is used if setting it to zero costs more R² than this
@@ -30,6 +31,7 @@ class Diagnosis:
     Attributes:
         readings: (frames, dim) x reconstructed from z_dyn and from z_rec of the posterior.
         kl: KL of posterior and prior in nats per frame.
+        surprise: −log p(x | z_dyn, z_rec) in nats per frame, with z_rec of the posterior.
         r2: R² of x, by what x was reconstructed from.
         active_rec: number of coordinates of z_rec that carry information.
         active_state: number of coordinates of z_dyn that the reconstructor uses.
@@ -37,6 +39,7 @@ class Diagnosis:
 
     readings: Tensor
     kl: Estimate
+    surprise: Estimate
     r2: dict[str, float]
     active_rec: int
     active_state: int
@@ -69,14 +72,19 @@ class Diagnosis:
 
 @torch.no_grad()
 def diagnose(
-    model: Rssm, data: Sequences, held: Sequences, split: str, bootstrap: ClipBootstrap, seed: int
+    model: StateModel,
+    data: Sequences,
+    held: Sequences,
+    split: str,
+    bootstrap: ClipBootstrap,
+    seed: int,
 ) -> Diagnosis:
     """Reconstruct x from the right state and innovation, and from wrong ones.
 
     Args:
         model: the trained model, which computes on the device that it is on.
         data: the frames x.
-        held: the noisy states of all frames.
+        held: the states of all frames given which innovations are told (`conditions`).
         split: the split of the clips to reconstruct.
         bootstrap: bootstrap draws of that split's clips.
         seed: seed of the draws of z_rec.
@@ -104,10 +112,12 @@ def diagnose(
     }
     each = torch.arange(states.shape[1], device=device)
     silenced = [r2(states.index_fill(1, d, 0), posterior) for d in each.split(1)]
+    density, clip = model.reconstruct(states, posterior), clips.clip_of_frame[~clips.gated.numpy()]
     kl = kl_divergence(factors.posterior, factors.prior)[counts].to(CPU).numpy()
     return Diagnosis(
-        readings=model.reconstruct(states, posterior).mean.to(CPU),
-        kl=bootstrap.mean(kl, clips.clip_of_frame[~clips.gated.numpy()]),
+        readings=density.mean.to(CPU),
+        kl=bootstrap.mean(kl, clip),
+        surprise=bootstrap.mean(-density.log_prob(frames)[counts].to(CPU).numpy(), clip),
         r2=r2_from,
         active_rec=int((kl_per_coordinate(factors, counts) > ACTIVE_NATS).sum()),
         active_state=sum(r2_from["posterior"] - left > ACTIVE_SHARE for left in silenced),

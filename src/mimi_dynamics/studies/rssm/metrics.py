@@ -12,11 +12,10 @@ from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.devices import CPU
+from mimi_dynamics.studies.rssm.rates import BITS_PER_S
 from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
-FRAMES_PER_SECOND = 1000 / FRAME_MS
 COURSE_POINTS = 100  # number of rows for the course of each model
 
 
@@ -24,7 +23,6 @@ def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
     """Give the headline metrics of one model on one split, with intervals."""
     job = sweep.jobs[name]
     kl = sweep.diagnosis(name, split).kl.metrics("kl_nats_per_frame")
-    bits = FRAMES_PER_SECOND / math.log(2)
     return {
         "state_dim": job.state_dim,
         "budget_nats_per_frame": job.budget,
@@ -38,7 +36,7 @@ def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
         **sweep.above_frontier(name, split, "latent").metrics("ease_above_latent_frontier"),
         **sweep.sufficiency(name, split).metrics("sufficiency"),
         **kl,
-        "innovation_bits_per_s": kl["kl_nats_per_frame"] * bits,
+        "innovation_bits_per_s": kl["kl_nats_per_frame"] * BITS_PER_S,
     }
 
 

@@ -23,7 +23,13 @@ from mimi_dynamics.studies.rssm.baselines import rivals
 from mimi_dynamics.studies.rssm.collapse import Diagnosis, diagnose
 from mimi_dynamics.studies.rssm.measures import Fidelity, Fitted, Measure, Measured, measure
 from mimi_dynamics.studies.rssm.sufficiency import FromState, Sufficiency, fit_from_state
-from mimi_dynamics.studies.rssm.training import RssmJob, Trained, encode_states, train_rssm
+from mimi_dynamics.studies.rssm.training import (
+    RssmJob,
+    Trained,
+    conditions,
+    encode_states,
+    train_rssm,
+)
 
 RAW = "raw"
 RAW_SHUFFLED = "raw_shuffled"
@@ -164,7 +170,8 @@ class Sweep:
             model, held = self.trained[name].model, self.measured[name].job.candidate.held
             bootstrap, seed = self.bootstraps[split], self.params.seed
             with on_device(model, self.params.compute):
-                found = diagnose(model, self.data, held, split, bootstrap, seed)
+                given = conditions(model, self.data, held)
+                found = diagnose(model, self.data, given, split, bootstrap, seed)
             self.diagnoses[name, split] = found
         return self.diagnoses[name, split]
 

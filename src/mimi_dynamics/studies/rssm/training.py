@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,11 +14,15 @@ from mimi_dynamics.latents.sequences import Sequences, make_batches
 from mimi_dynamics.latents.states import update_index
 from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, RssmParams
+from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, RssmParams, StateKind
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
-from mimi_dynamics.studies.rssm.model import Course, Rssm, RssmShape, RssmTraining
+from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
+from mimi_dynamics.studies.rssm.objective import LEADS, Course, RssmTraining
+from mimi_dynamics.studies.rssm.recursive import RecursiveRssm, RecursiveShape, RecursiveTraining
 
 CLIP_BATCH = 8192  # number of padded frames to encode together
+
+StateModel = Rssm | RecursiveRssm
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class RssmJob:
         params: the section `rssm`.
         min_steps: least number of training steps; epochs are multiplied to reach it.
         seed: seed of weights, order of batches and draws.
+        kind: how the state comes about: `filter` of the frames; the same with `leads`, which tells
+            of x 1, 2 and 4 frames ahead; or `recursive`, driven by z_rec alone.
         compute: where to train, and with which number type.
     """
 
@@ -41,11 +48,13 @@ class RssmJob:
     min_steps: int
     seed: int
     compute: ComputeParams = PLAIN
+    kind: StateKind = "filter"
 
     @property
     def name(self) -> str:
         """The name of the model in metrics, which also seeds its training."""
-        return f"dim{self.state_dim}_budget{self.budget:g}".replace(".", "p")
+        kind = "" if self.kind == "filter" else f"{self.kind}_"
+        return f"{kind}dim{self.state_dim}_budget{self.budget:g}".replace(".", "p")
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Trained:
         course: how its budget was met, step by step.
     """
 
-    model: Rssm
+    model: StateModel
     course: Course
 
 
@@ -79,16 +88,7 @@ def train_rssm(job: RssmJob) -> Trained:
         for split in ("train", "validation")
     )
     epochs = params.epochs * repeats_for(job.min_steps, params.epochs, len(train))
-    shape = RssmShape(
-        dim=job.data.dim,
-        state_dim=job.state_dim,
-        state_stride=params.state_stride,
-        rec_dim=params.rec_dim,
-        width=params.width,
-        head=params.head,
-        components=params.components,
-    )
-    training = RssmTraining(Rssm(shape), params, job.budget, epochs * len(train))
+    training = make_training(job, epochs * len(train))
     generator = torch.Generator().manual_seed(seed)
     of = TrainingParams(params.lr, epochs, compute=uncompiled(job.compute))
     fit(training, train, validation, of, generator)
@@ -97,13 +97,37 @@ def train_rssm(job: RssmJob) -> Trained:
     return Trained(training.model, training.course)
 
 
+def make_training(job: RssmJob, steps: int) -> RssmTraining | RecursiveTraining:
+    """Give a new model with its loss, as the attribute `model` of it.
+
+    Args:
+        job: the training.
+        steps: number of steps of the whole training.
+    """
+    params, dim = job.params, job.data.dim
+    if job.kind == "recursive":
+        own = RecursiveShape(dim, job.state_dim, params.rec_dim, params.width)
+        return RecursiveTraining(RecursiveRssm(own), params, job.budget, steps)
+    shape = RssmShape(
+        dim=dim,
+        state_dim=job.state_dim,
+        state_stride=params.state_stride,
+        rec_dim=params.rec_dim,
+        width=params.width,
+        head=params.head,
+        components=params.components,
+    )
+    leads = LEADS if job.kind == "leads" else ()
+    return RssmTraining(Rssm(shape), params, job.budget, steps, leads)
+
+
 @torch.no_grad()
-def settle(model: Rssm, data: Sequences) -> None:
+def settle(model: StateModel, data: Sequences) -> None:
     """Set the whitening to that of all updates of train, and put the model in evaluation mode.
 
     As in training, gated frames do not count.
     """
-    train = data.select("train")
+    train = model.known(data).select("train")
     encoded = each_clip(model.encoder, train)
     updates, _ = update_index(train.lengths, model.shape.state_stride)
     heard = updates[~train.gated.numpy()[updates]]
@@ -112,7 +136,7 @@ def settle(model: Rssm, data: Sequences) -> None:
 
 
 @torch.no_grad()
-def encode_states(model: Rssm, data: Sequences, compute: ComputeParams = PLAIN) -> Tensor:
+def encode_states(model: StateModel, data: Sequences, compute: ComputeParams = PLAIN) -> Tensor:
     """Give the (frames, state_dim) whitened state at every frame, without holding and noise.
 
     Args:
@@ -121,8 +145,27 @@ def encode_states(model: Rssm, data: Sequences, compute: ComputeParams = PLAIN) 
         compute: where to encode; the states are on the CPU.
     """
     with on_device(model, compute):
-        encoded = each_clip(model.encoder, data)
+        encoded = each_clip(model.encoder, model.known(data))
         return model.whitening(encoded[None], None)[0].to(CPU)
+
+
+@torch.no_grad()
+def conditions(model: StateModel, data: Sequences, held: Sequences) -> Sequences:
+    """Give the state at every frame given which its innovation is told.
+
+    That is the state held at the frame, with its noise; of a recursive one, the state before it.
+
+    Args:
+        model: the trained model, which computes on the device that it is on.
+        data: the frames x.
+        held: the noisy whitened states of all frames.
+    """
+    if isinstance(model, Rssm):
+        return held
+    after = each_clip(model.encoder, model.known(data)).to(CPU)
+    before = after.roll(1, 0)
+    before[torch.from_numpy(np.cumsum(data.lengths) - data.lengths)] = 0
+    return replace(data, frames=before)
 
 
 def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
