@@ -10,6 +10,7 @@ which --write puts into docs/reference/performance.md; --hours 1 10 measures les
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from torch import nn
 from machine import write_section
 from mimi_dynamics.density.fit import FitSpec, batches_of
 from mimi_dynamics.density.predictor import make_conditional, make_marginal
-from mimi_dynamics.density.training import TrainingParams, fit, losses
+from mimi_dynamics.density.training import MakeOptimizers, TrainingParams, fit, losses
 from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.latents.loading import LATENTS, NORMALIZER, load, on_disk, read_data
 from mimi_dynamics.latents.normalizer import (
@@ -41,7 +42,7 @@ from mimi_dynamics.latents.sequences import Batch, BatchSource, make_batches
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
-from mimi_dynamics.studies.engram.model import build
+from mimi_dynamics.studies.engram.model import build, make_optimizers
 from mimi_dynamics.studies.engram.subjects import first_codes, make_shape, make_subject
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, make_training, settle
 
@@ -145,7 +146,8 @@ def engram(params: Params, watch: Watch) -> None:
     shape = make_shape(subject, params)
     model = build(shape, "engram", params.engram.width, params.seed)
     train, test = (subject.batches(split) for split in ("train", "test"))
-    steps_and_scores(watch, model, train, test, params.engram.lr)
+    tables = partial(make_optimizers, table_lr=params.engram.table_lr)
+    steps_and_scores(watch, model, train, test, params.engram.lr, tables)
 
 
 def calm(params: Params, watch: Watch) -> None:
@@ -159,12 +161,17 @@ def calm(params: Params, watch: Watch) -> None:
 
 
 def steps_and_scores(
-    watch: Watch, model: nn.Module, train: list[Batch] | BatchSource, test: list[Batch], rate: float
+    watch: Watch,
+    model: nn.Module,
+    train: list[Batch] | BatchSource,
+    test: list[Batch],
+    rate: float,
+    optimizers: MakeOptimizers | None = None,
 ) -> None:
     """Take `STEPS` steps, and score test once."""
-    some = list(islice(cycle(train), STEPS))
+    some, generator = list(islice(cycle(train), STEPS)), torch.Generator().manual_seed(0)
     of = TrainingParams(rate, 1)
-    watch.time("steps", lambda: fit(model, some, test[:1], of, torch.Generator().manual_seed(0)))
+    watch.time("steps", lambda: fit(model, some, test[:1], of, generator, optimizers))
     nll = watch.time("score", partial(losses, model, test))
     watch.found["frames scored"] = len(nll)
 
@@ -180,8 +187,8 @@ def peak() -> int:
 
 def measured(folder: Path, name: str) -> dict[str, float]:
     """Do one part in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--part", name]
-    output = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    command = [sys.executable, __file__, "--part", name, "--folder", str(folder)]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(output.stdout.splitlines()[-1])
 
 
@@ -229,6 +236,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.part:
         torch.set_num_threads(1)
+        os.chdir(arguments.folder)
         watch = Watch()
         PARTS[arguments.part](load_params(), watch)
         print(json.dumps(watch.found | {"peak": peak()}))

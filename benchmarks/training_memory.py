@@ -27,8 +27,8 @@ from mimi_dynamics.pipeline.params import Params, load_params
 CLIP_FRAMES = 100
 CLIPS_PER_GROUP = 128  # as of the stage encode
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
-SIZES = ((300_000, 128), (100_000, 512))  # frames, dimensions as encoded
-SHARE_OF_RESIDENT = (0.4, 0.3)  # budgets to stream in; the wide ones need 0.28
+SIZES = ((1_000_000, 128), (1_000_000, 512))  # frames, dimensions as encoded
+SHARE_OF_RESIDENT = (0.8, 0.6)  # budgets to stream in; the wide ones need 0.54
 NOTHING_SET_ASIDE = 1000.0
 
 
