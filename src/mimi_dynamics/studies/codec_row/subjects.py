@@ -47,14 +47,15 @@ class Subject:
         data: the same, whitened.
         speech: the same with transplanted latents as targets; None if the codec hears what follows
             a frame, or no frame of some split has such a target.
-        spliced: the whitened latents of the same clips with their frames in another order.
+        spliced: the whitened latents of the same clips with their frames in another order; None
+            where that is not asked.
     """
 
     codec: Codec
     latents: Latents
     data: Sequences
     speech: Sequences | None
-    spliced: Sequences
+    spliced: Sequences | None
 
 
 def codec_of(row: str, params: Params) -> Codec:
