@@ -14,7 +14,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 CLONE = rm -rf runs/$(1) && git clone -q . runs/$(1) && mkdir -p runs/downloads runs/$(1)/runs && \
 	ln -s "$(CURDIR)/runs/downloads" runs/$(1)/runs/downloads
 
-.PHONY: install install-dev repro compare quick mimi studies readme site screenshots test nightly lint types lock audit
+.PHONY: install install-dev repro compare quick mimi row studies readme site screenshots test nightly lint types lock audit
 
 install: .venv/installed
 
@@ -55,6 +55,10 @@ quick: install
 mimi: install
 	test "$$(git --git-dir=runs/mimi/.git rev-parse HEAD 2>/dev/null)" = "$$(git rev-parse HEAD)" || { $(call CLONE,mimi); }
 	$(BIN)/python tools/measure_codec.py runs/mimi mimi $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+
+# A row of results for the codec of the committed metrics.
+row: install
+	@$(BIN)/python tools/record_row.py
 
 # Trainings that take longer than the pipeline: their stages are frozen, and DVC never runs them.
 studies: install

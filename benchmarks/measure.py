@@ -21,7 +21,7 @@ import numpy as np
 from mimi_dynamics import measure
 from mimi_dynamics.measurement.efforts import EFFORTS
 from mimi_dynamics.measurement.preparing import prepare
-from mimi_dynamics.measurement.reading import read_source
+from mimi_dynamics.own_latents.reading import read_source
 from mimi_dynamics.pipeline.limits import CORES_SETTING
 from mimi_dynamics.pipeline.parallel import use_one_thread
 

@@ -25,9 +25,10 @@ from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
 from mimi_dynamics.studies.calm.comparison import Comparison, compare, cost_curves
 from mimi_dynamics.studies.calm.cost import CostCurve
-from mimi_dynamics.studies.calm.decoding import decode_contenders, listen
+from mimi_dynamics.studies.calm.decoding import decode_contenders, listen, nothing_heard
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.metrics import (
     calm_metrics,
@@ -49,15 +50,20 @@ def calm(params: Params) -> None:
     comparison = compare(params, data, factorisation, predictor)
     drawn, curves = draw_splits(comparison), cost_curves(comparison)
 
-    decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
-    heard = decode_contenders(comparison, drawn["test"], decode)
+    decode = None
+    if has_decoder(latents.info):
+        decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
+    else:
+        say_without("calm", "decoder", "continuations are scored as frames, and none as sound")
+    heard = decode_contenders(comparison, drawn["test"], decode) if decode else nothing_heard()
     metrics = calm_metrics(comparison, drawn, curves, heard)
     write_stage_metrics("calm", metrics)
     write_plots(comparison, drawn, curves, metrics)
     chosen = comparison.trained["calm"][0]
     save_calm(chosen.generator.step, chosen.shape, Path("models/calm.safetensors"))
     names = latents.clip_ids[latents.splits == "test"]
-    write_sounds(listen(comparison, names, decode), SOUNDS_TITLE, Path("data/calm"))
+    sounds = listen(comparison, names, decode) if decode else []
+    write_sounds(sounds, SOUNDS_TITLE, Path("data/calm"))
 
 
 def write_plots(

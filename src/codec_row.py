@@ -25,19 +25,28 @@ import pandas as pd
 
 from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import clips_sha256
+from mimi_dynamics.pipeline.without_audio import has_audio, say_without
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
 from mimi_dynamics.studies.codec_row.quality import codec_quality
 from mimi_dynamics.studies.codec_row.records import (
+    bit_rate,
     facts,
     origin_of,
     trainings_of,
     write_row,
 )
-from mimi_dynamics.studies.codec_row.subjects import RUN, codec_of, make_subject
+from mimi_dynamics.studies.codec_row.subjects import (
+    RUN,
+    Subject,
+    codec_of,
+    make_subject,
+    own_subject,
+)
 
 FURTHER = 2  # frames ahead, measured of the run's codec alone, and once
 
@@ -54,14 +63,30 @@ def codec_row(params: Params, row: str) -> None:
     if row == RUN and FURTHER in params.horizons:
         trainings[FURTHER] = 1
     stored = {k: read_fits(k) for k in trainings} if row == RUN else {}
-    subject = make_subject(row, manifest, params, Path("runs/codec_row") / row)
-    # Of a codec loaded anew, because that of the subject was prepared for fast encoding.
-    quality = codec_quality(codec_of(row, params), manifest, params)
+    if has_audio(manifest):
+        subject = make_subject(row, manifest, params, Path("runs/codec_row") / row)
+        # Loaded anew, because that of the subject was prepared for fast encoding.
+        codec = codec_of(row, params)
+        heard = bit_rate(codec) | codec_quality(codec, manifest, params)
+    else:
+        subject, heard = own_subject_of(row, params), {}
     leads = fit_leads(subject, params, trainings, stored)
-    gains = measure(leads, params, subject.codec.frame_rate)
-    weights = subject.codec.weights_sha256
-    origin = origin_of(row, weights, clips_sha256(manifest), params)
-    write_row(row, facts(subject, params) | quality | gains, origin)
+    gains = measure(leads, params, subject.latents.info["frame_rate"])
+    origin = origin_of(row, subject.weights_sha256, clips_sha256(manifest), params)
+    write_row(row, facts(subject, params) | heard | gains, origin)
+
+
+def own_subject_of(row: str, params: Params) -> Subject:
+    """Give what the row of the run is measured on if there is no audio, and say what is left out.
+
+    Raises:
+        InputError: it is another row, whose codec would need audio.
+    """
+    if row != RUN:
+        raise InputError(f"{row}: must be {RUN!r}: other codecs need audio, and there is none")
+    left_out = "speech-borne gain, spliced speech and quality are not measured"
+    say_without("codec_row", "audio", left_out)
+    return own_subject(params)
 
 
 if __name__ == "__main__":

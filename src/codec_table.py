@@ -18,6 +18,7 @@ from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import clips_sha256
+from mimi_dynamics.pipeline.without_audio import has_audio
 from mimi_dynamics.studies.codec_row.table import (
     NOT_TODAYS,
     plot_table,
@@ -29,7 +30,8 @@ from mimi_dynamics.studies.codec_row.table import (
 def codec_table(params: Params) -> None:
     """Run the stage."""
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
-    rows = read_rows(params, clips_sha256(manifest))
+    own_weights = None if has_audio(manifest) else ""
+    rows = read_rows(params, clips_sha256(manifest), own_weights)
     for row, metrics in rows.get(NOT_TODAYS, {}).items():
         print(f"{row}: not of this run: {metrics['differs']}; make studies", file=sys.stderr)
     write_stage_metrics("codec_table", rows)

@@ -25,11 +25,14 @@ from mimi_dynamics.latents.normalizer import (
     voiced_frames,
 )
 from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.own_latents.checking import beyond_rounding
 from mimi_dynamics.pipeline.conventions import choose_evenly
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
 
 MANIFEST = Path("data/manifest.parquet")
 LISTENED_CLIPS = 64  # They are evenly spaced over the test split: four minutes of speech.
@@ -39,7 +42,7 @@ def normalize(params: Params) -> None:
     """Run the stage.
 
     Raises:
-        InputError: no frame of test counts.
+        InputError: no frame of test counts, or components have no variance beyond rounding.
     """
     latents = read_latents(Path("data/latents"))
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
@@ -47,23 +50,39 @@ def normalize(params: Params) -> None:
     if not test.any():
         raise all_gated("test")
     normalizer = fit_normalizer(latents.values[train & voiced], params.latents.dim)
+    if not has_decoder(latents.info):
+        check_variance(normalizer, params.latents.dim)
     normalizer.save(Path("models/normalizer.safetensors"))
     manifest = pd.read_parquet(require(MANIFEST, "ingest")).set_index("clip_id")
-    write_stage_metrics(
-        "normalize",
-        {
-            "latent_dim": latents.values.shape[1],
-            "dim": params.latents.dim,
-            "variance_kept": {
-                "train": normalizer.variance_kept(latents.values[train & voiced]),
-                "test": normalizer.variance_kept(latents.values[test & voiced]),
-            },
-            "voiced_share": {"train": voiced[train].mean(), "test": voiced[test].mean()},
-            "log_mel_distance": truncation_cost(
-                load_codec(params.codec), normalizer, latents, manifest
-            ),
+    metrics = {
+        "latent_dim": latents.values.shape[1],
+        "dim": params.latents.dim,
+        "variance_kept": {
+            "train": normalizer.variance_kept(latents.values[train & voiced]),
+            "test": normalizer.variance_kept(latents.values[test & voiced]),
         },
-    )
+        "voiced_share": {"train": voiced[train].mean(), "test": voiced[test].mean()},
+    }
+    if has_decoder(latents.info):
+        codec = load_codec(params.codec)
+        metrics["log_mel_distance"] = truncation_cost(codec, normalizer, latents, manifest)
+    else:
+        say_without("normalize", "decoder", "what the omitted components cost is not measured")
+    write_stage_metrics("normalize", metrics)
+
+
+def check_variance(normalizer: Normalizer, dim: int) -> None:
+    """Check that no component is only rounding, which whitening would make as large as the others.
+
+    Raises:
+        InputError: one is. The message says how many there are that are not.
+    """
+    varying = int(beyond_rounding(normalizer, "float32").sum())
+    if varying < dim:
+        raise InputError(
+            f"latents.dim = {dim}: must be at most {varying}; further components of these latents "
+            "have no variance beyond rounding"
+        )
 
 
 def truncation_cost(

@@ -26,6 +26,7 @@ from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import has_audio, say_without
 from mimi_dynamics.quality.clips import bits_per_second, choose, measure_clips, measure_words
 from mimi_dynamics.quality.summary import recognised, summarise
 from mimi_dynamics.studies.reconstruct.reconstruction import (
@@ -41,6 +42,12 @@ def reconstruct(params: Params) -> None:
     """Run the stage."""
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
+    if not has_audio(manifest):
+        say_without("reconstruct", "audio", "there is nothing to encode and to decode")
+        write_stage_metrics("reconstruct", {})
+        write_plots({})
+        write_sounds([], SOUNDS_TITLE, Path("data/reconstruct"))
+        return
     codec = load_codec(params.codec)
     spectral = spectral_beside(codec, *choose(manifest, "train", settings.fit_clips), seed)
     decode = partial(reconstruct_clip, codec, spectral)
@@ -72,7 +79,7 @@ def write_plots(metrics: dict[str, object]) -> None:
         for way, values in by_way.items()
         if way in WAYS
     ]
-    table = pd.DataFrame(rows).replace({None: np.nan})
+    table = pd.DataFrame(rows, columns=None if rows else ["split", "way"]).replace({None: np.nan})
     write_table(Path("plots/reconstruct.csv"), table)
 
 

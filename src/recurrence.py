@@ -18,11 +18,13 @@ import torch
 from mimi_dynamics.density.predictor import Predictor, load_predictor
 from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.latents.loading import load
+from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import say_without
 from mimi_dynamics.studies.recurrence.keys import KeyData
 from mimi_dynamics.studies.recurrence.study import best_lookup, curves, look_up_all, split_metrics
 
@@ -62,7 +64,7 @@ def read_key_data(params: Params) -> KeyData:
     latents, normalizer, sequences = load(params)
     return KeyData(
         sequences=sequences,
-        codes=torch.from_numpy(latents.codes[:, 0].astype(np.int64)),
+        codes=first_codes(latents),
         scale=torch.from_numpy(normalizer.scale).float(),
         horizon=NEXT_FRAME,
         warmup_frames=params.predict.warmup_frames,
@@ -71,6 +73,14 @@ def read_key_data(params: Params) -> KeyData:
         epochs=params.recurrence.epochs,
         seed=params.seed,
     )
+
+
+def first_codes(latents: Latents) -> torch.Tensor | None:
+    """Give the (frames,) int64 codes of the first codebook; None, and say so, if there are none."""
+    if not latents.codes.shape[1]:
+        say_without("recurrence", "codes", "they are no key")
+        return None
+    return torch.from_numpy(latents.codes[:, 0].astype(np.int64))
 
 
 def read_predictor() -> Predictor:

@@ -30,6 +30,7 @@ from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
 from mimi_dynamics.studies.rollout.metrics import FORECASTS, Scores, curves, summarise
 
 SOUNDS_TITLE = "Up to the line what was said; after it, what the predictor makes up"
@@ -50,12 +51,15 @@ def rollout(params: Params) -> None:
     write_stage_metrics("rollout", summarise(scores))
     write_plots(scores)
 
-    names = latents.clip_ids[latents.splits == "test"]
-    decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
-    test = real.select("test")
-    clips = listen(
-        params, {"sample": load_generator(predictors[NEXT_FRAME], test)}, test, names, decode
-    )
+    clips = []
+    if has_decoder(latents.info):
+        names = latents.clip_ids[latents.splits == "test"]
+        decode = make_decoder(load_codec(params.codec, params.compute), normalizer)
+        test = real.select("test")
+        sample = load_generator(predictors[NEXT_FRAME], test)
+        clips = listen(params, {"sample": sample}, test, names, decode)
+    else:
+        say_without("rollout", "decoder", "continuations are scored, and none is to be heard")
     write_sounds(clips, SOUNDS_TITLE, Path("data/rollout"))
 
 

@@ -20,6 +20,7 @@ from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
 from mimi_dynamics.studies.rssm.metrics import course_table, frontier_table
 from mimi_dynamics.studies.rssm.run import run_rssm
 from mimi_dynamics.studies.rssm.sweep import Sweep
@@ -29,7 +30,10 @@ from mimi_dynamics.studies.rssm.training import encode_states, save_rssm
 def rssm(params: Params) -> None:
     """Run the stage."""
     latents, normalizer, data = load(params)
-    sweep, chosen, metrics = run_rssm(params, data, normalizer)
+    decodable = has_decoder(latents.info)
+    if not decodable:
+        say_without("rssm", "decoder", "how states sound is not measured")
+    sweep, chosen, metrics = run_rssm(params, data, normalizer, decodable=decodable)
     write_stage_metrics("rssm", {**metrics, "trainings": 1})
     write_plots(sweep, chosen)
     write_model(sweep, chosen, latents)

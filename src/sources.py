@@ -2,8 +2,8 @@
 
     python src/sources.py         (or: dvc repro sources)
 
-Reads the names of files in `ingest.folder.path`, `ingest.mirror`, `ingest.voice_table`,
-`codec.lyra.weights` and `codec.mimi.weights`.
+Reads the names of files in `ingest.folder.path`, `ingest.latents.path`, `ingest.mirror`,
+`ingest.voice_table`, `codec.lyra.weights` and `codec.mimi.weights`.
 Writes data/sources.txt, whose only use is that `ingest` comes after this stage.
 """
 

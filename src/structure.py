@@ -23,12 +23,19 @@ from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
 from mimi_dynamics.studies.structure.components import (
     component_effects,
     component_gains,
     effect_metrics,
 )
-from mimi_dynamics.studies.structure.study import HEAD, summarise, variants, with_loudness_only
+from mimi_dynamics.studies.structure.study import (
+    HEAD,
+    levels_known,
+    summarise,
+    variants,
+    with_loudness_only,
+)
 
 
 def structure(params: Params) -> None:
@@ -37,12 +44,19 @@ def structure(params: Params) -> None:
     settings = params.predict, params.seed
     template = FitSpec("real", real, HEAD, NEXT_FRAME, *settings, compute=params.compute)
     check_horizon(template)
-    jobs = variants(template, params) | {"loudness": with_loudness_only(template, latents)}
+    jobs = variants(template, params)
+    if levels_known(latents):
+        jobs["loudness"] = with_loudness_only(template, latents)
+    else:
+        say_without("structure", "known loudness", "what it explains of the gain is left out")
     fits = fit_many(list(jobs.values()))
 
-    effects = component_effects(
-        load_codec(params.codec), normalizer, latents, params.structure.listen_clips, params.seed
-    )
+    effects = None
+    if has_decoder(latents.info):
+        codec, clips = load_codec(params.codec), params.structure.listen_clips
+        effects = component_effects(codec, normalizer, latents, clips, params.seed)
+    else:
+        say_without("structure", "decoder", "what components do to the sound is not measured")
     metrics: dict[str, object] = {"horizon_frames": NEXT_FRAME, "dim": real.dim}
     for split in evaluated_splits(real):
         bootstrap = clip_bootstrap(real, split, params.predict.bootstrap_samples, params.seed)

@@ -23,7 +23,10 @@ LIBRARY = SRC / "mimi_dynamics"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 # What the core dependencies are for.
-CORE_ROOMS = ("pipeline", "latents", "density", "evidence", "diagnostics", "measurement")
+CORE_ROOMS = (
+    *("pipeline", "latents", "own_latents", "density", "evidence", "diagnostics"),
+    "measurement",
+)
 # The only package that one of these rooms imports without its being a core dependency: Ray is
 # imported by `encode.engine = ray` and nothing else.
 CORE_AND = {"ray"}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from mimi_dynamics.measurement import splitting
+from mimi_dynamics.own_latents import pieces
 from mimi_dynamics.pipeline.metrics import headline, headline_keys
 from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
@@ -137,7 +137,7 @@ def test_gliding_formants_are_predictable(clone: Path) -> None:
 
 def test_measure_agrees_with_predict(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given the same latents, splits and settings, to the last digit."""
-    monkeypatch.setattr(splitting, "LEAST_FRAMES", 100)
+    monkeypatch.setattr(pieces, "LEAST_FRAMES", 100)
     found = measured_as_predict(clone / "data/latents", load_params(clone / "params.yaml"))
     check_agreement(found, metrics(clone, "predict"))
 

@@ -4,12 +4,19 @@
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mimi_dynamics.pipeline.metrics import HEADLINES, headline_keys
+from mimi_dynamics.report.formatting import cell
+from mimi_dynamics.report.metrics_file import measured
+from mimi_dynamics.results.files import FOLDER
+from mimi_dynamics.results.files import read as read_row
+from mimi_dynamics.results.row import LINES, Row
 from reference_code import command_help, library_rooms, public_interface
 from reference_settings import params_tables, value_at
 
+RESULTS = Path(__file__).resolve().parents[1] / FOLDER
 # What the end of a headline key means, the longest end that fits; {} is what stands before it.
 MEANINGS = {
     "clips": "clips that are used",
@@ -109,7 +116,36 @@ def shown(value: object) -> str:
     return f"{value:.3g}".replace("-", "−") if isinstance(value, float) else "–"
 
 
+def results_table() -> str:
+    """Make the table of the rows of codecs in `results/`, and say how many of latents there are."""
+    rows = [read_row(path) for path in sorted(RESULTS.glob("*.json"))]
+    lines = [
+        table_row("codec", "weights", "speech", *LINES.values()),
+        table_row(*["---"] * (3 + len(LINES))),
+        *(_result_line(row) for row in rows if isinstance(row, Row)),
+    ]
+    others = sum(not isinstance(row, Row) for row in rows)
+    return "\n".join(lines) + f"\n\nRows of latents of anyone's own: {others}.\n"
+
+
+def _result_line(row: Row) -> str:
+    codec, corpus = row.codec, row.corpus
+    found = row.test.model_dump(exclude_none=True)
+    return table_row(
+        f"`{codec.name}`",
+        f"`{codec.weights_sha256[:8]}`" + ("" if codec.weights_published else ", not published"),
+        f"{corpus.names}, {corpus.hours:.1f} hours",
+        *(cell(measured(found, f"{key}.nats_per_dim")) if key in found else "–" for key in LINES),
+    )
+
+
+def table_row(*cells: str) -> str:
+    """Write a row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
 TEXTS = {
+    "results_table": results_table,
     "params_tables": params_tables,
     "command_help": command_help,
     "library_rooms": library_rooms,

@@ -8,7 +8,7 @@ from mimi_dynamics.evidence.gains import STACK
 from mimi_dynamics.measurement.efforts import EFFORTS
 from mimi_dynamics.measurement.measurement import Measurement, measure_prepared
 from mimi_dynamics.measurement.preparing import prepare
-from mimi_dynamics.measurement.reading import read_source
+from mimi_dynamics.own_latents.reading import read_source
 from mimi_dynamics.pipeline.files import SIGNIFICANT_DIGITS
 from mimi_dynamics.pipeline.params import Params
 

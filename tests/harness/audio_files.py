@@ -135,6 +135,7 @@ def ingest_params(**changes: Any) -> IngestParams:  # noqa: ANN401
         "asterisk": {"languages": ["en"]},
         "librispeech": {"subsets": ["dev-clean"]},
         "folder": {"path": "."},
+        "latents": {"path": "", "frame_rate": 0.0},
         "voice_pattern": "",
         "voice_table": "",
         "engine": "local",

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimi_dynamics.measurement.preparing import Prepared, prepare
-from mimi_dynamics.measurement.reading import read_source
-from mimi_dynamics.measurement.splitting import LEAST_CLIPS, drawn_splits, pieces_of
+from mimi_dynamics.measurement.splitting import drawn_splits
+from mimi_dynamics.own_latents.pieces import LEAST_CLIPS, pieces_of
+from mimi_dynamics.own_latents.reading import read_source
 from mimi_dynamics.pipeline.errors import InputError
 
 SIDES = ("train", "validation", "test")

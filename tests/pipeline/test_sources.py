@@ -21,6 +21,7 @@ MINI_WEIGHTS = "models/mimi-mini.safetensors"
 PARAMS = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
 SETTINGS = (
     "ingest.folder.path",
+    "ingest.latents.path",
     "ingest.mirror",
     "ingest.voice_table",
     "codec.lyra.weights",

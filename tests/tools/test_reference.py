@@ -10,6 +10,8 @@ import reference
 import reference_code
 import reference_settings
 from mimi_dynamics.pipeline.metrics import HEADLINES, headline_keys
+from mimi_dynamics.results.files import FOLDER, read
+from mimi_dynamics.results.row import Row
 from tests.harness import ROOT
 
 KEYS = [key for stage in HEADLINES for key in headline_keys(stage) if "_ci_" not in key]
@@ -35,6 +37,16 @@ def test_the_headline_shows_numbers_with_intervals_and_what_is_not_there() -> No
     (line,) = (line for line in lines if line.startswith(f"| `predict` | `{key}`"))
     assert "| 0.2 [−0.1, 0.3] | nats per dimension |" in line
     assert "| `ingest` | `hours` | – | hours |" in "\n".join(lines)
+
+
+def test_rows_of_results_show_their_weights_and_their_gains() -> None:
+    table = reference.results_table()
+    rows = [read(path) for path in (ROOT / FOLDER).glob("*.json")]
+    for row in rows:
+        if isinstance(row, Row):
+            (line,) = (of for of in table.splitlines() if f"`{row.codec.weights_sha256[:8]}`" in of)
+            assert line.startswith(f"| `{row.codec.name}` |")
+            assert f"| {row.test.gain.nats_per_dim:.3f} [" in line
 
 
 def test_comments_belong_to_what_they_stand_beside_or_above() -> None:

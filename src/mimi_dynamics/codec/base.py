@@ -5,13 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import moshi
 import torch
 from moshi.models.compression import MimiModel
-from moshi.models.loaders import FRAME_RATE, SAMPLE_RATE, get_mimi
+from moshi.models.loaders import FRAME_RATE, get_mimi
+from moshi.models.loaders import SAMPLE_RATE as SAMPLE_RATE  # the rooms take it from here
 from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
+from moshi.quantization.vq import SplitResidualVectorQuantizer
 from safetensors import SafetensorError
 from torch import nn
 
@@ -132,9 +134,12 @@ class MimiCodec(Codec):
         the quantiser (Moshi, arXiv 2410.00037, section 3.3). So this sum is decoded here too.
         """
         embedding = latents.transpose(1, 2)
-        quantizer = self.model.quantizer
-        branches = (quantizer.rvq_first, quantizer.rvq_rest)
-        return self._synthesize(sum(b.output_proj(b.input_proj(embedding)) for b in branches))
+        quantizer = cast("SplitResidualVectorQuantizer", self.model.quantizer)
+        first, rest = (
+            branch.output_proj(branch.input_proj(embedding))
+            for branch in (quantizer.rvq_first, quantizer.rvq_rest)
+        )
+        return self._synthesize(first + rest)
 
     def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Give the audio (batch, samples) of `codes` (batch, frames, codebooks)."""
@@ -144,7 +149,8 @@ class MimiCodec(Codec):
         """Have `encode` compute in `dtype`; what quantises, and decodes, stays float32."""
         self.dtype = dtype
         for part in (self.model.encoder, self.model.encoder_transformer, self.model.downsample):
-            part.to(dtype)
+            if part is not None:
+                part.to(dtype)
 
     @contextmanager
     def streaming(self, batch: int, frames: int = 1) -> Iterator[None]:
@@ -161,17 +167,20 @@ class MimiCodec(Codec):
         """
         with self.model.streaming(batch):
             for module in self.model.modules():
-                if isinstance(module, StreamingMultiheadAttention):
-                    cache = module._streaming_state.kv_cache
-                    _, _, heads, capacity, size = cache.cache.shape
+                state = getattr(module, "_streaming_state", None)
+                if isinstance(module, StreamingMultiheadAttention) and state is not None:
+                    cache = state.kv_cache.cache
+                    _, _, heads, capacity, size = cache.shape
                     capacity += TRANSFORMER_STEPS_PER_FRAME * frames - 1
-                    module._streaming_state.kv_cache = RingKVCache(
-                        batch, heads, size, capacity, device=cache.cache.device, dtype=torch.float32
+                    state.kv_cache = RingKVCache(
+                        batch, heads, size, capacity, device=cache.device, dtype=torch.float32
                     )
             yield
 
     def _synthesize(self, projected: torch.Tensor) -> torch.Tensor:
-        (hidden,) = self.model.decoder_transformer(self.model.upsample(projected))
+        hidden = self.model.upsample(projected)
+        if self.model.decoder_transformer is not None:
+            (hidden,) = self.model.decoder_transformer(hidden)
         return self.model.decoder(hidden)[:, 0]
 
 
@@ -207,7 +216,8 @@ def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks
 def _hears_back(model: MimiModel) -> float | None:
     """Add up how many seconds before its own samples each layer of the encoder looks at."""
     seconds, step = 0.0, 1 / SAMPLE_RATE
-    for part in (model.encoder, model.encoder_transformer, model.downsample):
+    parts = (model.encoder, model.encoder_transformer, model.downsample)
+    for part in filter(None, parts):
         for module in part.modules():
             if isinstance(module, nn.Conv1d):
                 (size,), (stride,), (dilation,) = module.kernel_size, module.stride, module.dilation

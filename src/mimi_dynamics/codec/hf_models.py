@@ -6,6 +6,7 @@ quantiser, codes, and the embedding that goes into its decoder.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,8 +228,9 @@ def reach_of(*parts: nn.Module) -> Reach:
         elif isinstance(module, nn.GroupNorm):  # over all times
             endless_back = endless_ahead = True
         elif hasattr(module, "sliding_window"):
-            endless_back |= module.sliding_window is None
-            seen += ((module.sliding_window or 1) - 1) * step
+            window: int | None = getattr(module, "sliding_window", None)
+            endless_back |= window is None
+            seen += ((window or 1) - 1) * step
     lead = 2 * (max(0, back) + max(0, ahead)) if mirrors else 0
     return Reach(
         None if endless_back else max(0, back + seen),
@@ -237,7 +239,7 @@ def reach_of(*parts: nn.Module) -> Reach:
     )
 
 
-KINDS: dict[str, tuple[str, type[Kind]]] = {
+KINDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
     "mimi": ("MimiModel", Mimi),
     "encodec": ("EncodecModel", Encodec),
     "dac": ("DacModel", Dac),

@@ -69,7 +69,8 @@ class BatchLoss:
     """
 
     def __init__(self, model: nn.Module, compute: ComputeParams) -> None:
-        self.model, self.forward, self.processes = model, model, world_size()
+        self.model, self.processes = model, world_size()
+        self.forward: Callable[[Batch], Tensor] = model
         self.autocast = partial(products_in, compute)
         if self.processes > 1:
             # With the same seed, dropout would drop the same features in every process.

@@ -22,7 +22,7 @@ from mimi_dynamics.density.training import (
     repeats_for,
 )
 from mimi_dynamics.density.var import Var, fit_sparse_var, fit_var
-from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences
+from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences, in_memory
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
 
@@ -93,6 +93,17 @@ class FittedDensity:
     weighs: np.ndarray | None = None
 
     @property
+    def network(self) -> Predictor:
+        """Give the model of a density that has one.
+
+        Raises:
+            TypeError: the density has no network.
+        """
+        if self.predictor is None:
+            raise TypeError("this density has no network")
+        return self.predictor
+
+    @property
     def validation_nll(self) -> float:
         """Give the mean negative log-likelihood on validation, in nats per frame."""
         return float(self.nll["validation"].mean(dtype=np.float64))
@@ -123,27 +134,28 @@ def fit_densities(job: FitSpec) -> dict[Density, FittedDensity]:
         job.sequences.check_finite(split, job.row)
     batches = {split: batches_of(job, split) for split in splits}
     fitted = (_fit_without_network if job.head in WITHOUT_NETWORK else _fit_heads)(job, batches)
-    _, weighs = halves(job.sequences, batches["validation"])
+    _, weighs = halves(job.sequences, in_memory(batches["validation"]))
     fitted = [replace(density, weighs=weighs) for density in fitted]
     return {"delta_marginal": fitted[0]} if job.delta else dict(zip(PAIR, fitted, strict=True))
 
 
 def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
     """Fit one of `WITHOUT_NETWORK`, of which the marginal is a Gaussian, or a mixture of them."""
-    chooses, _ = halves(job.sequences, batches["validation"])
+    chooses, _ = halves(job.sequences, in_memory(batches["validation"]))
+    centred: dict[str, list[Batch] | BatchSource | Centred] = {**batches}
     if not job.delta:
         mean = job.sequences.train_mean()
-        batches = {split: Centred(of, mean) for split, of in batches.items()}
+        centred = {split: Centred(of, mean) for split, of in batches.items()}
         chooses = list(Centred(chooses, mean))
     generator = torch.Generator().manual_seed(_seed(job))
     densities = [
-        _without_network(job, batches["train"], chooses, order, generator)
+        _without_network(job, centred["train"], chooses, order, generator)
         for order in ((0,) if job.delta else (0, job.params.lags))
     ]
     nll = [
         {
             split: -torch.cat([density.log_prob(batch) for batch in of]).numpy()
-            for split, of in batches.items()
+            for split, of in centred.items()
             if split != "train"
         }
         for density in densities
@@ -153,7 +165,7 @@ def _fit_without_network(job: FitSpec, batches: Batches) -> list[FittedDensity]:
 
 def _without_network(
     job: FitSpec,
-    train: list[Batch] | Centred,
+    train: list[Batch] | BatchSource | Centred,
     chooses: list[Batch],
     order: int,
     generator: torch.Generator,
@@ -177,30 +189,30 @@ def _fit_heads(job: FitSpec, batches: Batches) -> list[FittedDensity]:
     seed = _seed(job)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    params = job.params
+    params, validation = job.params, in_memory(batches["validation"])
 
     repeats = repeats_for(params.min_steps, params.epochs, len(batches["train"]))
 
     def train(predictor: Predictor, epochs: int, *, anneal: bool) -> Predictor:
         training = TrainingParams(params.lr, repeats * epochs, anneal, job.compute)
-        fit(predictor, batches["train"], batches["validation"], training, generator)
+        fit(predictor, batches["train"], validation, training, generator)
         return predictor
 
-    gaussian = fit_var(batches["train"], batches["validation"], 0)
+    gaussian = fit_var(batches["train"], validation, 0)
     start = make_marginal(gaussian, job.head, params.width, params.components)
     train(start, params.pretrain_epochs, anneal=False)
     marginal = _score(job, train(copy.deepcopy(start), params.epochs, anneal=True), batches)
     if job.delta:
         return [marginal]
     order = min(params.var_order, params.context_frames or params.var_order)
-    var = fit_var(batches["train"], batches["validation"], order)
+    var = fit_var(batches["train"], validation, order)
     trunk = var, params.width, params.dropout, params.context_frames
     conditional = train(make_conditional(start, *trunk), params.epochs, anneal=True)
     return [marginal, _score(job, conditional, batches)]
 
 
 def _score(job: FitSpec, predictor: Predictor, batches: Batches) -> FittedDensity:
-    held_out = {split: of for split, of in batches.items() if split != "train"}
+    held_out = {split: in_memory(of) for split, of in batches.items() if split != "train"}
     with on_device(predictor, job.compute):
         nll = {split: losses(predictor, of).cpu().numpy() for split, of in held_out.items()}
     return FittedDensity(predictor, nll)

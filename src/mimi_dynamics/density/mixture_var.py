@@ -106,8 +106,8 @@ def _fit(inputs: Tensor, targets: Tensor, chosen: Tensor) -> MixtureVar:
     agrees, size = part[1] * part[0][..., 0] > 0, part[1].abs()
     tried = []
     for start in (agrees, size > size.median(1, keepdim=True).values):
-        first = 0.1 + 0.8 * start.float()  # Neither regression begins without any of the frames.
-        fitted = _maximised(*part, torch.stack([first, 1 - first], 1), chosen)
+        share = 0.1 + 0.8 * start.float()  # Neither regression begins without any of the frames.
+        fitted = _maximised(*part, torch.stack([share, 1 - share], 1), chosen)
         fitted = _rounds(fitted, *part, ROUNDS_OF_START)
         tried.append((fitted, fitted.joint(*part).logsumexp(1).mean(1)))
     (first, reached), (second, other) = tried

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mimi_dynamics.density.heads import make_head
-from mimi_dynamics.density.trunk import STEPS, NoPast, Trunk, feature_count
+from mimi_dynamics.density.trunk import STEPS, AnyTrunk, NoPast, Trunk, feature_count
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
@@ -29,6 +29,9 @@ class Whitening(nn.Module):
         mean: (dim,) mean of the training targets.
         covariance: (dim, dim) covariance of the training targets.
     """
+
+    mean: Tensor
+    root: Tensor
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
         super().__init__()
@@ -58,7 +61,7 @@ class Predictor(nn.Module):
         head: maps features to a distribution over the whitened target.
     """
 
-    def __init__(self, whitening: Whitening, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, whitening: Whitening, trunk: AnyTrunk, head: nn.Module) -> None:
         super().__init__()
         self.whitening = whitening
         self.trunk = trunk
@@ -144,6 +147,8 @@ def save_predictor(predictor: Predictor, path: Path, info: Mapping[str, Any]) ->
         info: `head`, `width`, `components`, `context_frames`, and whatever else a reader should
             know.
     """
+    if not isinstance(predictor.trunk, Trunk):
+        raise TypeError(f"{type(predictor.trunk).__name__} is not the trunk of `make_conditional`")
     order, dim, _ = predictor.trunk.forecast.coefficients.shape
     write_tensors(path, predictor.state_dict(), {"order": order, "dim": dim, **info})
 

@@ -85,7 +85,7 @@ def fit_switching_var(
     best = max(tried, key=lambda chain: chain.mean_log_prob(held_out, horizon))
     chain = rounds(rows, best, [regime.lags for regime in best.regimes])
     sums = zip(*_moments(chain, rows, held_out), chain.regimes, strict=True)
-    regimes = tuple(nested(*moments, of.lags, lags, known) for *moments, of in sums)
+    regimes = tuple(nested(fitted, held, of.lags, lags, known) for fitted, held, of in sums)
     return SwitchingVar(regimes, chain.shares, chain.transition, horizon)
 
 

@@ -68,7 +68,8 @@ class ThresholdVar:
         """Give (scored, dim) residuals in units of their scales, and the logarithms of those."""
         inputs = regressors(batch, self.lags)
         bins = bin_of(latest(batch)[:, self.setters], self.edges)
-        means, log_scales = torch.zeros_like(batch.target[batch.scored]), 0.0
+        means = torch.zeros_like(batch.target[batch.scored])
+        log_scales = torch.zeros_like(means)
         for number, weights in enumerate(self.weights):
             inside = bins == number
             means = torch.where(inside, inputs @ weights, means)
@@ -101,8 +102,8 @@ def fit_threshold_var(
     values = torch.cat([latest(batch)[:, setters] for batch in train])
     values = values[:: math.ceil(values.numel() / MOST_VALUES)]
     edges = torch.quantile(values, torch.arange(1, BINS) / BINS, dim=0).T
-    known, held_out = (_Rows.of(of, strongest, setters, edges) for of in (train, validation))
-    weights, log_scales = _regressions(known, held_out)
+    rows, held_out = (_Rows.of(of, strongest, setters, edges) for of in (train, validation))
+    weights, log_scales = _regressions(rows, held_out)
     start = ThresholdVar(strongest, setters, edges, weights, log_scales, torch.eye(dim))
     noise = torch.cat([start.noise(batch)[0] for batch in train]).double()
     products = (noise.T @ noise + dim * torch.eye(dim)) / (len(noise) + dim)

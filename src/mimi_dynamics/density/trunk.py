@@ -1,6 +1,7 @@
 """The trunk: a causal summary of the past up to t, from which a density head works."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,30 @@ FRAME_SCALE = 4
 STEPS = (-0.6745, 0.0, 0.6745)
 
 
-class Trunk(nn.Module):
+class AnyTrunk(nn.Module):
+    """What a predictor asks of its trunk."""
+
+    def features(self, batch: Batch) -> Tensor:
+        """Give the (scored, features) that are known when each scored target is predicted.
+
+        A single row is the same for all of them.
+        """
+        raise NotImplementedError
+
+    def step(self, frames: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Go on from where `state` left off, which only trunks that can be rolled out do.
+
+        Args:
+            frames: (clips, time, dim) the next frames of each clip.
+            state: the state after the frames before them; None at the start of clips.
+
+        Returns:
+            The (clips, time, features) features of these frames, and the new state.
+        """
+        raise NotImplementedError
+
+
+class Trunk(AnyTrunk):
     """A causal summary of all frames up to t.
 
     The summary consists of convolutions over the last 8 frames (dilated as in WaveNet, van den Oord
@@ -79,7 +103,8 @@ class Trunk(nn.Module):
         """
         hidden = self.dropout(functional.silu(self.inputs(frames)))
         if state is None:
-            state = [layer.start(hidden) for layer in self.layers] + [self.forecast.start(frames)]
+            layers = cast("list[Convolution | Average]", list(self.layers))
+            state = [layer.start(hidden) for layer in layers] + [self.forecast.start(frames)]
         after = []
         for layer, past in zip(self.layers, state[:-1], strict=True):
             hidden, past = layer(hidden, past)
@@ -120,6 +145,9 @@ class LinearForecast(nn.Module):
     Args:
         var: the VAR, of order 1 or more.
     """
+
+    coefficients: Tensor
+    intercept: Tensor
 
     def __init__(self, var: Var) -> None:
         super().__init__()
@@ -215,7 +243,7 @@ class Average(nn.Module):
         return hidden + functional.silu(self.outputs(mean)), mean[:, -1:]
 
 
-class NoPast(nn.Module):
+class NoPast(AnyTrunk):
     """The trunk of a marginal model: its features are all zero, one row for all targets.
 
     Args:

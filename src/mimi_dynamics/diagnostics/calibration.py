@@ -16,7 +16,7 @@ from torch import Tensor
 from mimi_dynamics.density.fit import FitSpec, batches_of
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
-from mimi_dynamics.latents.sequences import Batch, scored_frames, subsample_targets
+from mimi_dynamics.latents.sequences import Batch, in_memory, scored_frames, subsample_targets
 
 SAMPLES = 19  # gives ranks from 0 to 19, so levels in steps of 5 %
 FRAMES = 1500  # evenly spaced over a split; samples of a flow are too expensive for all frames
@@ -70,7 +70,7 @@ def rank_truth(job: FitSpec, predictor: Predictor, split: str) -> Ranks:
         predictor: the conditional density.
         split: name of the split.
     """
-    batches = batches_of(job, split)
+    batches = in_memory(batches_of(job, split))
     stride = max(1, scored_frames(batches) // FRAMES)
     batches = [subsample_targets(batch, stride) for batch in batches]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

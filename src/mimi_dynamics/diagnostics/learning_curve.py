@@ -80,11 +80,12 @@ def learning_curve(
     sizes = {name: rows["real"].train_targets(template.first) for name, rows in parts.items()}
     gains[WHOLE], sizes[WHOLE] = whole, template.sequences.train_targets(template.first)
     rise = whole.gain("real", STACK) - gains["half"].gain("real", STACK)
-    return {
+    by_part: dict[str, object] = {
         name: {
             "train_frames": sizes[name],
             **of.gain("real", STACK).metrics("gain_nats_per_dim"),
             **of.dynamic_gain(STACK).metrics("dynamic_gain_nats_per_dim"),
         }
         for name, of in gains.items()
-    } | rise.metrics("rise_nats_per_dim")
+    }
+    return {**by_part, **rise.metrics("rise_nats_per_dim")}

@@ -19,7 +19,7 @@ def point_forecast_metrics(job: FitSpec, fitted: FittedDensity, split: str) -> d
         0.707 for frames without any dynamics; and `log_magnitude_r2`, the squared correlation
         of log |Δx| with that of its forecast, spread included.
     """
-    predictor = fitted.predictor
+    predictor = fitted.network
     squared, total, cosines, magnitudes = 0.0, 0.0, [], []
     train_mean = job.sequences.train_mean()
     predictor.eval()

@@ -69,7 +69,7 @@ def _switching(path: Path, generator: torch.Generator) -> Tensor:
         path[-lag] @ rotation
         for lag, rotation in zip(SWITCHING_LAGS, _rotations(path[-1].shape[1]), strict=True)
     ]
-    mean = RHO * torch.where(first, *turned)
+    mean = RHO * torch.where(first, turned[0], turned[1])
     return mean + math.sqrt(1 - RHO**2) * normal(mean, generator)
 
 
@@ -176,7 +176,8 @@ def _heteroscedastic_gain(*_: object) -> float:
 
 def _heavy_tails(path: Path, generator: torch.Generator) -> Tensor:
     noise = normal(path[-1], generator)
-    chi_squared = sum(normal(path[-1], generator).square() for _ in range(FREEDOM))
+    squares = [normal(path[-1], generator).square() for _ in range(FREEDOM)]
+    chi_squared = sum(squares, start=torch.zeros_like(noise))
     return RHO * path[-1] + 0.3 * noise / (chi_squared / FREEDOM).sqrt()
 
 

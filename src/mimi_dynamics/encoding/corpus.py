@@ -10,7 +10,7 @@ import hashlib
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -103,13 +103,14 @@ def encode_corpus(
     shards = plan_shards(manifest, work, _recipe(codec, info, params))
     remove_others(work, {shard.path.name for shard in shards})
     missing = [shard for shard in shards if not shard.is_complete]
-    encode = partial(ShardEncoder, codec, info, params.batch_seconds)
+    encode: Callable[[int], ShardEncoder] = partial(ShardEncoder, codec, info, params.batch_seconds)
     with tqdm(desc="encode", total=len(manifest), unit="clip", disable=None) as bar:
         bar.update(len(manifest) - sum(len(shard.clips) for shard in missing))
         for clips in run_jobs(encode, missing, params.engine, "encode"):
             bar.update(clips)
     alone = manifest.iloc[choose_evenly(len(manifest), ALONE_CLIPS)]
-    inspect = partial(_inspect, codec, dict(zip(alone["clip_id"], alone["path"], strict=True)))
+    paths = dict(zip(alone["clip_id"], alone["path"], strict=True))
+    inspect: Callable[[pa.Table], ShardFacts] = partial(_inspect, codec, paths)
     facts = gather_shards(shards, path, info, inspect, params.engine)
     metrics = _metrics(codec, facts, _count_silent(manifest, codec.frame_size))
     remove(work)
@@ -171,7 +172,7 @@ def _recipe(codec: Codec, info: dict[str, Any], params: EncodeParams) -> str:
         digest.update(tensor.to(CPU).contiguous().flatten().view(torch.uint8).numpy())
     parts = (type(codec), Resampler, MatrixEncoder, gated_frames)
     for module in (__name__, *(part.__module__ for part in parts)):
-        digest.update(Path(sys.modules[module].__file__).read_bytes())
+        digest.update(Path(str(sys.modules[module].__file__)).read_bytes())
     settings = params.model_dump(exclude={"engine"})
     runtime = torch.__version__, codec.runtime, codec.device.type
     return repr((info, settings, runtime, digest.hexdigest()))
@@ -333,8 +334,8 @@ def prepare(codec: Codec, dtype: torch.dtype) -> None:
     The latents it returns are converted to float32, and the quantiser works in float32 as before.
     """
     encoder = getattr(codec.model, "encoder", None)
-    large = isinstance(encoder, SEANetEncoder) and encoder.n_filters >= MATRIX_FILTERS
-    if large and codec.device == CPU:
+    is_large = isinstance(encoder, SEANetEncoder) and encoder.n_filters >= MATRIX_FILTERS
+    if isinstance(encoder, SEANetEncoder) and is_large and codec.device == CPU:
         codec.model.encoder = MatrixEncoder(encoder)
     codec.encode_in(dtype)
 

@@ -6,7 +6,10 @@ another in memory are also one row of s * channels numbers. Biases, residuals an
 extra time, since they are already in the matrix to which the products are added.
 """
 
+from typing import cast
+
 import torch
+from moshi.modules.conv import StreamingConv1d
 from moshi.modules.seanet import SEANetEncoder, SEANetResnetBlock
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,10 +31,10 @@ class MatrixEncoder(nn.Module):
         first, *layers, _, last = encoder.model
         blocks = [layer for layer in layers if isinstance(layer, SEANetResnetBlock)]
         downs = [layer for layer in layers if hasattr(layer, "conv")]
-        self.first = MatrixConv(first.conv.conv)
-        self.inner = nn.ModuleList(MatrixConv(block.block[1].conv.conv) for block in blocks)
-        self.outer = nn.ModuleList(MatrixConv(block.block[3].conv.conv) for block in blocks)
-        self.downs = nn.ModuleList(MatrixConv(layer.conv.conv) for layer in (*downs, last))
+        self.first = MatrixConv(_wrapped(first))
+        self.inner = nn.ModuleList(MatrixConv(_wrapped(block.block[1])) for block in blocks)
+        self.outer = nn.ModuleList(MatrixConv(_wrapped(block.block[3])) for block in blocks)
+        self.downs = nn.ModuleList(MatrixConv(_wrapped(layer)) for layer in (*downs, last))
 
     def forward(self, audio: Tensor) -> Tensor:
         """Encode `audio` (clips, 1, samples) as (clips, dim, steps); samples = 960 * steps."""
@@ -41,18 +44,25 @@ class MatrixEncoder(nn.Module):
         padded = functional.pad(clip, (self.first.padding, 0))
         # The audio has a single channel, so rows of channels would be of no use for this layer.
         windows = padded.unfold(0, self.first.padding + 1, 1)
-        x = self.downs[0].room_for(len(clip))
-        stream = x[self.downs[0].padding :]
+        lists = self.inner, self.outer, self.downs
+        inners, outers, downs = (cast("list[MatrixConv]", list(of)) for of in lists)
+        x = downs[0].room_for(len(clip))
+        stream = x[downs[0].padding :]
         torch.addmm(self.first.bias, windows, torch.cat(list(self.first.taps)), out=stream)
-        for number, down in enumerate(self.downs[:-1]):
-            inner, outer = self.inner[number], self.outer[number]
+        for inner, outer, down, after in zip(inners, outers, downs, downs[1:], strict=False):
             hidden = inner(functional.elu(x[down.padding - inner.padding :]))
             outer.add_to(stream, functional.elu_(hidden))
-            after = self.downs[number + 1]
             x, before = after.room_for(len(stream) // down.stride), functional.elu_(x)
             stream = x[after.padding :]
             down.add_to(stream, before)
-        return self.downs[-1](functional.elu_(x))
+        return downs[-1](functional.elu_(x))
+
+
+def _wrapped(layer: nn.Module) -> nn.Conv1d:
+    """Give the convolution that moshi wraps twice, once to stream and once to normalise."""
+    if not isinstance(layer, StreamingConv1d) or not isinstance(layer.conv.conv, nn.Conv1d):
+        raise TypeError(f"{type(layer).__name__} wraps no convolution")
+    return layer.conv.conv
 
 
 class MatrixConv(nn.Module):
@@ -68,6 +78,8 @@ class MatrixConv(nn.Module):
     def __init__(self, conv: nn.Conv1d) -> None:
         """Take over the weights of `conv`."""
         super().__init__()
+        if conv.bias is None:
+            raise TypeError("a convolution without a bias")
         outputs, inputs, kernel = conv.weight.shape
         self.stride = conv.stride[0]
         self.padding = kernel - self.stride

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -126,7 +126,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class PartWriter:
+class PartWriter(Generic[Finding]):
     """Writes parts. It can be sent to any process.
 
     Attributes:
@@ -137,7 +137,7 @@ class PartWriter:
     """
 
     info: dict[str, Any]
-    inspect: Inspect
+    inspect: Inspect[Finding]
     cores: int
 
     def __call__(self, parts: Sequence[Part]) -> Iterator[list[Finding]]:
@@ -147,7 +147,7 @@ class PartWriter:
             yield from pool.map(self._write, parts)
 
     def _write(self, part: Part) -> list[Finding]:
-        findings = []
+        findings: list[Finding] = []
         with (
             atomic_path(part.path) as temporary,
             store.open_part(temporary, self.info) as writer,
@@ -160,7 +160,11 @@ class PartWriter:
 
 
 def gather_shards(
-    shards: Sequence[Shard], path: Path, info: dict[str, Any], inspect: Inspect, engine: Engine
+    shards: Sequence[Shard],
+    path: Path,
+    info: dict[str, Any],
+    inspect: Inspect[Finding],
+    engine: Engine,
 ) -> list[Finding]:
     """Write the latents of all `shards` into the folder `path`, which is replaced as a whole.
 
@@ -182,7 +186,7 @@ def gather_shards(
             for number, start in enumerate(range(0, len(shards), size))
         ]
         findings: list[Finding] = []
-        make_writer = partial(PartWriter, info, inspect)
+        make_writer: Callable[[int], PartWriter[Finding]] = partial(PartWriter, info, inspect)
         with tqdm(desc="gather", total=len(shards), unit="shard", disable=None) as bar:
             for in_part in run_jobs(make_writer, parts, engine, "encode"):
                 findings += in_part

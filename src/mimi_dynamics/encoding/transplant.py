@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -163,9 +163,11 @@ def transplant(codec: Codec, audio: np.ndarray, past: np.ndarray) -> np.ndarray:
     """
     padded = np.pad(audio, (0, -len(audio) % FRAME_SIZE))
     frames = torch.from_numpy(fade_in(padded.reshape(-1, FRAME_SIZE), past))
-    go_on = _streamed if _streams(codec) else _whole
+    before = torch.from_numpy(past)[None]
     with torch.no_grad():
-        return go_on(codec, torch.from_numpy(past)[None], frames).numpy()
+        if _streams(codec):
+            return _streamed(codec, before, frames).numpy()
+        return _whole(codec, before, frames).numpy()
 
 
 def with_targets(
@@ -202,7 +204,7 @@ def with_targets(
     return replace(sequences, gated=gated, targets=targets)
 
 
-def _streams(codec: Codec) -> bool:
+def _streams(codec: Codec) -> TypeGuard[MimiCodec]:
     """Tell whether the codec has the state that `_streamed` repeats.
 
     moshi's codecs have, unless they were prepared for fast encoding, or compute in half precision.

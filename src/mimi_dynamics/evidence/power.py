@@ -60,5 +60,8 @@ def smallest_gain_seen(shuffled: FitSpec, bootstrap: ClipBootstrap) -> float | N
 def _linear_gain(job: FitSpec, bootstrap: ClipBootstrap) -> Estimate:
     """Give the gain of the linear model on `test`, stacked with its marginal."""
     fitted = fit_densities(replace(job, head=LINEAR_BASELINE))
-    saved = fitted["marginal"].nll["test"] - stack(fitted).nll["test"]
+    saved = (
+        fitted["marginal"].nll["test"]
+        - stack({name: density for name, density in fitted.items()}).nll["test"]
+    )
     return bootstrap.mean(saved, Scored.of(job, "test").clip) / job.sequences.dim

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mimi_dynamics.density.var import Var, fit_var
 from mimi_dynamics.latents.lengths import bucket_by_length
-from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.sequences import Sequences, in_memory
 
 LOUDNESS_BINS = 64
 # Frames dropped before a simulated clip: 5 s, more than ten times the memory of the process.
@@ -87,10 +87,10 @@ def linear_process(sequences: Sequences, order: int) -> Var:
         sequences: the data.
         order: order of the VAR, in frames.
     """
-    fitted = [
+    train, validation = (
         sequences.batches(split, 1, order, 8192, delta=False) for split in ("train", "validation")
-    ]
-    return _stable(fit_var(*fitted, order))
+    )
+    return _stable(fit_var(train, in_memory(validation), order))
 
 
 def simulate_linear(

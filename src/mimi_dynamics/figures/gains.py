@@ -1,6 +1,6 @@
 """Figures of gains: next to their surrogates, by lead time, and next to known answers."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 
 from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.plotting import STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.typing import LegendLocType  # only newer versions of matplotlib have it
 
 ROW_COLOURS = {
     "real": "#1b6ca8",
@@ -108,7 +111,7 @@ def _draw_curves(
     axes: Axes,
     table: pd.DataFrame,
     curves: dict[str, tuple[str, str]],
-    legend: str | tuple[float, float],
+    legend: "LegendLocType",
 ) -> None:
     leads = table["lead_ms"]
     for name, (colour, label) in curves.items():

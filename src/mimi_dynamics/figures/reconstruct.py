@@ -23,11 +23,15 @@ def reconstruct_figure(table: pd.DataFrame) -> Figure:
     """Draw bars with intervals: a panel for every measure, a bar for every way and split.
 
     Args:
-        table: one row for each `split` and `way`, with measures that have `_ci_low` and `_ci_high`.
+        table: one row for each `split` and `way`, with measures that have `_ci_low` and `_ci_high`;
+            none where there is no audio.
     """
     shown = {name: panel for name, panel in PANELS.items() if name in table}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3 + 2.8 * len(shown), 4.2), layout="constrained")
+        if not shown:
+            figure.text(0.5, 0.5, "these latents have no audio", ha="center")
+            return figure
         grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for axes, (name, (title, scale)) in zip(grid, shown.items(), strict=True):
             rows = table[table[name].notna()]

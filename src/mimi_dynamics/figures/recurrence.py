@@ -139,8 +139,10 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
     twins = chosen[chosen["data"] == "shuffled"].set_index(["key", "metric"])["variance_reduction"]
     of_twin = list(zip(real["key"], real["metric"], strict=True))
     results = [(twins[pair], y) for pair, y in zip(of_twin, place, strict=True) if pair in twins]
+    found, at = zip(*results, strict=True)
     axes.scatter(
-        *zip(*results, strict=True),
+        found,
+        at,
         marker="D",
         s=26,
         color="white",

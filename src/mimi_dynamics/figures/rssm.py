@@ -36,7 +36,8 @@ def rssm_figure(points: pd.DataFrame, course: pd.DataFrame) -> Figure:
         dims = points["state_dim"].unique()
         figure = Figure(figsize=(5 + 7 * len(dims), 5.6), layout="constrained")
         figure.suptitle(TITLE, fontsize=12)
-        left, right = figure.subfigures(1, 2, width_ratios=[3 * len(dims), 2])
+        widths = [3 * len(dims), 2]
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=widths)[0]
         panels = left.subplots(1, len(dims), sharey=True, squeeze=False)[0]
         for axes, dim in zip(panels, dims, strict=True):
             _frontier(axes, points[points["state_dim"] == dim])

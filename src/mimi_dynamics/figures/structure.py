@@ -21,7 +21,8 @@ def structure_figure(table: pd.DataFrame) -> Figure:
 
     Args:
         table: rows of `what`, `of` and either `gain_nats_per_dim` or `gain_nats` with their
-            intervals; also `log_mel_effect` for components.
+            intervals; also `log_mel_effect` for components, if
+            there is a decoder.
     """
     groups = dict(iter(table.groupby("what", sort=False)))
     with mpl.rc_context(STYLE):
@@ -55,6 +56,9 @@ def _components(axes: Axes, rows: pd.DataFrame) -> None:
     axes.bar(place, gain, yerr=errors, color=ROW_COLOURS["real"], error_kw={"lw": 1})
     axes.set_xlabel("principal component, by variance")
     axes.set_ylabel("gain, nats", color=ROW_COLOURS["real"])
+    if "log_mel_effect" not in rows:
+        axes.set_title("Where it lives", fontsize=12, loc="left")
+        return
     effect = axes.twinx()
     colour = ROW_COLOURS["shuffled"]
     effect.plot(place, rows["log_mel_effect"], color=colour, marker="o", ms=4)

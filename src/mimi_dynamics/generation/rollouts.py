@@ -15,7 +15,7 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.nn import functional
 
 from mimi_dynamics.density.predictor import Predictor, Whitening
-from mimi_dynamics.density.trunk import LinearForecast, State
+from mimi_dynamics.density.trunk import AnyTrunk, LinearForecast, State
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
@@ -123,7 +123,7 @@ class Past(NamedTuple):
     features: Tensor
     state: State
 
-    def rows(self, rows: Tensor | slice) -> "Past":
+    def rows(self, rows: Tensor | np.ndarray | slice) -> "Past":
         """Take some rows, or the same ones several times."""
         return Past(self.features[rows], [part[rows] for part in self.state])
 
@@ -184,7 +184,7 @@ def roll_out(predictor: Predictor, past: Past, steps: np.ndarray, samples: int) 
     return torch.stack(path, 1).unflatten(0, (len(steps), samples)).transpose(0, 1)
 
 
-class LinearTrunk(nn.Module):
+class LinearTrunk(AnyTrunk):
     """A trunk that knows the forecast of a VAR and nothing else.
 
     Args:

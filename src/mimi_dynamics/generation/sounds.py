@@ -16,8 +16,9 @@ from matplotlib.image import AxesImage
 
 from mimi_dynamics.codec.base import SAMPLE_RATE
 from mimi_dynamics.codec.log_mel import mel_spectrum
-from mimi_dynamics.pipeline.files import atomic_path
+from mimi_dynamics.pipeline.files import atomic_path, write_text
 from mimi_dynamics.pipeline.plotting import STYLE, save_figure
+from mimi_dynamics.pipeline.without_audio import NOTHING
 
 WINDOW = 1024  # samples
 QUIETEST_DB, LOUDEST_DB = -90.0, -25.0
@@ -43,12 +44,16 @@ def write_sounds(clips: Sequence[Listening], title: str, path: Path) -> None:
     """Write every sound as `<clip>.<sound>.wav`, 16 bits, and `spectrograms.png` of all.
 
     Args:
-        clips: what to write, each with the same sounds.
+        clips: what to write, each with the same sounds; none where nothing can be decoded, and
+            then the folder has no sound.
         title: of the picture.
         path: folder, replaced whole.
     """
     with atomic_path(path) as folder:
         folder.mkdir()
+        if not clips:
+            write_text(folder / NOTHING, "")  # DVC warns of a folder without a file.
+            return
         save_figure(sounds_figure(clips, title), folder / "spectrograms.png")
         for clip in clips:
             for sound, audio in clip.sounds.items():

@@ -168,6 +168,17 @@ class BatchSource(Protocol):
         """Yield the batches of one pass in an order that `generator` draws."""
 
 
+def in_memory(batches: list[Batch] | BatchSource) -> list[Batch]:
+    """Give batches that are in memory, as those of every split but train always are.
+
+    Raises:
+        TypeError: they are not.
+    """
+    if not isinstance(batches, list):
+        raise TypeError("these batches are not in memory")
+    return batches
+
+
 def in_new_order(batches: list[Batch] | BatchSource, generator: torch.Generator) -> Iterator[Batch]:
     """Yield all batches, each once, in an order that `generator` draws."""
     if not isinstance(batches, list):

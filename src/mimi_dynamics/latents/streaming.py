@@ -20,7 +20,14 @@ from torch import Tensor
 from mimi_dynamics.latents.lengths import bucket_by_length, too_far
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.row_groups import RowGroup, read_groups
-from mimi_dynamics.latents.sequences import Batch, Change, Sequences, in_new_order
+from mimi_dynamics.latents.sequences import (
+    Batch,
+    BatchSource,
+    Change,
+    Sequences,
+    in_memory,
+    in_new_order,
+)
 from mimi_dynamics.pipeline.errors import InputError
 
 
@@ -120,7 +127,7 @@ class BatchStream:
 
     def _batches(self, block: int) -> list[Batch]:
         size = self.horizon, self.warmup_frames, self.batch_frames
-        return self.stream.read(block).batches("train", *size, delta=self.delta)
+        return in_memory(self.stream.read(block).batches("train", *size, delta=self.delta))
 
 
 @dataclass(frozen=True)
@@ -168,8 +175,9 @@ class StreamedSequences(Sequences):
             tuple(of_block[::parts] for of_block in of)
             for of in (self.train.lengths, self.train.reaches)
         )
-        kept = {"lengths": lengths, "reaches": reaches, "parts": parts * self.train.parts}
-        return replace(self, train=replace(self.train, **kept))
+        parts *= self.train.parts
+        train = replace(self.train, lengths=lengths, reaches=reaches, parts=parts)
+        return replace(self, train=train)
 
     def train_targets(self, first: int) -> int:
         """Read all of train once, and count its possible targets; see `Sequences`."""
@@ -192,7 +200,7 @@ class StreamedSequences(Sequences):
 
     def batches(
         self, split: str, horizon: int, warmup_frames: int, batch_frames: int, *, delta: bool
-    ) -> list[Batch] | BatchStream:
+    ) -> list[Batch] | BatchSource:
         """Make the batches of one split. Those of train are a stream.
 
         Raises:
@@ -205,8 +213,14 @@ class StreamedSequences(Sequences):
         return stream
 
     def changed(self, change: Change, generator: torch.Generator) -> Sequences:
-        """Change the splits in memory now, and every block of train when it is read."""
+        """Change the splits in memory now, and every block of train when it is read.
+
+        Raises:
+            TypeError: the change loses the clips of train.
+        """
         held_out = change(self, generator)
+        if not isinstance(held_out, StreamedSequences):
+            raise TypeError(f"{change} loses the clips of train that are on disk")
         seed = int(torch.randint(2**31, (), generator=generator))
         changes = *self.train.changes, (change, seed)
         return replace(held_out, train=replace(self.train, changes=changes))

@@ -15,9 +15,9 @@ from mimi_dynamics.measurement.estimating import estimate
 from mimi_dynamics.measurement.figure import figure_of
 from mimi_dynamics.measurement.page import page_of
 from mimi_dynamics.measurement.preparing import Prepared, prepare
-from mimi_dynamics.measurement.reading import read_source
 from mimi_dynamics.measurement.table import table_of
 from mimi_dynamics.measurement.workers import without_main_module
+from mimi_dynamics.own_latents.reading import read_source
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.parallel import one_thread_each

@@ -11,25 +11,16 @@ from tqdm import tqdm
 from mimi_dynamics.latents.normalizer import Normalizer, fit_normalizer, voiced_frames
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
-from mimi_dynamics.measurement.checking import Checks
-from mimi_dynamics.measurement.clips import Clip, Source
-from mimi_dynamics.measurement.splitting import (
-    LEAST_GROUPS,
-    Piece,
-    check_size,
-    drawn_splits,
-    named,
-    pieces_of,
-    ready_splits,
-    thinned,
-)
+from mimi_dynamics.measurement.splitting import LEAST_GROUPS, drawn_splits, named, thinned
+from mimi_dynamics.own_latents.checking import Checks, beyond_rounding
+from mimi_dynamics.own_latents.clips import Clip, Source
+from mimi_dynamics.own_latents.pieces import Piece, check_size, pieces_of, ready_splits
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.formatting import counted
 
 COMPONENTS = 32  # principal components that are kept, as latents.dim of the pipeline
 VOICED_RANGE_DB = 35.0  # as latents.voiced_range_db of the pipeline
 SAMPLE_BYTES = 2**27  # that components are fitted to: 65,536 float32 frames of 512 dimensions
-ROUNDING = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 2**-24, "float64": 2**-24}
 NAMELESS = (None, "", "nobody", "unknown")  # voices that say nothing
 
 
@@ -246,9 +237,7 @@ def checked(
     frames = np.concatenate(sample)
     sample.clear()
     fitted = fit_normalizer(frames, min(dim, components))
-    eps = ROUNDING[pieces[0].clip.dtype]
-    size = float(np.sqrt(np.square(fitted.mean).sum() + np.square(fitted.scale).sum()))
-    kept = fitted.scale > 4 * eps * size / np.sqrt(dim)
+    kept = beyond_rounding(fitted, pieces[0].clip.dtype)
     normalizer = Normalizer(fitted.mean, fitted.components[kept], fitted.scale[kept])
     # Of wide latents, a copy in float64 would take as much memory as the fit itself.
     squares = float(np.einsum("ij,ij->", frames, frames, dtype=np.float64))

@@ -23,7 +23,7 @@ Worker = Callable[[Sequence[Job]], Iterator[Result]]
 
 
 def run_jobs(
-    make_worker: Callable[[int], Worker],
+    make_worker: Callable[[int], Worker[Job, Result]],
     jobs: Sequence[Job],
     engine: Engine,
     stage: str,
@@ -52,7 +52,7 @@ def run_jobs(
 
 
 def _run_on_ray(
-    make_worker: Callable[[int], Worker], tasks: Sequence[Sequence[Job]], stage: str
+    make_worker: Callable[[int], Worker[Job, Result]], tasks: Sequence[Sequence[Job]], stage: str
 ) -> Iterator[Result]:
     if importlib.util.find_spec("ray") is None:
         raise InputError(

@@ -21,7 +21,13 @@ from mimi_dynamics.pipeline.sections.codec import (
     MimiParams,
     MiniParams,
 )
-from mimi_dynamics.pipeline.sections.kinds import NO_SOURCE, CorpusName, Engine, HeadName
+from mimi_dynamics.pipeline.sections.kinds import (
+    NO_SOURCE,
+    OWN_LATENTS,
+    CorpusName,
+    Engine,
+    HeadName,
+)
 from mimi_dynamics.pipeline.sections.measures import (
     PLAIN,
     CodecTableParams,
@@ -54,6 +60,7 @@ from mimi_dynamics.pipeline.settings import Count, Positive, Section, load_setti
 __all__ = [
     "HF_PREFIX",
     "NO_SOURCE",
+    "OWN_LATENTS",
     "PARAMS_FILE",
     "PLAIN",
     "VOICE_IN_PATTERN",

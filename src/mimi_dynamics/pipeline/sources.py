@@ -26,6 +26,7 @@ def check_sources(params: Params) -> None:
     """
     named = {
         "ingest.folder.path": params.ingest.folder.path,
+        "ingest.latents.path": params.ingest.latents.path,
         "ingest.mirror": params.ingest.mirror,
         "ingest.voice_table": params.ingest.voice_table,
         "codec.lyra.weights": params.codec.lyra.weights,

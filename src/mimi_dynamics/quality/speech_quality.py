@@ -31,13 +31,12 @@ def speech_quality(found: np.ndarray, wanted: np.ndarray, gated: np.ndarray) -> 
         the waveform is right; `estoi`, intelligibility from 0 to 1 (Jensen & Taal 2016); and
         `pitch_*`, see `pitch.compare_pitch`. A measure that is not defined for the clip is NaN.
     """
-    pair = [silence_gated(torch.from_numpy(audio), gated) for audio in (found, wanted)]
-    pitch = {f"pitch_{name}": value for name, value in compare_pitch(*pair, gated).items()}
-    heard = [audio.numpy() for audio in pair]
+    first, second = (silence_gated(torch.from_numpy(audio), gated) for audio in (found, wanted))
+    pitch = {f"pitch_{name}": value for name, value in compare_pitch(first, second, gated).items()}
     return {
-        "log_mel": heard_distance(*pair, gated),
-        "si_sdr_db": si_sdr(*heard),
-        "estoi": extended_stoi(*heard),
+        "log_mel": heard_distance(first, second, gated),
+        "si_sdr_db": si_sdr(first.numpy(), second.numpy()),
+        "estoi": extended_stoi(first.numpy(), second.numpy()),
         **pitch,
     }
 

@@ -87,13 +87,14 @@ def closing(folder: Path = Path()) -> Closing:
         folder: the top folder of the project.
     """
     mine = results(working_tree(READ, folder))
-    theirs, reason = None, ""
+    theirs: Results | None = None
+    reason = ""
     try:
         theirs = results(committed("HEAD", READ, folder))
     except InputError as error:
         reason = str(error)
     if theirs and not theirs.metrics:
-        theirs, reason = None, f"the commit {theirs.commit} has no metrics"
+        reason, theirs = f"the commit {theirs.commit} has no metrics", None
     return Closing(written(mine, theirs, reason, folder / PAGE), flipped(mine, theirs))
 
 
@@ -141,17 +142,17 @@ def written(mine: Results, theirs: Results | None, reason: str, page: Path) -> s
     rows = rows_of(changes(theirs.metrics if theirs else {}, mine.metrics))
     pairs = [row for row in rows if row.paired]
     differ = any(row.old != row.new for row in pairs)
-    beside = theirs is not None and differ
+    beside = theirs if differ else None  # where nothing differs, they stand there once
     claims = {bet: str(mine.rules.get(f"{bet}.claim", bet)) for bet in BET_NAMES}
     by_key = {(Path(row.path).stem, row.key): row for row in rows}
     parts = [
         _first_lines(mine, theirs, reason, len(pairs), differ),
-        bets_lines(claims, mine.codec, mine.bets, theirs.bets if beside else None),
-        screen.headline_lines(by_key, beside),
+        bets_lines(claims, mine.codec, mine.bets, beside.bets if beside else None),
+        screen.headline_lines(by_key, beside is not None),
     ]
     if beside:
-        expected = bool(screen.changed_settings(theirs.settings, mine.settings))
-        parts.append(screen.counts_lines(rows, theirs.commit, expected))
+        expected = bool(screen.changed_settings(beside.settings, mine.settings))
+        parts.append(screen.counts_lines(rows, beside.commit, expected))
     parts.append(_last_lines(mine, theirs, page))
     return "\n\n".join("\n".join(part) for part in parts if part)
 

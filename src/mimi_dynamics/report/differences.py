@@ -193,8 +193,8 @@ def verdict(values: Mapping[str, Any], place: str) -> str:
         return "controls failed"
     if not values.get(f"{place}.measured"):
         return "not measured"
-    supported = values.get(f"{place}.supported")
-    return {1: "supported", 0: "contradicted"}.get(supported, "inconclusive")
+    words: dict[object, str] = {1: "supported", 0: "contradicted"}
+    return words.get(values.get(f"{place}.supported"), "inconclusive")
 
 
 def flips(old: str, new: str) -> bool:

@@ -41,8 +41,9 @@ def read(path: Path) -> Row | LatentsRow:
     """
     content = read_json(path)
     of_latents = isinstance(content, dict) and content.get("kind") == KIND
+    kind: type[Row] | type[LatentsRow] = LatentsRow if of_latents else Row
     try:
-        row = check_settings(content, LatentsRow if of_latents else Row)
+        row = check_settings(content, kind)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if path.name != row.file_name:

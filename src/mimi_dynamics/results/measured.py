@@ -36,13 +36,14 @@ RELEASES = {
 }
 
 
-def row_of_run(folder: Path, weights_sha256: str, commit: str) -> Row:
+def row_of_run(folder: Path, weights_sha256: str, commit: str, revision: str | None = None) -> Row:
     """Give the row of results of the run whose settings and metrics are in a folder.
 
     Args:
         folder: a clone of the repository in which `codec_row@codec` has run.
         weights_sha256: hash of the weights that it was to be measured with.
         commit: the commit of the clone.
+        revision: where these weights are published; None for what `RELEASES` says.
 
     Raises:
         InputError: a file is missing or broken, or the metrics are of another codec, of other
@@ -55,7 +56,7 @@ def row_of_run(folder: Path, weights_sha256: str, commit: str) -> Row:
     now = origin_of(RUN, weights_sha256, origin["clips_sha256"], params)
     if told := differences(origin, now):
         raise InputError(f"{path}: of another run: {'; '.join(told)}; run the stage codec_row")
-    revision = revision_of(params.codec.name, weights_sha256)
+    revision = revision or revision_of(params.codec.name, weights_sha256)
     ingest, normalize = (read_metrics(folder / detail_path(s)) for s in ("ingest", "normalize"))
     row = {
         "codec": {

@@ -77,14 +77,14 @@ def ingest_with_notes(
         workspace = building / SOURCES
         workspace.mkdir(parents=True)
         recordings = _list_all(params, workspace)
-        _check_voices(params, {recording.voice for recording in recordings})
+        check_voices(params, {recording.voice for recording in recordings})
         clips = list(_unique(_convert_all(recordings, params, building), params.test_voices))
         clips = split_performances(clips, params)
         _check_corpora(params, clips)
         used = sorted((clip for clip in clips if not clip.reason), key=lambda clip: clip.clip_id)
         manifest = _manifest(used, audio_dir)
-        _check_voices(params, set(manifest["voice"]))
-        _check_splits(params, manifest)
+        check_voices(params, set(manifest["voice"]))
+        check_splits(params, manifest)
         remove(workspace)
         _keep_only(building, {file_name(clip_id) for clip_id in manifest["clip_id"]})
     rejected = pd.DataFrame(sorted(rejections(clips)), columns=["name", "reason"], dtype=str)
@@ -196,7 +196,12 @@ def _manifest(clips: list[Clip], audio_dir: Path) -> pd.DataFrame:
     return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA).to_pandas()
 
 
-def _check_voices(params: IngestParams, voices: set[str]) -> None:
+def check_voices(params: IngestParams, voices: set[str]) -> None:
+    """Check that the test voices are among those that there are.
+
+    Raises:
+        InputError: one of them is not.
+    """
     for voice in params.test_voices:
         if voice not in voices:
             known = ", ".join(sorted(voices)[:20]) + (", …" if len(voices) > 20 else "")
@@ -217,7 +222,12 @@ def _check_corpora(params: IngestParams, clips: list[Clip]) -> None:
             raise InputError(f"corpus {corpus}: no usable clip: all files were rejected ({counts})")
 
 
-def _check_splits(params: IngestParams, manifest: pd.DataFrame) -> None:
+def check_splits(params: IngestParams, manifest: pd.DataFrame) -> None:
+    """Check that every split has a clip, but for that of the test voices.
+
+    Raises:
+        InputError: one of them has none.
+    """
     for split in SPLITS:
         if split == TEST_VOICE or (manifest["split"] == split).any():
             continue

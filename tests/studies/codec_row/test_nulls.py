@@ -51,7 +51,8 @@ def test_overlap_is_found_and_no_speech(name: str, manifest: pd.DataFrame) -> No
 
 def test_frames_are_placed_as_the_spliced_audio_has_them(manifest: pd.DataFrame) -> None:
     """The target of a frame is what the audio there sounds like after another clip."""
-    subject = NULLS["spliced_speech"](manifest[manifest.split == "test"], settings(), Path("w"), 3)
+    few = manifest.groupby("split").head(10).reset_index(drop=True)
+    subject = NULLS["spliced_speech"](few, settings(), Path("w"), 3)
     assert subject.speech is not None
     heard = subject.latents.values - 0.7 * np.roll(subject.latents.values, 1, 0)
     alone = subject.speech.targets.numpy()
@@ -65,7 +66,7 @@ def test_frames_are_placed_as_the_spliced_audio_has_them(manifest: pd.DataFrame)
 
 
 def test_other_seeds_are_other_corpora_and_the_same_is_the_same(manifest: pd.DataFrame) -> None:
-    few = manifest[manifest.split == "test"].reset_index(drop=True)
+    few = manifest.groupby("split").head(10).reset_index(drop=True)
     made = [
         NULLS["spliced_speech"](few, settings(), Path("w"), seed).data.frames for seed in (1, 1, 2)
     ]

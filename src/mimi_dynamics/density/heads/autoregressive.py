@@ -4,6 +4,8 @@ The weights of the mixture components depend on how well each component explaine
 coordinates.
 """
 
+from collections.abc import Sequence
+
 import torch
 from nflows.transforms.made import MADE
 from torch import Tensor, nn
@@ -117,7 +119,7 @@ class AutoregressiveMixture(Distribution):
         logits = logits + self.head.memory * explained
         return (logits + likelihood).logsumexp(-1) - logits.logsumexp(-1)
 
-    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draw (*sample_shape, rows, dim) independent samples.
 
         This takes one pass through the network for each coordinate.

@@ -6,6 +6,7 @@ base see the coordinates in opposite orders, and both see the context. On the pr
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from nflows.transforms import (
@@ -83,7 +84,7 @@ class FlowDistribution(Distribution):
         noise, log_determinant = self.transform(value, context=self.context)
         return self.base.log_prob(noise) + log_determinant
 
-    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draw (*sample_shape, rows, dim) independent samples for every row of the context."""
         with torch.no_grad():
             noise = self.base.sample(torch.Size(sample_shape))

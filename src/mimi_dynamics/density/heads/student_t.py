@@ -42,5 +42,5 @@ class SharedFreedomStudentT(StudentT):
             chosen: (rows,) index of the component, on the last axis.
         """
         parameters = (self.df, self.loc, self.scale)
-        picked = (p[:, d].gather(1, chosen[:, None]).squeeze(1) for p in parameters)
-        return StudentT(*picked, validate_args=False)
+        df, loc, scale = (p[:, d].gather(1, chosen[:, None]).squeeze(1) for p in parameters)
+        return StudentT(df, loc, scale, validate_args=False)

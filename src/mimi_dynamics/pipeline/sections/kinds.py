@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 CorpusName = Literal["asterisk", "librispeech", "kathleen", "kerstin", "folder"]
+OWN_LATENTS = "latents"  # in place of corpora of speech: latents of somebody's own, without audio
+SourceName = Literal[CorpusName, "latents"]
 Engine = Literal["local", "ray"]
 # A folder or file that is a dependency of stages. DVC needs one that exists, so the default is a
 # file in git. To the code, no path is ''.

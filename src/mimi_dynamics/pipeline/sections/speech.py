@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mimi_dynamics.pipeline.sections.kinds import NO_SOURCE, CorpusName, Engine, Source
+from mimi_dynamics.pipeline.sections.kinds import (
+    NO_SOURCE,
+    OWN_LATENTS,
+    Engine,
+    Source,
+    SourceName,
+)
 from mimi_dynamics.pipeline.settings import Name, Positive, Section, Share
 
 VOICE_IN_PATTERN = "{voice}"
@@ -85,10 +91,17 @@ class FolderParams(Section):
     path: Source
 
 
+class OwnLatentsParams(Section):
+    """Latents of the user's own, without audio, and how many of them a second has."""
+
+    path: Source
+    frame_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class IngestParams(Section):
     """Which speech to use, how to split it, and on which machines to convert it."""
 
-    corpora: Annotated[list[CorpusName], Field(min_length=1)]
+    corpora: Annotated[list[SourceName], Field(min_length=1)]
     mirror: Source
     mirror_url: str
     min_seconds: Positive
@@ -100,6 +113,7 @@ class IngestParams(Section):
     asterisk: AsteriskParams
     librispeech: LibriSpeechParams
     folder: FolderParams
+    latents: OwnLatentsParams
     voice_pattern: Annotated[str, AfterValidator(_pattern)]
     voice_table: Source
     engine: Engine
@@ -111,6 +125,15 @@ class IngestParams(Section):
         if "folder" in self.corpora and not self.folder.path:
             raise ValueError(
                 f"folder.path = {NO_SOURCE!r}: must name a directory when corpora has 'folder'"
+            )
+        if OWN_LATENTS in self.corpora and set(self.corpora) != {OWN_LATENTS}:
+            raise ValueError(
+                f"corpora = {self.corpora}: {OWN_LATENTS!r} must be alone: it has no audio"
+            )
+        if OWN_LATENTS in self.corpora and not self.latents.path:
+            raise ValueError(
+                f"latents.path = {NO_SOURCE!r}: must name a folder or file when corpora has "
+                f"{OWN_LATENTS!r}"
             )
         if "://" in self.mirror:
             raise ValueError(f"mirror = {self.mirror!r:.200}: must be a folder; use mirror_url")

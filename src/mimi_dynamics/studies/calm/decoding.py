@@ -22,6 +22,7 @@ from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths
 DECODED_STARTS = 24
 DECODED_SAMPLES = 3
 DECODED_FRAMES = 12  # 0.96 s
+COLUMNS = ["row", "clip", "past", "log_mel_distance", "log_mel_energy_score"]
 PROMPT_FRAMES = 8  # frames to decode first, so that the decoder has some past
 
 
@@ -47,6 +48,11 @@ def decode_contenders(comparison: Comparison, drawn: Drawn, decode: Decoder) -> 
         for name, paths in first_runs(drawn.paths).items()
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def nothing_heard() -> pd.DataFrame:
+    """Give the table of `decoded_scores` where there is no decoder: it has no rows."""
+    return pd.DataFrame(columns=COLUMNS)
 
 
 def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def rows_of(subject: Subject, template: FitSpec) -> dict[str, Sequences]:
     if subject.speech is not None:
         rows[SPEECH] = subject.speech
         rows[NULLS[SPEECH]] = with_shuffled_targets(subject.speech, first, seed)
-    if subject.spliced is not None and template.horizon == NEXT_FRAME:
+    if template.horizon == NEXT_FRAME and subject.spliced is not None:
         rows[SPLICED] = subject.spliced
         rows[NULLS[SPLICED]] = reorderings(subject.spliced, first, seed)["shuffled"]
     return rows

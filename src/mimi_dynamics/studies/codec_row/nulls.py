@@ -117,7 +117,7 @@ def _subject(
     latents, normalizer, data = encode_anew(codec, manifest, params, work)
     remove(work)
     speech = with_targets(data, latents, normalizer, transplanted)
-    return Subject(codec, latents, data, speech, None)
+    return Subject(codec.weights_sha256, latents, data, speech, None)
 
 
 NULLS: dict[str, MakeNull] = {"spliced_speech": spliced_speech, "gated_noise": gated_noise}
@@ -129,4 +129,4 @@ def gains_of(subject: Subject, params: Params) -> dict[str, object]:
     small = params.predict.model_copy(update={"width": study.width})
     params = params.model_copy(update={"predict": small})
     leads = fit_leads(subject, params, {NEXT_FRAME: study.trainings}, {})
-    return measure(leads, params, subject.codec.frame_rate)
+    return measure(leads, params, subject.latents.info["frame_rate"])

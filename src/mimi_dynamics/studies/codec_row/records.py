@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.latents.normalizer import frames_in_split, voiced_frames
+from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
 from mimi_dynamics.pipeline.params import Params
@@ -90,26 +93,32 @@ def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) 
 
 
 def facts(subject: Subject, params: Params) -> dict[str, object]:
-    """Give what is known of a codec's latents before anything is predicted."""
-    latents, data, codec = subject.latents, subject.data, subject.codec
+    """Give what is known of latents before anything is predicted, but for the codec's bit rate."""
+    latents, data, info = subject.latents, subject.data, subject.latents.info
     voiced = voiced_frames(latents, params.latents.voiced_range_db)
     train, test = (frames_in_split(latents, split) & ~latents.gated for split in ("train", "test"))
     spoken = latents.values[train & voiced]
     test_data = data.select("test")
     return {
-        "latent_dim": codec.dim,
+        "latent_dim": info["dim"],
         "dim": data.dim,
-        "frame_rate": codec.frame_rate,
-        **bit_rate(codec),
+        "frame_rate": info["frame_rate"],
         "effective_dim": effective_dimension(spoken),
         "variance_kept": {
             f"c{count:03d}": share
             for count, share in variance_kept_by_leading(spoken).items()
-            if count <= codec.dim
+            if count <= info["dim"]
         },
-        "loudness_r2": loudness_share(latents.values, latents.rms_db, train, test),
+        **_loudness(latents, train, test),
         "autocorrelation": {f"k{k}": autocorrelation(test_data, k) for k in LAGS},
     }
+
+
+def _loudness(latents: Latents, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Give what loudness explains of frames; nothing if it is not known, as without audio."""
+    if (latents.rms_db == latents.rms_db[0]).all():
+        return {}
+    return {"loudness_r2": loudness_share(latents.values, latents.rms_db, train, test)}
 
 
 def bit_rate(codec: Codec) -> dict[str, float]:

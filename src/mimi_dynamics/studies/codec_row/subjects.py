@@ -42,16 +42,16 @@ class Subject:
     """The latents of one codec.
 
     Attributes:
-        codec: the codec.
+        weights_sha256: hash of the codec's weights.
         latents: its latents as encoded.
         data: the same, whitened.
         speech: the same with transplanted latents as targets; None if the codec hears what follows
-            a frame, or no frame of some split has such a target.
-        spliced: the whitened latents of the same clips with their frames in another order; None
-            where that is not asked.
+            a frame, or no frame of some split has such a target, or there is no audio.
+        spliced: the whitened latents of the same clips with their frames in another order; None if
+            there is no audio.
     """
 
-    codec: Codec
+    weights_sha256: str
     latents: Latents
     data: Sequences
     speech: Sequences | None
@@ -159,7 +159,17 @@ def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -
             print(f"{row}: too few clips of a voice to take look-backs from", file=sys.stderr)
             speech = None
     spliced_data = normalized_sequences(spliced, normalizer, params.latents.voiced_range_db)
-    return Subject(codec, latents, data, speech, spliced_data)
+    return Subject(codec.weights_sha256, latents, data, speech, spliced_data)
+
+
+def own_subject(params: Params) -> Subject:
+    """Give what the row of the run is measured on if its latents have no audio.
+
+    Raises:
+        InputError: the stage `encode` or `normalize` has not run.
+    """
+    latents, _, data = load(params)
+    return Subject(latents.info["weights_sha256"], latents, data, None, None)
 
 
 def _of_the_run(codec: Codec, params: Params) -> Loaded:

@@ -23,12 +23,14 @@ QUALITY = ("log_mel", "word_error_rate")
 ENDS = ("", "_ci_low", "_ci_high")
 
 
-def read_rows(params: Params, clips: str) -> dict[str, Any]:
+def read_rows(params: Params, clips: str, own_weights: str | None = None) -> dict[str, Any]:
     """Read all rows that are there, and mark those of other weights, clips or settings.
 
     Args:
         params: all settings.
         clips: today's clips; see `pipeline.studies.clips_sha256`.
+        own_weights: what stands for the hash of weights in the row of the run if its latents have
+            no codec; None if they have one.
 
     Returns:
         The metrics of each row by name, the run's codec first. Under `not_todays` are those with
@@ -44,7 +46,9 @@ def read_rows(params: Params, clips: str) -> dict[str, Any]:
             continue
         metrics = read_metrics(row_path(row))
         origin = metrics.pop("origin")
-        if told := differences(origin, origin_of(row, weights_of(row, params), clips, params)):
+        own = row == RUN and own_weights is not None
+        weights = own_weights if own else weights_of(row, params)
+        if told := differences(origin, origin_of(row, weights, clips, params)):
             others[row] = {**metrics, "differs": in_words(told)}
         else:
             rows[row] = metrics

@@ -30,11 +30,24 @@ def make_subjects(params: Params, latents: Latents, data: Sequences) -> list[Sub
         raise InputError("data/states: of other clips than data/latents; run the stage rssm")
     held = torch.from_numpy(states[newest])
     state = make_candidate("z_dyn", data, held, stride, params.seed).updates
-    codes = latents.codes[:, 0]
+    codes = first_codes(latents, params)
     return [
         make_subject("raw", data, codes, params),
         make_subject("z_dyn", state, codes[updates], params),
     ]
+
+
+def first_codes(latents: Latents, params: Params) -> np.ndarray:
+    """Give the (frames,) codes of the first codebook; where there are none, zeros that no key uses.
+
+    Raises:
+        InputError: they are to be keys, and there are none.
+    """
+    if latents.codes.shape[1]:
+        return latents.codes[:, 0]
+    if params.engram.keys == "codebook":
+        raise InputError("engram.keys = 'codebook': must be another: these latents have no codes")
+    return np.zeros(len(latents.values), np.int16)
 
 
 def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) -> Subject:

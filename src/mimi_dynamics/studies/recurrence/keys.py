@@ -40,7 +40,7 @@ class KeyData:
 
     Attributes:
         sequences: the clips of every split.
-        codes: (frames,) int64, codes of the first codebook of the codec.
+        codes: (frames,) int64, codes of the first codebook of the codec; None if it has no codes.
         scale: (dim,) float32, standard deviation of each coordinate before whitening.
         horizon: number of frames from the key to the future that is looked up.
         warmup_frames: number of frames at the start of a clip that are never targets.
@@ -51,7 +51,7 @@ class KeyData:
     """
 
     sequences: Sequences
-    codes: Tensor
+    codes: Tensor | None
     scale: Tensor
     horizon: int
     warmup_frames: int
@@ -67,10 +67,12 @@ class KeyData:
 
     def shuffled(self) -> "KeyData":
         """Permute frames and their codes within each clip, in the same way as in `horizon@1`."""
-        labelled = torch.cat([self.sequences.frames, self.codes[:, None].float()], 1)
         generator = torch.Generator().manual_seed(self.seed)
-        labelled_clips = replace(self.sequences, frames=labelled)
-        mixed = shuffle(labelled_clips, generator, max(self.horizon, self.warmup_frames))
+        first = max(self.horizon, self.warmup_frames)
+        if self.codes is None:
+            return replace(self, sequences=shuffle(self.sequences, generator, first))
+        labelled = torch.cat([self.sequences.frames, self.codes[:, None].float()], 1)
+        mixed = shuffle(replace(self.sequences, frames=labelled), generator, first)
         sequences = replace(mixed, frames=mixed.frames[:, :-1].contiguous())
         return replace(self, sequences=sequences, codes=mixed.frames[:, -1].long())
 
@@ -113,6 +115,7 @@ def window_key(data: KeyData) -> Tensor:
 
 def codes_key(data: KeyData) -> Tensor:
     """Give the last codes, (frames, CODE_FRAMES) int64, newest first, with -1 before the clip."""
+    assert data.codes is not None  # see `keys_of`
     starts = np.cumsum(data.sequences.lengths) - data.sequences.lengths
     lags = [data.codes]
     for _ in range(1, CODE_FRAMES):
@@ -268,3 +271,8 @@ KEYS = {
     "codes": Key(codes_key, ("exact",)),
     "random": Key(random_key, ("euclidean",)),
 }
+
+
+def keys_of(data: KeyData) -> list[str]:
+    """List the keys of `KEYS` that can be made of data."""
+    return [name for name in KEYS if name != "codes" or data.codes is not None]

@@ -9,7 +9,7 @@ from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.recurrence.keys import KEYS, KeyData
+from mimi_dynamics.studies.recurrence.keys import KEYS, KeyData, keys_of
 from mimi_dynamics.studies.recurrence.lookup import (
     Found,
     Lookup,
@@ -45,7 +45,9 @@ def look_up_all(
     """
     real, samples = rows["real"], params.recurrence.samples
     counts = neighbour_counts(real, params.recurrence.neighbours)
-    names = [(row, key) for key in KEYS for row in rows if (row, key) != ("shuffled", "random")]
+    names = [
+        (row, key) for key in keys_of(real) for row in rows if (row, key) != ("shuffled", "random")
+    ]
     jobs = [partial(look_up, Lookup(row, key, rows[row], counts, samples)) for row, key in names]
     splits = evaluated_splits(real.sequences)
     yardsticks = [

@@ -14,7 +14,7 @@ SECTIONS = ("codec", "head", "horizons", "latents", "predict", "rollout", "rssm"
 
 
 def run_rssm(
-    params: Params, data: Sequences, normalizer: Normalizer
+    params: Params, data: Sequences, normalizer: Normalizer, *, decodable: bool = True
 ) -> tuple[Sweep, str, dict[str, object]]:
     """Train and measure the models of the section `rssm`.
 
@@ -22,6 +22,7 @@ def run_rssm(
         params: all settings.
         data: the frames x of every split.
         normalizer: maps these coordinates to latents.
+        decodable: whether there is a decoder of these latents.
 
     Returns:
         The sweep with everything trained and measured, the name of the chosen model, and the
@@ -35,8 +36,9 @@ def run_rssm(
     draws = params.predict.bootstrap_samples
     metrics = rssm_metrics(sweep, chosen) | {
         "generation": generation_metrics(table, draws, params.seed),
-        "log_mel_distance": decode(params, sweep, chosen, normalizer),
     }
+    if decodable:
+        metrics["log_mel_distance"] = decode(params, sweep, chosen, normalizer)
     return sweep, chosen, metrics
 
 

@@ -129,17 +129,21 @@ def _effects_in_clip(codec: Codec, normalizer: Normalizer, clip: Listened) -> li
 
 
 def effect_metrics(
-    gains: np.ndarray, effects: np.ndarray, clip: np.ndarray, bootstrap: ClipBootstrap
+    gains: np.ndarray, effects: np.ndarray | None, clip: np.ndarray, bootstrap: ClipBootstrap
 ) -> dict[str, object]:
     """Give gain and effect of every component, and the gain weighted by these effects.
 
     Args:
         gains: (frames, dim) gains in nats.
-        effects: (dim,) effects in nepers.
+        effects: (dim,) effects in nepers; None if they are not known, and then there is the gain
+            alone.
         clip: (frames,) index of each frame's clip.
         bootstrap: bootstrap draws of the clips.
     """
     by_component = [bootstrap.mean(gain, clip) for gain in gains.T]
+    if effects is None:
+        named = enumerate(by_component, 1)
+        return {"component": {f"pc{number:02d}": of.metrics("gain_nats") for number, of in named}}
     weighted = gains @ (effects / effects.sum())
     least_heard = np.argsort(effects)[: len(effects) // 2]
     share = bootstrap.mean(gains[:, least_heard].sum(1), clip) / bootstrap.mean(gains.sum(1), clip)

@@ -27,6 +27,11 @@ def variants(template: FitSpec, params: Params) -> dict[str, FitSpec]:
     return fits
 
 
+def levels_known(latents: Latents) -> bool:
+    """Tell whether it is known how loud frames are; of latents without audio it may not be."""
+    return bool((latents.rms_db != latents.rms_db[0]).any())
+
+
 def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
     """Give the fit to frames in which only the course of loudness is left."""
     generator = torch.Generator().manual_seed(template.seed)
@@ -37,11 +42,18 @@ def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
 def summarise(gains: Gains, params: Params) -> dict[str, object]:
     """Give the entry of one split in `metrics/detail/structure.json`, without the components.
 
-    `voiced` or `silent` is left out if no such frame is scored.
+    `voiced` or `silent` is left out if no such frame is scored, and what loudness explains if it
+    was not fitted.
     """
     settings, name = params.structure, "gain_nats_per_dim"
     whole = gains.gain("real", HEAD)
-    loudness = gains.gain("loudness", HEAD)
+    loudness = {}
+    if "loudness" in gains.scored:
+        alone = gains.gain("loudness", HEAD)
+        loudness = {
+            "loudness_only": alone.metrics(name),
+            "beyond_loudness": whole.beyond(alone).metrics(name),
+        }
 
     def beside_whole(row: str) -> dict[str, float]:
         gain = gains.gain(row, HEAD)
@@ -59,6 +71,5 @@ def summarise(gains: Gains, params: Params) -> dict[str, object]:
             for frames in ("voiced", "silent")
             if gains.has(frames)
         },
-        "loudness_only": loudness.metrics(name),
-        "beyond_loudness": whole.beyond(loudness).metrics(name),
+        **loudness,
     }

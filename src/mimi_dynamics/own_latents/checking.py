@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mimi_dynamics.measurement.splitting import Piece
+from mimi_dynamics.latents.normalizer import Normalizer
+from mimi_dynamics.own_latents.pieces import Piece
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.report.formatting import percent
 
 MOST_REPEATED = 0.01  # share of frames; copies of a frame are then 1 % of what a density can learn
 LEAST_VALUES = 257  # a column of fewer has one value for each level of a quantiser of up to 8 bits
 SAMPLED_FRAMES = 20_000  # of which the values of columns are counted
 MOST_SHOWN = 8
+ROUNDING = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 2**-24, "float64": 2**-24}
 # Odd factors of a multiplicative hash of the bytes of a frame (Knuth, TAOCP vol. 3, section 6.4).
 FACTORS = np.random.default_rng(0).integers(2**62, 2**63, 4096, dtype=np.uint64) | np.uint64(1)
 
@@ -106,7 +107,7 @@ class Checks:
                 "what is tested was also learned"
             )
         return InputError(
-            f"{label}: {percent(share, 1)} of frames repeat another one exactly, as after a "
+            f"{label}: {100 * share:.1f} % of frames repeat another one exactly, as after a "
             "quantiser or in digital silence, where a density can cheat; give the latents before "
             "the quantiser, without digital silence"
         )
@@ -133,6 +134,18 @@ def hash_of(values: np.ndarray) -> np.ndarray:
     factors = np.resize(FACTORS, words.shape[1])
     mixed = words * factors
     return (mixed ^ (mixed >> np.uint64(29))).sum(1, dtype=np.uint64)
+
+
+def beyond_rounding(normalizer: Normalizer, dtype: str) -> np.ndarray:
+    """Tell which components vary by more than numbers of a type are rounded, as (dim,) bool.
+
+    Args:
+        normalizer: of as many dimensions as the latents have.
+        dtype: a key of `ROUNDING`.
+    """
+    squares = np.square(normalizer.mean).sum() + np.square(normalizer.scale).sum()
+    size = float(np.sqrt(squares) / np.sqrt(normalizer.components.shape[1]))
+    return normalizer.scale > 4 * ROUNDING[dtype] * size
 
 
 def shown(columns: np.ndarray | list[int]) -> str:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from mimi_dynamics.latents.store import INFO_TYPES
-from mimi_dynamics.measurement.clips import Clip, Source, check_kind
+from mimi_dynamics.own_latents.clips import Clip, Source, check_kind
 from mimi_dynamics.pipeline.errors import InputError
 
 OURS = ("clip_id", "voice", "split", "frames", "latent", "rms_db", "gated")

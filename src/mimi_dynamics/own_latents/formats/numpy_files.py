@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mimi_dynamics.measurement.clips import Clip, Source, check_kind, clip_of_array
+from mimi_dynamics.own_latents.clips import Clip, Source, check_kind, clip_of_array
 from mimi_dynamics.pipeline.errors import InputError
 
 REMEDY = "save one (frames, dim) float32 array a clip with numpy.save or numpy.savez"

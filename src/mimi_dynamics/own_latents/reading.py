@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from mimi_dynamics.measurement.clips import Source, clip_of_array
-from mimi_dynamics.measurement.formats import numpy_files, parquet, pocket_tts, tensor_files
+from mimi_dynamics.own_latents.clips import Clip, Source, clip_of_array
+from mimi_dynamics.own_latents.formats import numpy_files, parquet, pocket_tts, tensor_files
 from mimi_dynamics.pipeline.errors import InputError
 
 READERS: dict[str, Callable[[Path], Source]] = {
@@ -80,12 +80,25 @@ def read_path(path: Path) -> Source:
         )
     if kinds == [".parquet"]:
         return parquet.read(path)
-    sources = [reader_of(file)(file) for file in files]
-    clips = [clip for source in sources for clip in source.clips]
-    if len(clips) == len(files):  # A clip a file, named by its path in the folder.
-        keys = [file.relative_to(path).with_suffix("").as_posix() for file in files]
-        clips = [replace(clip, key=key) for clip, key in zip(clips, keys, strict=True)]
-    return Source(str(path), clips)
+    return Source(str(path), _clips_of_files(path, files))
+
+
+def _clips_of_files(folder: Path, files: Sequence[Path]) -> list[Clip]:
+    """List the clips of files, each named by the path of its file, and by its own name if need be.
+
+    It is needed where a file of several has more than one clip.
+    """
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+    each = [reader_of(file)(file).clips for file in files]
+    if all(len(clips) == 1 for clips in each):
+        return [replace(clip, key=name) for name, (clip,) in zip(names, each, strict=True)]
+    if len(files) == 1:
+        return each[0]
+    return [
+        replace(clip, key=f"{name}/{clip.key}")
+        for name, clips in zip(names, each, strict=True)
+        for clip in clips
+    ]
 
 
 def is_of_latents(file: Path) -> bool:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from mimi_dynamics.measurement.clips import Source
-from mimi_dynamics.measurement.reading import read_source
+from mimi_dynamics.own_latents.clips import Source
+from mimi_dynamics.own_latents.reading import read_source
 from mimi_dynamics.pipeline.errors import InputError
 
 DIM = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from mimi_dynamics.measurement.clips import Clip, Source, check_kind
+from mimi_dynamics.own_latents.clips import Clip, Source, check_kind
 from mimi_dynamics.pipeline.errors import InputError
 
 TYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}

@@ -7,11 +7,11 @@ has `frame_rate` and `mimi_hash` (kyutai-labs/pocket-tts, training/scripts/preco
 
 import json
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mimi_dynamics.measurement.clips import Clip, Source
-from mimi_dynamics.measurement.formats import tensor_files
+from mimi_dynamics.own_latents.clips import Clip, Source
+from mimi_dynamics.own_latents.formats import tensor_files
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import read_json
 
@@ -29,6 +29,9 @@ def read(manifest: Path) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{manifest}: not readable: {' '.join(str(error).split())}") from error
     clips = [_clip(manifest, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    names = [PurePosixPath(clip.key).name for clip in clips]
+    if len(set(names)) == len(names):  # Else files of one name are in several folders.
+        clips = [replace(clip, key=name) for clip, name in zip(clips, names, strict=True)]
     meta = _meta(manifest.with_name(manifest.name.replace(".jsonl", ".meta.json")))
     rate = meta.get("frame_rate")
     info = {key: str(meta[key]) for key in ("mimi_hash",) if key in meta}
@@ -46,7 +49,8 @@ def _clip(manifest: Path, number: int, line: str) -> Clip:
         ) from error
     voice = entry.get("speaker") or entry.get("voice")
     (clip,) = tensor_files.clips_of(file, only=TENSOR)
-    return replace(clip, key=file.stem, voice=str(voice) if voice else None)
+    path = PurePosixPath(entry["latents_file"]).with_suffix("").as_posix()
+    return replace(clip, key=path, voice=str(voice) if voice else None)
 
 
 def _meta(path: Path) -> dict[str, Any]:

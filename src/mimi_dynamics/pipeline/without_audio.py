@@ -1,0 +1,35 @@
+"""Latents without audio, a decoder and codes: how a stage knows that it has them, and says so."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mimi_dynamics.pipeline.conventions import FRAME_MS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OWN_CODEC = "own-latents"  # in place of a codec's name in data/latents
+NOTHING = "none"  # the only file of a folder of sounds if there are none
+RATE = 1000 / FRAME_MS  # latents a second, if neither the settings nor the files say it
+
+
+def has_audio(manifest: "pd.DataFrame") -> bool:
+    """Tell whether the clips of a manifest are audio, rather than latents of somebody's own."""
+    return bool((manifest["path"] != "").any())
+
+
+def has_decoder(info: Mapping[str, Any]) -> bool:
+    """Tell whether there is a codec for latents, by what `data/latents` says of them."""
+    return info["codec"] != OWN_CODEC
+
+
+def say_without(stage: str, lacking: str, left_out: str) -> None:
+    """Say in one line what a stage leaves out because these latents lack something.
+
+    Args:
+        stage: its name.
+        lacking: what there is not, such as `audio`.
+        left_out: what is therefore not done, in words.
+    """
+    print(f"{stage}: these latents have no {lacking}: {left_out}", file=sys.stderr)
