@@ -176,6 +176,13 @@ def test_two_of_encoders_without_a_name_do_not_run_into_each_other(ending: str) 
         assert part.seconds == pytest.approx(SECONDS, abs=0.2)
 
 
+@pytest.mark.parametrize("ending", ["aac", "m4a", "mka"])
+def test_an_encoder_that_names_itself_again_begins_no_recording(ending: str) -> None:
+    """FFmpeg's does so in every 256th packet."""
+    (part,) = parts_of(encode_as(ending, speechlike(28.0, SEED)), ending)
+    assert part.seconds == pytest.approx(28.0, abs=0.1)
+
+
 def film(seed: int) -> bytes:
     """Pictures between the packets of sound."""
     return encode_tracks([sound(seed)], "avi", "libmp3lame", RATE, pictures=True)
