@@ -87,8 +87,10 @@ screenshots: install site
 test: install-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# All tests, slow ones too, and again those that train models, as other processors would run them.
+# All tests, slow ones too; again those that train models, as other processors would run them; the quick ones with the
+# share of lines that they run, by a tool beside the environment and not in the locks; and the site.
 nightly: install-dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target runs/coverage --no-deps --upgrade --group coverage
 	$(BIN)/python tools/nightly.py
 
 lint: install-dev

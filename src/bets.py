@@ -9,12 +9,14 @@ environment: `make repro` prints it after everything else.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, write_stage_metrics
-from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.params import OWN_LATENTS, Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import OWN_IN_WORDS
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge_all, weakest_link
 from mimi_dynamics.report.closing import closing, say
 from mimi_dynamics.report.page import with_sections
@@ -33,6 +35,9 @@ def bets(params: Params) -> None:
     """Run the stage."""
     rules = load_bets()
     metrics = read_all() | read_studies(rules, params)
+    codec = codec_of_run(metrics, params)
+    if codec == OWN_IN_WORDS:
+        metrics.pop("codec", None)  # It tells how mimi-mini was trained, which made none of these.
     check = check_controls(metrics["controls"], rules.controls)
     judgements = judge_all(rules, metrics, check.failed)
     judged = list(judgements.values())
@@ -46,10 +51,16 @@ def bets(params: Params) -> None:
     verdicts = {name: judgement.metrics() for name, judgement in judgements.items()}
     write_stage_metrics("bets", verdicts | summary)
     not_run = tuple(stage for stage in STAGES if stage not in metrics)
-    page = Page(judged, check, rules.controls, metrics, params.codec.name, not_run)
+    page = Page(judged, check, rules.controls, metrics, codec, not_run)
     write_text(Path("report/index.html"), render(with_sections(page, Path())))
     if os.environ.get("CLOSING_SCREEN") != "later":
         say(closing().text)
+
+
+def codec_of_run(metrics: Mapping[str, Metrics], params: Params) -> str:
+    """Name what the latents of the run are of, as the page is to call it."""
+    corpora = metrics.get("ingest", {}).get("corpora", {})
+    return OWN_IN_WORDS if OWN_LATENTS in corpora else params.codec.name
 
 
 def read_all() -> dict[str, Metrics]:

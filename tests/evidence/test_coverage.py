@@ -1,5 +1,6 @@
 """Of 40 runs with fresh clips and seeds, the intervals of at least 35 hold what the others find."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -62,7 +63,9 @@ def missed(intervals: list[dict[str, float]]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.trains
-def test_intervals_hold_what_other_runs_find() -> None:
+def test_intervals_hold_what_other_runs_find(
+    record_property: Callable[[str, object], None],
+) -> None:
     """The mean of the 39 others is the truth of a run: what this estimator finds on average.
 
     How far that is from the known gain is another matter, which the stage `controls` measures.
@@ -71,4 +74,5 @@ def test_intervals_hold_what_other_runs_find() -> None:
     template = FitSpec("real", data, "gaussian", 1, TINY, 0)
     runs = [replace(template, sequences=of_run(data, run)) for run in range(RUNS)]
     found = [estimate(job, run).metrics("gain") for run, job in enumerate(runs)]
+    record_property("intervals over clips and trainings that miss", f"{missed(found)} of {RUNS}")
     assert missed(found) <= 5

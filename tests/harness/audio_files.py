@@ -70,6 +70,8 @@ def encode_tracks(
     default: Container[int] | None = None,
     lost: Container[int] = (),
     late: Callable[[int], float] = lambda _: 0.0,
+    bare: bool = False,
+    pictures: bool = False,
 ) -> bytes:
     """Several tracks of float [samples] as bytes of a format that FFmpeg writes.
 
@@ -81,14 +83,21 @@ def encode_tracks(
         default: which tracks are marked as default; None leaves that to FFmpeg.
         lost: numbers of packets that are not written, of each track.
         late: by how many seconds the time stamp of a packet is wrong, by its number.
+        bare: whether encoder and container leave out their names and tables.
+        pictures: whether 25 small ones a second come first.
     """
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as media:
+    options = {"write_xing": "0", "id3v2_version": "0"} if bare and container == "mp3" else {}
+    with av.open(file, "w", format=container, options=options) as media:
         streams = [media.add_stream(codec, rate=rate, layout="mono") for _ in tracks]
         for number, stream in enumerate(streams):
             if default is not None:
                 marked = av.stream.Disposition(int(number in default))
                 stream.disposition = marked
+            if bare:
+                stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        if pictures:
+            _add_pictures(media, max(len(sound) for sound in tracks) / rate)
         for stream, sound in zip(streams, tracks, strict=True):
             for number, packet in enumerate(_packets(stream, sound, rate)):
                 if number not in lost:
@@ -97,6 +106,16 @@ def encode_tracks(
                         packet.dts = packet.pts
                     media.mux(packet)
     return file.getvalue()
+
+
+def _add_pictures(media: av.container.OutputContainer, seconds: float) -> None:
+    stream = media.add_stream("mpeg4", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+    random = np.random.default_rng(0)
+    for _ in range(round(25 * seconds)):
+        image = random.integers(0, 256, (32, 32, 3), np.uint8)
+        media.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+    media.mux(stream.encode(None))
 
 
 def _packets(stream: av.AudioStream, sound: np.ndarray, rate: int) -> Iterator[av.Packet]:

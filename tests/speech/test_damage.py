@@ -8,10 +8,11 @@ from functools import cache
 import av
 import numpy as np
 import pytest
+import soundfile
 from scipy.signal import correlate
 
 from mimi_dynamics.speech.audio import AudioError, Limits, Part, decode_parts
-from tests.harness.audio_files import FORMATS, WRITTEN_BY_FFMPEG, encode, encode_as
+from tests.harness.audio_files import FORMATS, WRITTEN_BY_FFMPEG, encode, encode_as, encode_tracks
 from tests.harness.speechlike import speechlike
 
 RATE = 24_000
@@ -24,8 +25,6 @@ Edit = Callable[[bytes], bytes]
 LONG_FRAMES = {"wv": 2.1, "tta": 1.1}
 # Formats that are samples and nothing else, where whatever stands in a file is sound.
 RAW = {"g722"}
-# No time stamps, no headers: there is nothing to tell where the second recording begins.
-JOINS_UNTOLD = RAW | {"ac3", "au", "avi", "mp2"}
 
 
 def changed(content: bytes, at: float, new: bytes) -> bytes:
@@ -124,8 +123,6 @@ def test_intact_files_are_one_part_and_need_no_note(ending: str) -> None:
 @pytest.mark.parametrize("ending", [one for one in FORMATS if one not in RAW])
 def test_what_is_kept_was_there(ending: str, edit: str) -> None:
     """All that FFmpeg decodes but for what is next to the damage."""
-    if (ending, edit) == ("avi", "text inside"):
-        pytest.skip("chunks that get lost in AVI leave no gap in its time stamps")
     content = EDITS[edit](good_file(ending))
     decodes = seconds_by_ffmpeg(content, ending)
     try:
@@ -141,13 +138,89 @@ def test_what_is_kept_was_there(ending: str, edit: str) -> None:
     np.testing.assert_allclose([part.start for part in parts], [0.0, *ends[:-1]], atol=1e-6)
 
 
-@pytest.mark.parametrize("ending", [one for one in FORMATS if one not in JOINS_UNTOLD])
+@pytest.mark.parametrize("ending", [one for one in FORMATS if one not in RAW])
 def test_two_in_one_file_do_not_run_into_each_other(ending: str) -> None:
     """The second is another clip, or it is not read."""
     both = np.concatenate([sound(SEED), np.zeros(BLOCK, np.float32), sound(OTHER_SEED)])
     parts = parts_of(good_file(ending) + good_file(ending, OTHER_SEED), ending)
     assert strange_blocks(parts, both) == 0
     assert sum(part.sound.size for part in parts) > 0.9 * SECONDS * RATE
+
+
+# Encoders that leave no name and no table in the first packet.
+NAMELESS = {  # container, codec, and seconds of a quiet room before speech
+    "aac": ("adts", "aac", 0.1),
+    "mp2": ("mp2", "mp2", 0.0),
+    "mp3": ("mp3", "libmp3lame", 0.0),
+}
+
+
+def nameless(ending: str, seed: int) -> bytes:
+    """A room is quiet at -80 dB."""
+    container, codec, seconds = NAMELESS[ending]
+    room = np.random.default_rng(seed).normal(0, 1e-4, int(seconds * RATE)).astype(np.float32)
+    wave = np.concatenate([room, sound(seed)])
+    return encode_tracks([wave], container, codec, RATE, bare=True)
+
+
+@pytest.mark.parametrize("ending", NAMELESS)
+def test_two_of_encoders_without_a_name_do_not_run_into_each_other(ending: str) -> None:
+    """As the first packet tells of a silence before it that is below that of any room."""
+    both = np.concatenate([sound(SEED), np.zeros(BLOCK, np.float32), sound(OTHER_SEED)])
+    parts = parts_of(nameless(ending, SEED) + nameless(ending, OTHER_SEED), ending)
+    assert "joined" in [part.reason for part in parts]
+    assert strange_blocks(parts, both) == 0
+    assert sum(part.sound.size for part in parts) > 1.9 * SECONDS * RATE
+    for seed in range(3, 9):
+        (part,) = parts_of(nameless(ending, seed), ending)
+        assert part.seconds == pytest.approx(SECONDS, abs=0.2)
+
+
+@pytest.mark.parametrize("ending", ["aac", "m4a", "mka"])
+def test_an_encoder_that_names_itself_again_begins_no_recording(ending: str) -> None:
+    """FFmpeg's does so in every 256th packet."""
+    (part,) = parts_of(encode_as(ending, speechlike(28.0, SEED)), ending)
+    assert part.seconds == pytest.approx(28.0, abs=0.1)
+
+
+def film(seed: int) -> bytes:
+    """Pictures between the packets of sound."""
+    return encode_tracks([sound(seed)], "avi", "libmp3lame", RATE, pictures=True)
+
+
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.7])
+def test_chunks_that_are_lost_in_avi_cut_the_recording(at: float) -> None:
+    """Whatever stands in their place, and whether or not there are pictures between them."""
+    for content in (good_file("avi"), film(SEED)):
+        for new in (TEXT, bytes(1_000), content[3_000:4_000]):
+            before, hole, after = parts_of(changed(content, at, new), "avi")
+            assert (before.reason, hole.reason, after.reason) == ("", "damaged", "")
+            assert strange_blocks([before, after], sound(SEED)) == 0
+        start = int(at * len(content))
+        lost = parts_of(content[:start] + content[start + 777 :], "avi")
+        assert [part.reason for part in lost] == ["", "damaged", ""]
+
+
+def test_films_are_whole_and_two_in_one_do_not_run_into_each_other() -> None:
+    (part,) = parts_of(film(SEED), "avi")
+    assert part.seconds == pytest.approx(SECONDS, abs=0.1)
+    both = np.concatenate([sound(SEED), np.zeros(BLOCK, np.float32), sound(OTHER_SEED)])
+    parts = parts_of(film(SEED) + film(OTHER_SEED), "avi")
+    assert strange_blocks(parts, both) == 0
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_au_ends_where_its_header_says(subtype: str, channels: int) -> None:
+    """To the sample; what follows is noted with its length."""
+    wave = np.tile(sound(SEED)[: 2 * RATE + 7, None], (1, channels))
+    file = io.BytesIO()
+    soundfile.write(file, wave, RATE, subtype, format="AU")
+    (alone,) = parts_of(file.getvalue(), "au")
+    first, rest = parts_of(file.getvalue() * 2, "au")
+    np.testing.assert_array_equal(first.sound, alone.sound)
+    assert rest.reason == "joined"
+    assert rest.seconds == pytest.approx(2.0, abs=0.01)
 
 
 MP3, AAC = ("mp3", "libmp3lame"), ("adts", "aac")
@@ -163,6 +236,14 @@ def header_gone(content: bytes) -> bytes:
     """Of one frame of MPEG audio."""
     at = content.find(content[content.find(b"\xff\xf3") :][:2], len(content) // 2)
     return content[:at] + bytes(4) + content[at + 4 :]
+
+
+def five_bad_bytes(content: bytes) -> bytes:
+    """Anywhere in a file."""
+    bad = bytearray(content)
+    for place in np.random.default_rng(1).integers(0, len(bad), 5):
+        bad[place] ^= 0xFF
+    return bytes(bad)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +268,7 @@ def header_gone(content: bytes) -> bytes:
         ("flac", lambda b: ID3V2 + b, 3.9),
         ("wav", lambda b: b[:-5_001], 3.8),
         ("wav", lambda b: b + LIST, 3.9),
+        ("mp3", five_bad_bytes, 3.0),
     ],
 )
 def test_how_much_is_kept_of_files_as_people_have_them(
@@ -194,6 +276,17 @@ def test_how_much_is_kept_of_files_as_people_have_them(
 ) -> None:
     parts = parts_of(edit(good_file(ending)), ending)
     assert sum(part.sound.size for part in parts) / RATE >= least
+
+
+@pytest.mark.parametrize(
+    ("ending", "edit"), [("m4a", lambda b: b[: len(b) // 2]), ("wav", lambda b: ID3V2 + b)]
+)
+def test_what_ffmpeg_itself_cannot_read_is_no_recording(ending: str, edit: Edit) -> None:
+    """As the table of an M4A stands at its end, and no tag belongs before WAV."""
+    content = edit(good_file(ending))
+    assert seconds_by_ffmpeg(content, ending) == 0
+    with pytest.raises(AudioError, match="undecodable"):
+        parts_of(content, ending)
 
 
 def test_two_rates_in_one_file() -> None:

@@ -53,6 +53,17 @@ def test_the_loudest_if_none_is_marked() -> None:
     assert part.notes == ("track 2 of 2",)
 
 
+@pytest.mark.parametrize("default", [[0], [0, 1], []])
+def test_a_default_that_is_too_short_to_use_hides_nothing(default: list[int]) -> None:
+    """Such as the click at the start of a recorder, louder than any speech."""
+    click = np.sign(VOICE[:2_000] + 1e-9)
+    content = encode_tracks([click, VOICE], "matroska", "aac", RATE, default)
+    (part,) = decode_parts(io.BytesIO(content), Limits(3.0, min_seconds=0.5))
+    assert part.notes == ("track 2 of 2",)
+    (part,) = decode_parts(io.BytesIO(content), Limits(3.0, min_seconds=9.0))
+    assert part.notes == ("track 1 of 2",)
+
+
 def test_one_track_is_not_noted() -> None:
     (part,) = decode_parts(io.BytesIO(encode_tracks([VOICE], "mp4", "aac", RATE)), Limits(3.0))
     assert part.notes == ()

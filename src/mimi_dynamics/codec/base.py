@@ -10,8 +10,9 @@ from typing import Any, cast
 import moshi
 import torch
 from moshi.models.compression import MimiModel
-from moshi.models.loaders import FRAME_RATE, get_mimi
-from moshi.models.loaders import SAMPLE_RATE as SAMPLE_RATE  # the rooms take it from here
+from moshi.models.loaders import FRAME_RATE as FRAME_RATE
+from moshi.models.loaders import SAMPLE_RATE as SAMPLE_RATE  # the rooms take both from here
+from moshi.models.loaders import get_mimi
 from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
 from moshi.quantization.vq import SplitResidualVectorQuantizer
 from safetensors import SafetensorError

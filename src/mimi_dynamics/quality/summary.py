@@ -4,6 +4,7 @@ import pandas as pd
 
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.metrics import Metrics
 from mimi_dynamics.pipeline.params import Params
 
 
@@ -31,7 +32,7 @@ def summarise(table: pd.DataFrame, params: Params) -> dict[str, dict[str, float]
     return results
 
 
-def recognised(table: pd.DataFrame, params: Params) -> dict[str, object]:
+def recognised(table: pd.DataFrame, params: Params) -> Metrics:
     """Give the word error rate by way of decoding, against the words heard in the recording.
 
     Args:

@@ -85,8 +85,8 @@ def decode_parts(file: BinaryIO, limits: Limits, container: str = "") -> Iterato
     timed = _TimedFile(file, max(MAX_WORK_SECONDS, limits.max_seconds))
     found = ""
     try:
-        with _opened(timed, container) as (media, track, notes):
-            for stretch in split(decode_track(media, track), limits):
+        with _opened(timed, container, limits) as (media, track, notes):
+            for stretch in split(decode_track(media, track, timed), limits):
                 part = _part(stretch, notes)
                 found = "sound" if not stretch.reason else found or "damage"
                 if not part.reason:
@@ -165,7 +165,7 @@ class _TimedFile:
 
 @contextmanager
 def _opened(
-    file: _TimedFile, container: str
+    file: _TimedFile, container: str, limits: Limits
 ) -> Iterator[tuple[av.container.InputContainer, av.AudioStream, tuple[str, ...]]]:
     """Open a file, and give it with the track to use and what is to be noted about that."""
     with open_media(file, container) as media:
@@ -175,7 +175,7 @@ def _opened(
         if count == 1:
             yield media, playable_tracks(media)[0], ()
             return
-        chosen = choose_track(media, file.allow)
+        chosen = choose_track(media, file.allow, limits.min_seconds)
     file.seek(0)
     with open_media(file, container) as media:
         yield media, playable_tracks(media)[chosen], (f"track {chosen + 1} of {count}",)

@@ -11,7 +11,10 @@ from itertools import chain
 from typing import BinaryIO
 
 import av
-import numpy as np
+
+from mimi_dynamics.speech.avi import between
+from mimi_dynamics.speech.joins import Joins
+from mimi_dynamics.speech.samples import first_samples
 
 # PyAV raises these on files that are not what they seem. Every FFmpegError is also one of the rest.
 DECODING_ERRORS = (av.FFmpegError, OSError, ValueError, EOFError, LookupError, MemoryError)
@@ -22,14 +25,6 @@ STEADY_FRAMES = 9  # Time stamps of recorders jitter, so the median of so many i
 # Formats in which every frame has a checksum of what was encoded. Elsewhere encoders are known to
 # have written wrong checksums into good files.
 CHECKED = {"flac", "tta", "wavpack"}
-FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
-# What encoders write into the first frame of an MP3 file, after a header whose length depends on
-# rate, channels and checksum.
-MP3_TABLES = (b"Xing", b"Info", b"VBRI")
-MP3_TABLE_PLACES = (13, 15, 21, 23, 36, 38)
-# What some encoders of AAC, those of FFmpeg and FAAC, write into the first frame of a recording.
-AAC_NAMES = (b"Lavc", b"libfaac")
-AAC_NAME_BYTES = 40
 
 
 class AudioError(Exception):
@@ -69,29 +64,33 @@ def open_media(file: BinaryIO, container: str) -> av.container.InputContainer:
 
 
 def decode_track(
-    media: av.container.InputContainer, track: av.AudioStream
+    media: av.container.InputContainer, track: av.AudioStream, file: BinaryIO
 ) -> Iterator[av.AudioFrame | Break]:
     """Decode one track, and yield its frames with a `Break` wherever two were no neighbours.
 
     Args:
         media: A file that has just been opened.
         track: One of its audio streams, which has a decoder.
+        file: The file itself.
     """
     if track.codec_context.name in CHECKED:
         track.codec_context.options = {"err_detect": "crccheck+explode"}
+    items = frames_of(media, track, file)
+    if media.format.name == "au" and track.duration:
+        items = _as_long_as(items, track.duration)
     # Before a raw FLAC stream without its header, FFmpeg takes samples for units of 1/90000 s.
     in_samples = media.format.name == "flac"
-    return _with_gaps(frames_of(media, track), in_samples)
+    return _with_gaps(items, in_samples)
 
 
 def frames_of(
-    media: av.container.InputContainer, track: av.AudioStream
+    media: av.container.InputContainer, track: av.AudioStream, file: BinaryIO
 ) -> Iterator[av.AudioFrame | Break]:
     """Decode one track, and yield its frames with a `Break` where some are known to be lost."""
-    packets = media.demux(track)
-    codec = track.codec_context.name
+    packets, joins = media.demux(track), Joins(media, track)
     # The last packet of a WAV file that was cut is marked too, though its samples are good.
-    heeds_marks = not codec.startswith("pcm")
+    heeds_marks = not track.codec_context.name.startswith("pcm")
+    place: int | None = None
     started = False
     while True:
         try:
@@ -101,6 +100,11 @@ def frames_of(
             return
         if packet is None:
             return
+        if media.format.name == "avi" and packet.pos is not None:
+            reason = between(file, packet.pos if place is None else place, packet.pos)
+            place = packet.pos
+            if reason:
+                yield Break(reason, 0.0)
         try:
             if heeds_marks and packet.is_corrupt:
                 raise ValueError("marked as corrupt")
@@ -108,22 +112,34 @@ def frames_of(
         except DECODING_ERRORS:
             yield Break("damaged", float((packet.duration or 0) * (packet.time_base or 0)))
             continue
-        if started and _is_first(packet, codec):
+        first = joins.is_first(packet, frames)
+        if started and first:
             yield Break("joined", 0.0)
-            continue
         started = started or bool(frames)
         yield from frames
 
 
-def _is_first(packet: av.Packet, codec: str) -> bool:
-    """Tell whether a packet says that it is the first of a recording; it holds no sound yet."""
-    head = memoryview(packet)
-    if codec.startswith("mp3"):
-        return any(bytes(head[at : at + 4]) in MP3_TABLES for at in MP3_TABLE_PLACES)
-    if codec == "aac":
-        start = bytes(head[:AAC_NAME_BYTES])
-        return any(name in start for name in AAC_NAMES)
-    return False
+def _as_long_as(
+    items: Iterable[av.AudioFrame | Break], samples: int
+) -> Iterator[av.AudioFrame | Break]:
+    """End where the header of a file says that it ends, although FFmpeg takes the rest for sound.
+
+    Args:
+        items: frames of samples that were not compressed.
+        samples: how many there are by the header.
+    """
+    beyond = 0.0
+    for item in items:
+        if isinstance(item, Break) or item.samples <= samples:
+            samples -= 0 if isinstance(item, Break) else item.samples
+            yield item
+            continue
+        beyond += (item.samples - samples) / item.sample_rate
+        if samples:
+            yield first_samples(item, samples)
+        samples = 0
+    if beyond:
+        yield Break("joined", beyond)
 
 
 def _with_gaps(
@@ -169,23 +185,3 @@ def _with_gaps(
 def _median(values: Iterable[float]) -> float:
     ordered = sorted(values)
     return ordered[len(ordered) // 2]
-
-
-def to_float(frame_values: np.ndarray, form: str) -> np.ndarray:
-    """Scale decoded values to float32 of the same shape, where full scale is 1.
-
-    Args:
-        frame_values: Of any shape.
-        form: FFmpeg's name of the sample format.
-    """
-    name = form.removesuffix("p")
-    if name == "u8":
-        frame_values = frame_values.astype(np.int16) - FULL_SCALE["u8"]
-    with np.errstate(over="ignore", invalid="ignore"):  # `audio` refuses such values later.
-        return frame_values.astype(np.float32) * np.float32(1 / FULL_SCALE[name])
-
-
-def values_of(frame: av.AudioFrame) -> np.ndarray:
-    """Give the values of a frame as they are, [channels, samples]."""
-    values = frame.to_ndarray()
-    return values if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels).T

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import av
 import numpy as np
 
-from mimi_dynamics.speech.decoding import AudioError, Break, to_float, values_of
+from mimi_dynamics.speech.decoding import AudioError, Break
 from mimi_dynamics.speech.pauses import quietest
+from mimi_dynamics.speech.samples import to_float, values_of
 
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz. The resampler's tables grow with the ratio of rates.
 # What is not used on both sides of a break. After it, decoders take a while to sound right again

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import av
 import numpy as np
 
-from mimi_dynamics.speech.decoding import DECODING_ERRORS, to_float, values_of
+from mimi_dynamics.speech.decoding import DECODING_ERRORS
+from mimi_dynamics.speech.samples import to_float, values_of
 
 SILENT_POWER = 1e-6  # 60 dB below a square wave at full scale
 
@@ -15,30 +16,36 @@ def playable_tracks(media: av.container.InputContainer) -> list[av.AudioStream]:
     return [track for track in media.streams.audio if track.codec_context is not None]
 
 
-def choose_track(media: av.container.InputContainer, on_sound: Callable[[float], None]) -> int:
+def choose_track(
+    media: av.container.InputContainer, on_sound: Callable[[float], None], min_seconds: float
+) -> int:
     """Give the index, among `playable_tracks`, of the track to use.
 
-    This is the one that the file marks as its default, unless that is silent. If the file marks
-    several, or none, it is the loudest of them. The whole file is decoded for this.
+    This is the one that the file marks as its default, unless that is silent or too short. If the
+    file marks several, or none, it is the loudest of them. The whole file is decoded for this.
 
     Args:
         media: A file that has just been opened. It has to be opened anew to be decoded again.
         on_sound: Is called with the seconds of each frame that is not silent.
+        min_seconds: A track that is shorter is used only if all are.
     """
     tracks = playable_tracks(media)
-    marked = [bool(track.disposition & av.stream.Disposition.default) for track in tracks]
-    powers = _powers(media, tracks, on_sound)
-    defaults = [i for i, mark in enumerate(marked) if mark and powers[i] > SILENT_POWER]
-    return max(defaults or range(len(tracks)), key=lambda index: powers[index])
+    powers, seconds = _powers(media, tracks, on_sound)
+    usable = (powers > SILENT_POWER) & (seconds >= min_seconds)
+    default = [bool(track.disposition & av.stream.Disposition.default) for track in tracks]
+    for among in (usable & default, usable):
+        if among.any():
+            return int(np.where(among, powers, 0.0).argmax())
+    return int(powers.argmax())
 
 
 def _powers(
     media: av.container.InputContainer,
     tracks: list[av.AudioStream],
     on_sound: Callable[[float], None],
-) -> np.ndarray:
-    """Give the power [tracks] of each track's loudest channel, without a constant offset."""
-    energy, samples = np.zeros(len(tracks)), np.ones(len(tracks))
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give of each track its loudest channel's power, without a constant offset, and seconds."""
+    energy, seconds = np.zeros(len(tracks)), np.zeros(len(tracks))
     place = {track.index: index for index, track in enumerate(tracks)}
     packets = media.demux(tracks)
     while True:
@@ -55,8 +62,9 @@ def _powers(
         for frame in frames:
             values = to_float(values_of(frame), frame.format.name)
             power = float(np.nan_to_num(values.var(axis=1)).max(initial=0))
-            energy[place[packet.stream.index]] += power * frame.samples
-            samples[place[packet.stream.index]] += frame.samples
+            length = frame.samples / frame.sample_rate
+            energy[place[packet.stream.index]] += power * length
+            seconds[place[packet.stream.index]] += length
             if power > SILENT_POWER:
-                on_sound(frame.samples / frame.sample_rate)
-    return energy / samples
+                on_sound(length)
+    return energy / np.maximum(seconds, 1e-9), seconds

@@ -158,6 +158,14 @@ def test_fits_that_are_there_are_not_made_again(
     assert found.keys() == left
     rest = left - {"linear", "test_voice"}
     assert {key: found[key] for key in rest} == {key: row[key] for key in rest}
+    asked.clear()
+    without_audio = replace(subject, speech=None, spliced=None)
+    bare = measure(fit_leads(without_audio, settings(), {1: 2}, {1: stored}), settings(), 12.5)
+    assert not asked
+    assert {key: bare[key] for key in rest - {"spliced"}} == {
+        key: row[key] for key in rest - {"spliced"}
+    }
+    assert "spliced" not in bare
     assert found["linear"]["spliced"] == row["linear"]["spliced"]
 
 
@@ -178,6 +186,10 @@ def test_facts_leave_out_what_the_codec_does_not_have(subject: Subject) -> None:
     assert (found["latent_dim"], found["dim"], found["frame_rate"]) == (DIM, DIM, 12.5)
     assert "bits_per_s" not in found
     assert found["effective_dim"] == pytest.approx(DIM, rel=0.05)
+    assert "loudness_r2" in found
+    level = np.zeros_like(subject.latents.rms_db)
+    unknown = replace(subject, latents=replace(subject.latents, rms_db=level))
+    assert "loudness_r2" not in facts(unknown, settings())
 
 
 @pytest.fixture

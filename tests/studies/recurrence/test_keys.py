@@ -12,6 +12,7 @@ from mimi_dynamics.studies.recurrence.keys import (
     METRICS,
     KeyData,
     codes_key,
+    keys_of,
     learned_key,
     past_frames,
 )
@@ -50,6 +51,16 @@ def test_keys_know_neither_the_future_nor_what_is_held_out(name: str) -> None:
     before, after = KEYS[name].make(data), KEYS[name].make(other)
     assert torch.equal(before[~changed], after[~changed])
     assert torch.equal(before, after) == (name == "random")
+
+
+def test_without_codes_they_are_no_key_and_frames_are_shuffled_as_with_them() -> None:
+    """As of latents of somebody's own."""
+    data = key_data(simulate("linear", 2000, 2))
+    without = replace(data, codes=None)
+    assert set(keys_of(data)) - set(keys_of(without)) == {"codes"}
+    mixed = without.shuffled()
+    assert mixed.codes is None
+    assert torch.equal(mixed.sequences.frames, data.shuffled().sequences.frames)
 
 
 def test_past_stops_at_the_start_of_the_clip() -> None:

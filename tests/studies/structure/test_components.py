@@ -16,6 +16,7 @@ from mimi_dynamics.studies.structure.components import (
     component_gains,
     effect_metrics,
 )
+from mimi_dynamics.studies.structure.study import levels_known
 from tests.density.test_fit import SMALL
 from tests.harness.simulation import simulate
 
@@ -48,6 +49,20 @@ def test_weights_say_what_counts() -> None:
     assert deaf["plain_gain_nats_per_dim"] == pytest.approx(2)
     assert deaf["least_heard_half"]["gain_share"] == pytest.approx(3 / 4)
     assert deaf["least_heard_half"]["effect_share"] == 0
+
+
+def test_without_a_decoder_there_are_gains_and_no_effects() -> None:
+    gains, clip = np.array([[1.0, 3.0]] * 20), np.repeat(np.arange(4), 5)
+    found = effect_metrics(gains, None, clip, ClipBootstrap(4, 50, 0))
+    assert found.keys() == {"component"}
+    assert [of["gain_nats"] for of in found["component"].values()] == [1, 3]
+    assert not any("effect" in key for of in found["component"].values() for key in of)
+
+
+def test_levels_are_known_if_they_differ() -> None:
+    latents = two_clips()
+    assert not levels_known(latents)
+    assert levels_known(replace(latents, rms_db=np.arange(60, dtype=np.float32)))
 
 
 class LoudnessCodec:

@@ -12,10 +12,12 @@ import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from moshi.quantization.core_vq import EuclideanCodebook
+from moshi.quantization.vq import SplitResidualVectorQuantizer
 from torch import Tensor, nn
 
 from mimi_dynamics.codec.base import FRAME_SIZE, initialise
@@ -99,7 +101,7 @@ class CodecTraining:
         seed = _seed(self.leg.seed, self.steps_done)
         batch = self._draw(seed)
         torch.manual_seed(_seed(self.leg.seed, self.steps_done, rank()) if rank() else seed)
-        self.model.quantizer.rvq_rest.rng_dropout.seed(seed)
+        cast("SplitResidualVectorQuantizer", self.model.quantizer).rvq_rest.rng_dropout.seed(seed)
         for group in self._optimizer.param_groups:
             group["lr"] = self.leg.lr * _schedule(self.steps_done, self.leg.steps)
         result = self.model(batch[:, None])
@@ -201,7 +203,7 @@ class CodecTraining:
         shape = self.params.model_dump(exclude={"legs"})
         settings = [shape, self.leg.model_dump(), self.start, world_size()]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        digest.update(memoryview(self.audio))
+        digest.update(self.audio.data)
         return digest.hexdigest()
 
 

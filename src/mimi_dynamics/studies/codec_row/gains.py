@@ -8,6 +8,7 @@ stays what it is.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -84,6 +85,8 @@ def with_shuffled_targets(data: Sequences, first: int, seed: int) -> Sequences:
         first: see `surrogates.shuffle`.
         seed: seed of the permutation.
     """
+    if data.targets is None:
+        raise ValueError("there are no targets to shuffle")
     generator = torch.Generator().manual_seed(seed)
     own = replace(data, frames=data.targets, targets=None)
     return replace(data, targets=shuffle(own, generator, first).frames)
@@ -120,7 +123,9 @@ def fit_leads(
         for k, lead in leads.items()
         for training in range(trainings[k])
     }
-    fitted = dict(zip(jobs, fit_trainings(list(jobs.values())), strict=True))
+    # Without audio there are only the fits that stage `horizon` has done.
+    new = fit_trainings(list(jobs.values())) if any(jobs.values()) else [{} for _ in jobs]
+    fitted = dict(zip(jobs, new, strict=True))
     return {
         k: replace(lead, trainings=_joined(k, fitted, stored.get(k, ()), head))
         for k, lead in leads.items()
@@ -197,7 +202,7 @@ def split_metrics(
     return {**metrics, **bits, **frames, "linear": linear}
 
 
-def gain_metrics(trainings: Sequence[Gains], head: str) -> dict[str, object]:
+def gain_metrics(trainings: Sequence[Gains], head: str) -> dict[str, Any]:
     """Give all gains by one head, each over the trainings that have it."""
 
     def gain(row: str) -> list[Estimate]:

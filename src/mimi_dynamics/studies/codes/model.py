@@ -33,6 +33,8 @@ class CodeModel(nn.Module):
         dropout: share of the features that are dropped in training.
     """
 
+    vectors: Tensor
+
     def __init__(
         self, vectors: Tensor, log_frequencies: Tensor, width: int, dropout: float
     ) -> None:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 
@@ -37,13 +38,23 @@ def half_life(gains: Mapping[int, TrainedEstimate | Estimate]) -> dict[str, floa
     """
     leads = sorted(gains)
     half = gains[leads[0]] / 2
-    missing = {lead: (half - gains[lead]).metrics("missing") for lead in leads}
+    missing = {lead: _less(half, gains[lead]).metrics("missing") for lead in leads}
     kept = list(takewhile(lambda lead: missing[lead]["missing_ci_high"] < 0, leads))
     gone = [lead for lead in leads if missing[lead]["missing_ci_low"] >= 0]
     if not kept:
         return {}
     below = {"half_life_below_ms": gone[0]} if gone else {}
-    return {"half_life_above_ms": kept[-1]} | below
+    return {"half_life_above_ms": kept[-1], **below}
+
+
+def _less(
+    half: TrainedEstimate | Estimate, gain: TrainedEstimate | Estimate
+) -> TrainedEstimate | Estimate:
+    if isinstance(half, TrainedEstimate):
+        return half - gain
+    if isinstance(gain, TrainedEstimate):
+        raise TypeError("only the gain at the shortest lead may be of several trainings")
+    return half - gain
 
 
 def horizon_metrics(trainings: Sequence[Gains], voices: np.ndarray) -> dict[str, object]:
@@ -115,7 +126,7 @@ def by_voice(gains: Gains, voices: np.ndarray) -> Gains:
     return of_voices
 
 
-def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> dict[str, object]:
+def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Give the contents of `metrics/detail/horizons.json`.
 
     Args:
@@ -134,4 +145,4 @@ def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> 
         )
         for split, by_lead in gains.items()
     }
-    return by_split.pop("test") | by_split
+    return {**by_split.pop("test"), **by_split}

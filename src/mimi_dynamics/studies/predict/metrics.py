@@ -41,7 +41,7 @@ def gain_metrics(gains: Gains) -> dict[str, object]:
     }
 
 
-def surrogate_metrics(gains: Gains, rows: list[str]) -> dict[str, object]:
+def surrogate_metrics(gains: Gains, rows: list[str]) -> dict[str, dict[str, float]]:
     """Give the gains of each surrogate, on x and on Δx."""
     return {
         row: {
@@ -55,7 +55,7 @@ def surrogate_metrics(gains: Gains, rows: list[str]) -> dict[str, object]:
 
 def head_metrics(gains: Gains, heads: list[str]) -> dict[str, object]:
     """Give NLL and gain of each head on real data, with the tail of its NLL over frames."""
-    metrics = {}
+    metrics: dict[str, object] = {}
     for head in heads:
         nll = gains.fits["real", head, "conditional"].nll[gains.split] / gains.dim
         metrics[head] = {
@@ -74,7 +74,7 @@ def head_metrics(gains: Gains, heads: list[str]) -> dict[str, object]:
 def calibrate(template: FitSpec, fits: Fits) -> dict[str, Ranks]:
     """Rank the observed frames of test among samples of each head."""
     heads = list(template.params.heads)
-    predictors = [fits["real", head, "conditional"].predictor for head in heads]
+    predictors = [fits["real", head, "conditional"].network for head in heads]
     jobs = [partial(rank_truth, template, predictor, "test") for predictor in predictors]
     return dict(zip(heads, run_parallel(jobs, "calibrate"), strict=True))
 

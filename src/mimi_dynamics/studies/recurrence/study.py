@@ -1,6 +1,8 @@
 """Lookups by every key, the best of them, and curves by number of neighbours."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import pandas as pd
 
@@ -54,10 +56,13 @@ def look_up_all(
         partial(score_predictor, Yardstick(predictor, real, split, PREDICTOR_SAMPLES))
         for split in splits
     ]
-    results = run_parallel(yardsticks + jobs, "look up")
-    result = zip(names, results[len(splits) :], strict=True)
-    lookups = {(*name, metric): f for name, by in result for metric, f in by.items()}
-    return lookups, dict(zip(splits, results, strict=False))
+    work: list[Callable[[], Scores | dict[str, Found]]] = [*yardsticks, *jobs]
+    results = run_parallel(work, "look up")
+    scores = cast("list[Scores]", results[: len(splits)])
+    found = cast("list[dict[str, Found]]", results[len(splits) :])
+    named = zip(names, found, strict=True)
+    lookups = {(*name, metric): f for name, by in named for metric, f in by.items()}
+    return lookups, dict(zip(splits, scores, strict=True))
 
 
 def best_lookup(lookups: Lookups) -> tuple[str, str]:
@@ -101,7 +106,7 @@ def split_metrics(
         **reduction.beyond(null).metrics("variance_reduction_over_shuffled"),
         **(reduction - parametric).metrics("variance_reduction_over_predictor"),
     }
-    return metrics
+    return {**metrics}
 
 
 def score_metrics(scores: Scores, bootstrap: ClipBootstrap) -> dict[str, float]:
@@ -130,7 +135,7 @@ def curves(lookups: Lookups, predictor: Scores, bootstrap: ClipBootstrap) -> pd.
                     "best_metric": result.validation == max(rivals),
                 }
             )
-    reduction = predictor.variance_reduction(bootstrap).metrics("variance_reduction")
+    of_predictor = predictor.variance_reduction(bootstrap).metrics("variance_reduction")
     alone = {"chosen": False, "best_metric": False}  # the predictor has nothing to choose
-    rows.append({"data": "real", "key": "predictor", "metric": "", **reduction, **alone})
+    rows.append({"data": "real", "key": "predictor", "metric": "", **of_predictor, **alone})
     return pd.DataFrame(rows).astype({"neighbours": "Int64"})

@@ -18,7 +18,7 @@ def summarise(scores: Scores) -> dict[str, object]:
         }
         for split, by_lead in scores.items()
     }
-    return by_split.pop("test") | by_split
+    return {**by_split.pop("test"), **by_split}
 
 
 def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
@@ -28,7 +28,8 @@ def lead_metrics(scores: LeadScores, lead: int) -> dict[str, object]:
         scores: scores of the forecasts.
         lead: lead in frames.
     """
-    energy, skill = {}, {}
+    energy: dict[str, float] = {}
+    skill: dict[str, float] = {}
     for row in (*FORECASTS, "climatology"):
         energy |= scores.at(row, lead).metrics(row)
     for row in FORECASTS:

@@ -182,11 +182,13 @@ def bet_metrics(evidence: Evidence) -> dict[str, object]:
 
 def validation_of(sweep: Sweep, name: str) -> dict[str, object]:
     """Give what choices are made by, and for a state whether it shows a sign of collapse."""
-    found = {
+    found: dict[str, object] = {
         "validation_dynamic_ease": dynamic_ease(sweep, name, "validation").value,
         "validation_fidelity_r2": sweep.fidelity(name, "validation").value,
     }
-    return found | ({"collapsed": int(sweep.collapsed(name))} if name in sweep.jobs else {})
+    if name in sweep.jobs:
+        found["collapsed"] = int(sweep.collapsed(name))
+    return found
 
 
 def of_split(evidence: Evidence, split: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mimi_dynamics.density.devices import on_device
-from mimi_dynamics.density.fit import FitSpec, FittedDensity, fit_densities
+from mimi_dynamics.density.fit import Density, FitSpec, FittedDensity, fit_densities
 from mimi_dynamics.density.training import TrainingParams, fit
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import Scored
@@ -21,6 +21,7 @@ from mimi_dynamics.latents.states import MOST_GAIN, Candidate
 from mimi_dynamics.pipeline.devices import CPU, device_at
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, PredictParams
 
+Fitted = tuple[dict[Density, FittedDensity], Tensor | None]  # densities and readings
 READOUT_WIDTH = 128
 READOUT_EPOCHS = 4
 READOUT_BATCH = 2048
@@ -71,8 +72,19 @@ class Measured:
     """
 
     job: Measure
-    densities: dict[str, FittedDensity]
+    densities: dict[Density, FittedDensity]
     readings: Tensor | None
+
+    @property
+    def read(self) -> Tensor:
+        """The readings of a candidate that was to be read.
+
+        Raises:
+            ValueError: it was not.
+        """
+        if self.readings is None:
+            raise ValueError(f"{self.job.candidate.name}: x was not read from it")
+        return self.readings
 
     def gain(self, split: str, bootstrap: ClipBootstrap) -> Estimate:
         """Give what the past of the candidate tells about it, in nats per coordinate."""
@@ -94,7 +106,7 @@ class Measured:
             weights: (dim,) weights of coordinates.
         """
         data = self.job.data
-        readings = frames_of(self.readings, data, split)
+        readings = frames_of(self.read, data, split)
         return Fidelity(data, weights).of(readings, split, bootstrap)
 
     @property
@@ -109,7 +121,7 @@ class Measured:
         return self.validation_gain / self.job.candidate.updates.dim / MOST_GAIN
 
 
-def measure(job: Measure) -> tuple[dict[str, FittedDensity], Tensor | None]:
+def measure(job: Measure) -> Fitted:
     """Fit the two densities, and read x from the candidate.
 
     Returns:

@@ -96,9 +96,9 @@ def generation_metrics(table: pd.DataFrame, samples: int, seed: int) -> dict[str
         samples: number of bootstrap draws.
         seed: seed of the draws.
     """
-    metrics = {}
+    metrics: dict[str, object] = {}
     for lead, scores in scores_of_each_lead(table, samples, seed).items():
-        energy = {}
+        energy: dict[str, float] = {}
         for row in ("rssm", RAW, "climatology"):
             energy |= scores.at(row, lead).metrics(row)
         over_raw = scores.at("rssm", lead) - scores.at(RAW, lead)

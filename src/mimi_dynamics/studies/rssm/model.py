@@ -181,8 +181,8 @@ class RssmTraining(nn.Module):
         information = kl_divergence(factors.posterior, factors.prior)
         if self.training:
             drawn = torch.rand(len(loss), device=loss.device) < params.prior_share
-            pair = [model.generate(factors.state[drawn]) for _ in range(2)]
-            loss = loss.masked_scatter(drawn, energy_of_pair(*pair, frames[drawn]))
+            one, other = (model.generate(factors.state[drawn]) for _ in range(2))
+            loss = loss.masked_scatter(drawn, energy_of_pair(one, other, frames[drawn]))
             loss = loss + self.budget.multiplier * information
             self.budget.ascend(information.mean().item())
             self.course.note(information.mean().item(), self.budget.multiplier)
@@ -215,8 +215,8 @@ class RssmTraining(nn.Module):
             return frames
         rolled = [self.model.dynamics.roll(updates, ahead)[:, :-ahead] for _ in range(2)]
         target = batch.context[:, ::stride][:, ahead:]
-        pair = [self.model.generate(state) for state in rolled]
-        frames[:, ahead * stride :: stride] = energy_of_pair(*pair, target)
+        one, other = (self.model.generate(state) for state in rolled)
+        frames[:, ahead * stride :: stride] = energy_of_pair(one, other, target)
         return frames
 
     def _rollout_length(self) -> int:

@@ -23,9 +23,7 @@ def score_generation(sweep: Sweep, chosen: str) -> pd.DataFrame:
         The table of `score_forecasts` with the rows `rssm` and `raw`.
     """
     params = sweep.params
-    steps = {
-        name: sweep.measured[name].densities["conditional"].predictor for name in (chosen, RAW)
-    }
+    steps = {name: sweep.measured[name].densities["conditional"].network for name in (chosen, RAW)}
     known = {name: sweep.measured[name].job.candidate.updates for name in steps}
     generators = {
         "rssm": Generator(steps[chosen], known[chosen], sweep.trained[chosen].model),
@@ -41,7 +39,7 @@ def decode(params: Params, sweep: Sweep, chosen: str, normalizer: Normalizer) ->
     test = sweep.data.select("test")
     inside = torch.from_numpy((sweep.data.splits == "test")[sweep.data.clip_of_frame])
     readings = {
-        "z_dyn": sweep.measured[chosen].readings[inside],
+        "z_dyn": sweep.measured[chosen].read[inside],
         "z_dyn_and_z_rec": sweep.diagnosis(chosen, "test").readings,
         "train_mean": sweep.data.train_mean().expand_as(test.frames),
     }

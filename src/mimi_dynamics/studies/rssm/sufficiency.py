@@ -11,6 +11,7 @@ from mimi_dynamics.density.devices import on_device
 from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, fit, losses, repeats_for
+from mimi_dynamics.density.trunk import AnyTrunk, NoPast
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.latents.sequences import Batch, make_batches
@@ -79,7 +80,10 @@ def fit_from_state(job: FromState) -> FittedDensity:
         for split in ("train", "validation", *evaluated_splits(known))
     }
     predictor = copy.deepcopy(job.marginal)
-    predictor.trunk = NewestState(known.dim, job.marginal.trunk.width, params.dropout)
+    blind = job.marginal.trunk
+    if not isinstance(blind, NoPast):
+        raise TypeError(f"{type(blind).__name__}: a marginal has no past")
+    predictor.trunk = NewestState(known.dim, blind.width, params.dropout)
     repeats = repeats_for(params.min_steps, params.epochs, len(batches["train"]))
     training = TrainingParams(params.lr, repeats * params.epochs, compute=job.raw.compute)
     generator = torch.Generator().manual_seed(seed)
@@ -90,7 +94,7 @@ def fit_from_state(job: FromState) -> FittedDensity:
     return FittedDensity(predictor, nll)
 
 
-class NewestState(nn.Module):
+class NewestState(AnyTrunk):
     """A trunk that knows the newest row and nothing before it.
 
     Args:

@@ -1,15 +1,16 @@
 """Training of every model, measurement of every candidate, and choice of a model on validation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mimi_dynamics.density.devices import on_device, run_fits
-from mimi_dynamics.density.fit import evaluated_splits
+from mimi_dynamics.density.fit import FittedDensity, evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.frontier import Point, above_frontier
 from mimi_dynamics.evidence.gains import clip_bootstrap
@@ -20,7 +21,7 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.rssm.baselines import rivals
 from mimi_dynamics.studies.rssm.collapse import Diagnosis, diagnose
-from mimi_dynamics.studies.rssm.measures import Fidelity, Measure, Measured, measure
+from mimi_dynamics.studies.rssm.measures import Fidelity, Fitted, Measure, Measured, measure
 from mimi_dynamics.studies.rssm.sufficiency import FromState, Sufficiency, fit_from_state
 from mimi_dynamics.studies.rssm.training import RssmJob, Trained, encode_states, train_rssm
 
@@ -95,15 +96,18 @@ class Sweep:
             states: pairs of the name of a measured state and the name of raw x at the lead to use.
         """
         from_state = [
-            FromState(self.measured[state].job, raw.job, raw.densities["marginal"].predictor)
+            FromState(self.measured[state].job, raw.job, raw.densities["marginal"].network)
             for state, raw in ((state, self.measured[raw]) for state, raw in states)
         ]
-        work = [partial(measure, job) for job in jobs]
-        work += [partial(fit_from_state, job) for job in from_state]
+        work: list[Callable[[], Fitted | FittedDensity]] = [
+            *(partial(measure, job) for job in jobs),
+            *(partial(fit_from_state, job) for job in from_state),
+        ]
         results = run_fits(work, "measure", self.params.compute)
-        for job, result in zip(jobs, results, strict=False):
-            self.measured[job.candidate.name] = Measured(job, *result)
-        for (state, raw), fitted in zip(states, results[len(jobs) :], strict=True):
+        for job, found in zip(jobs, cast("list[Fitted]", results[: len(jobs)]), strict=True):
+            self.measured[job.candidate.name] = Measured(job, *found)
+        from_states = cast("list[FittedDensity]", results[len(jobs) :])
+        for (state, raw), fitted in zip(states, from_states, strict=True):
             self.sufficiencies[state, raw] = Sufficiency(self.measured[raw], fitted)
 
     def held_states(self, states: Tensor) -> Tensor:
@@ -231,11 +235,16 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
         for budget in settings.budgets
     ]
     sweep = Sweep(params, data, scale, {job.name: job for job in models})
-    work = [partial(train_rssm, job) for job in models]
     rest = settings, params.seed, compute
-    work += [partial(rivals, data, dim, *rest) for dim in settings.state_dims]
+    work: list[Callable[[], Trained | dict[str, Tensor]]] = [
+        *(partial(train_rssm, job) for job in models),
+        *(partial(rivals, data, dim, *rest) for dim in settings.state_dims),
+    ]
     results = run_fits(work, "train", compute)
-    sweep.trained = dict(zip(sweep.jobs, results, strict=False))
+    sweep.trained = dict(
+        zip(sweep.jobs, cast("list[Trained]", results[: len(models)]), strict=True)
+    )
+    by_dim = cast("list[dict[str, Tensor]]", results[len(models) :])
 
     first = max(NEXT_FRAME, params.predict.warmup_frames) * settings.state_stride
     made = make_surrogates(data, first, params.predict.linear_order, params.seed)
@@ -244,7 +253,7 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
         sweep.job(RAW_SHUFFLED, made["shuffled"].frames, readout=False),
         sweep.job(RAW_LONG, data.frames, readout=False, lead=settings.long_lead),
     ]
-    for dim, coordinates in zip(settings.state_dims, results[len(models) :], strict=True):
+    for dim, coordinates in zip(settings.state_dims, by_dim, strict=True):
         named = {f"dim{dim}_{rival}": values for rival, values in coordinates.items()}
         sweep.rivals[dim] = [RAW, *named]
         jobs += [sweep.job(name, values) for name, values in named.items()]

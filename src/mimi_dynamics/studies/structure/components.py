@@ -39,7 +39,7 @@ def component_gains(job: FitSpec, fits: Fits, split: str) -> np.ndarray:
         (scored, dim) gains in nats.
     """
     conditional, marginal = (
-        _terms(fits[job.row, job.head, density].predictor, job, split)
+        _terms(fits[job.row, job.head, density].network, job, split)
         for density in ("conditional", "marginal")
     )
     return conditional - marginal
