@@ -3,7 +3,7 @@
 Measures corpora of spliced speech and of gated noise as stage `codec_row` measures speech, with
 fewer clips and a smaller network, and applies the rules of bet 1 to each.
 
-    python src/bet1_study.py     (`make studies` runs it; the stage is frozen for `dvc repro`)
+    python src/bet1_study.py
 
 It keeps what it has measured in runs/bet1_study/, where a run that was stopped goes on; after a
 change of the code that measures, remove that folder.
