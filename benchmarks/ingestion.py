@@ -29,7 +29,7 @@ ROUNDS, TIMES = 2, 5  # in turns, and how often each format is converted in each
 SECONDS = 30.0  # of what is converted
 PAGE, HEADING = Path("docs/explanation/ingestion.md"), "## Measured"
 COMMAND = "PYTHONPATH=src:. .venv/bin/python benchmarks/ingestion.py --before ../before --write"
-FAST = ("g722", "wav", "flac", "mp3", "opus", "m4a")
+FAST = ("g722", "wav", "flac", "mp3", "opus", "m4a", "aac")
 Found = dict[str, Any]
 
 
@@ -117,7 +117,9 @@ def write_examples(folder: Path) -> None:
     folder.mkdir()
     voice, other = speechlike(10.0, 1), speechlike(10.0, 2)
     fast = np.repeat(voice, 2)
-    files = {ending: encode_as(ending, voice) for ending in ("mp3", "aac", "m4a", "flac", "wav")}
+    files = {
+        ending: encode_as(ending, voice) for ending in ("mp3", "aac", "m4a", "avi", "flac", "wav")
+    }
     files["opus"] = encode(fast, "ogg", "libopus", 48_000)
     webm = partial(encode_tracks, container="webm", codec="libopus", rate=48_000)
     film = partial(encode_tracks, container="matroska", codec="aac", rate=48_000)
@@ -138,6 +140,14 @@ def write_examples(folder: Path) -> None:
         "zeros inside.mp3": zeros("mp3", 400),
         "joined.mp3": files["mp3"] + encode_as("mp3", other),
         "joined, two rates.mp3": files["mp3"] + encode(fast, "mp3", "libmp3lame", 48_000),
+        "joined, no table.mp3": b"".join(
+            encode_tracks([sound], "mp3", "libmp3lame", bare=True) for sound in (voice, other)
+        ),
+        **{
+            f"joined.{ending}": encode_as(ending, voice) + encode_as(ending, other)
+            for ending in ("mp2", "ac3", "au", "avi")
+        },
+        "a chunk lost.avi": zeros("avi", 500),
         "zeros inside.aac": zeros("aac", 20),
         "end cut.aac": files["aac"][:-30],
         "zeros inside.m4a": zeros("m4a", 40),

@@ -15,6 +15,7 @@ start. Prints a section, which --write puts into docs/reference/performance.md.
 import argparse
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from machine import write_section
+from mimi_dynamics.pipeline.definitions import load_stages
 
 COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/pipeline.py"
 CLONE = Path("runs/pipeline")
@@ -77,7 +79,7 @@ def run(times: int, stages: list[str] | None, settings: list[str]) -> dict[str, 
         folder = repeat_speech(times)
         settings = [*settings, "ingest.corpora=[folder]", f"ingest.folder.path={folder}"]
     set_params(CLONE / "params.yaml", settings)
-    pipeline = YAML(typ="safe", pure=True).load(CLONE / "dvc.yaml")["stages"]
+    pipeline = load_stages(CLONE / "dvc.yaml")
     found = {}
     for name, command in commands(pipeline, CLONE / "params.yaml"):
         if name.split("@")[0] in (stages or pipeline):
@@ -117,17 +119,17 @@ def set_params(path: Path, settings: list[str]) -> None:
 
 
 def commands(pipeline: dict, params: Path) -> list[tuple[str, str]]:
-    """Name and command of stages that are not frozen, one for each item of a matrix, in order."""
+    """Name and command of stages that are not frozen, one for each item of a group, in order."""
     horizons = YAML(typ="safe").load(params)["horizons"]
     found = []
     for name, stage in pipeline.items():
         if stage.get("frozen"):
             continue
-        if "matrix" in stage:
-            command = stage["cmd"].replace("${item.frames}", "{}")
-            found += [(f"{name}@{k}", command.format(k)) for k in horizons]
-        else:
-            found.append((name, stage["cmd"]))
+        lists = [horizons] if "foreach" in stage else stage.get("matrix", {}).values()
+        items = [item for items in lists for item in items]
+        item = re.compile(r"\$\{item(\.\w+)?\}")
+        found += [(f"{name}@{k}", item.sub(str(k), stage["cmd"])) for k in items]
+        found += [] if items else [(name, stage["cmd"])]
     return found
 
 

@@ -16,6 +16,7 @@ from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.metrics import Metrics, detail_path, read_metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import OWN_LATENTS, Params
 from mimi_dynamics.pipeline.stage import run_stage
+from mimi_dynamics.pipeline.without_audio import OWN_IN_WORDS
 from mimi_dynamics.report.bets import check_controls, informative_horizon, judge_all, weakest_link
 from mimi_dynamics.report.closing import closing, say
 from mimi_dynamics.report.page import with_sections
@@ -27,7 +28,6 @@ STAGES = (  # The bets or the report use these. All of them except `controls` ma
     *("ingest", "codec", "reconstruct", "controls", "predict", "horizons", "structure"),
     *("codec_table", "codes", "rollout", "recurrence", "rssm", "engram", "calm"),
 )
-OWN = "latents of your own"  # on the page, in place of the name of a codec
 NEEDED = ("controls",)  # There is no verdict unless the estimator was tested on known answers.
 
 
@@ -36,7 +36,7 @@ def bets(params: Params) -> None:
     rules = load_bets()
     metrics = read_all() | read_studies(rules, params)
     codec = codec_of_run(metrics, params)
-    if codec == OWN:
+    if codec == OWN_IN_WORDS:
         metrics.pop("codec", None)  # It tells how mimi-mini was trained, which made none of these.
     check = check_controls(metrics["controls"], rules.controls)
     judgements = judge_all(rules, metrics, check.failed)
@@ -60,7 +60,7 @@ def bets(params: Params) -> None:
 def codec_of_run(metrics: Mapping[str, Metrics], params: Params) -> str:
     """Name what the latents of the run are of, as the page is to call it."""
     corpora = metrics.get("ingest", {}).get("corpora", {})
-    return OWN if OWN_LATENTS in corpora else params.codec.name
+    return OWN_IN_WORDS if OWN_LATENTS in corpora else params.codec.name
 
 
 def read_all() -> dict[str, Metrics]:

@@ -11,13 +11,14 @@ Reads data/latents/, data/states/ and models/normalizer.safetensors.
 Writes metrics/engram.json, metrics/detail/engram.json and plots/engram.csv.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.files import write_table
-from mimi_dynamics.pipeline.metrics import write_stage_metrics
+from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.studies.engram.comparison import compare
@@ -33,7 +34,7 @@ def engram(params: Params) -> None:
     write_plots(metrics)
 
 
-def write_plots(metrics: dict[str, dict[str, object]]) -> None:
+def write_plots(metrics: Mapping[str, Metrics]) -> None:
     """Write how much the memory helps, as one CSV file.
 
     The table has its help against every control, by how often the keys occur, and by how close
@@ -65,7 +66,7 @@ def write_plots(metrics: dict[str, dict[str, object]]) -> None:
     write_table(Path("plots/engram.csv"), table)
 
 
-def ends(metrics: dict[str, float], key: str) -> dict[str, float]:
+def ends(metrics: Metrics, key: str) -> dict[str, float]:
     """Give the metric `key` as `value`, and the ends of its interval as `low` and `high`."""
     return {
         "value": metrics[key],

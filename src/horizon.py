@@ -34,11 +34,12 @@ from mimi_dynamics.density.fit import (
 from mimi_dynamics.density.predictor import Predictor, save_predictor
 from mimi_dynamics.density.stacking import stack
 from mimi_dynamics.density.training import losses
+from mimi_dynamics.density.trunk import Trunk
 from mimi_dynamics.evidence.gains import STACK, Fits, experts, fit_trainings, stacks
 from mimi_dynamics.evidence.scores import write_fits
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data
-from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.latents.sequences import Sequences, in_memory
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.distributed import is_main_process
 from mimi_dynamics.pipeline.params import Params
@@ -101,12 +102,14 @@ def weightiest(fits: Fits, head: str) -> Predictor:
         fits: fits and stacks of one training.
         head: name of the head.
     """
-    given_past, marginal = (fits["real", head, of].predictor for of in ("conditional", "marginal"))
+    given_past, marginal = (fits["real", head, of].network for of in ("conditional", "marginal"))
     weights = fits["real", STACK, "conditional"].weights
     if sum(weights[of] for of in experts(head)) >= 0.5:
         return given_past
     blind = copy.deepcopy(given_past)
     blind.head = copy.deepcopy(marginal.head)
+    if not isinstance(blind.trunk, Trunk):
+        raise TypeError(f"{type(blind.trunk).__name__} has no gate to shut")
     nn.init.zeros_(blind.trunk.gate)
     return blind
 
@@ -123,9 +126,9 @@ def stacks_of_permuted(job: FitSpec, fits: Fits) -> Fits:
     """
     marginal = fits["real", job.head, "marginal"]
     splits = "validation", *evaluated_splits(job.sequences)
-    with on_device(marginal.predictor, job.compute):
+    with on_device(marginal.network, job.compute):
         nll = {
-            split: losses(marginal.predictor, batches_of(job, split)).cpu().numpy()
+            split: losses(marginal.network, in_memory(batches_of(job, split))).cpu().numpy()
             for split in splits
         }
     row, weighs = "permuted", fits["permuted", LINEAR_BASELINE, "marginal"].weighs

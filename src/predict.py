@@ -61,7 +61,7 @@ def predict(params: Params) -> None:
     write_learning_curve(curve)
     write_plots(gains["test"], list(rows))
     write_calibration(ranks, gains["test"].bootstrap)
-    write_predictor(fits["real", best, "conditional"].predictor, best, params)
+    write_predictor(fits["real", best, "conditional"].network, best, params)
 
 
 def write_plots(gains: Gains, rows: list[str]) -> None:

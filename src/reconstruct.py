@@ -23,7 +23,7 @@ from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.generation.sounds import Listening, write_sounds
 from mimi_dynamics.pipeline.conventions import EVALUATED_SPLITS, WAYS
 from mimi_dynamics.pipeline.files import require, write_table
-from mimi_dynamics.pipeline.metrics import write_stage_metrics
+from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.without_audio import has_audio, say_without
@@ -70,7 +70,7 @@ def reconstruct(params: Params) -> None:
     write_sounds(sounds, SOUNDS_TITLE, Path("data/reconstruct"))
 
 
-def write_plots(metrics: dict[str, object]) -> None:
+def write_plots(metrics: Metrics) -> None:
     """Write every measure as CSV, with one row for each split and way of decoding."""
     rows = [
         {"split": split, "way": way, **values}

@@ -43,7 +43,7 @@ def rollout(params: Params) -> None:
     longest = max(params.horizons)
     grids = {split: make_grid(params, real, split, longest) for split in evaluated_splits(real)}
     var = Generator(linear_floor(fit_linear(real, params)), real)
-    generators = {"rollout": predictors[NEXT_FRAME], "var": var}
+    generators: dict[str, Generator | Path] = {"rollout": predictors[NEXT_FRAME], "var": var}
     draws, scores = params.predict.bootstrap_samples, {}
     for split, grid in grids.items():
         table = score_forecasts(generators, predictors, grid, split, params.compute)

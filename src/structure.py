@@ -20,7 +20,7 @@ from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import write_table
-from mimi_dynamics.pipeline.metrics import write_stage_metrics
+from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
@@ -71,7 +71,7 @@ def structure(params: Params) -> None:
     write_plots(metrics)
 
 
-def write_plots(metrics: dict[str, object]) -> None:
+def write_plots(metrics: Metrics) -> None:
     """Write every gain on the test split as CSV."""
     rows = [
         {"what": what, "of": of, **values}

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
 from mimi_dynamics.density.training import DivergedError
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.states import read_states, write_states
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter, read_latents
 from mimi_dynamics.pipeline import parallel
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.pipeline.stage import run_stage
@@ -33,7 +33,7 @@ INFO = {
     "codec": "mimi-mini", "weights_sha256": "0" * 64, "latent_kind": LATENT_KIND, "dim": DIM,
     "codebooks": CODEBOOKS, "frame_rate": 12.5, "sample_rate": 24_000,
 }  # fmt: skip
-STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+STAGES = load_stages(ROOT / "dvc.yaml")
 READERS = [name for name, stage in STAGES.items() if "data/latents" in stage["deps"]]
 
 

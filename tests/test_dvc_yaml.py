@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,18 @@ from ruamel.yaml import YAML
 
 import bets
 import figures
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.report.page import CONTENTS
 from mimi_dynamics.report.rules import BETS_FILE, load_bets
 from mimi_dynamics.report.studies import OWN_ROW
 from mimi_dynamics.studies.codec_row.records import row_path
 from tests.harness import ROOT
+from tests.harness.small_pipeline import run
 
 SRC = ROOT / "src"
 PACKAGE = SRC / "mimi_dynamics"
-STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+STAGES = load_stages(ROOT / "dvc.yaml")
 # Frozen stages that `make studies` runs.
 STUDIES = re.search(r"^STUDIES := (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
 ROWS = "codec_row_frozen"  # so is this group, an item a codec; its script is that of `codec_row`
@@ -87,10 +90,10 @@ def test_frozen_rows_are_those_of_the_settings_and_in_git() -> None:
     """By the script of the row of the run, and on nothing else."""
     stage, settings = STAGES[ROWS], YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
     assert stage["frozen"]
-    assert stage["matrix"] == {"row": "${codec_table.rows}"}
+    assert stage["foreach"] == "${codec_table.rows}"
     assert stage["deps"] == ["src/codec_row.py"]
     assert "params" not in stage
-    assert stage["cmd"] == STAGES["codec_row"]["cmd"]
+    assert stage["cmd"] == STAGES["codec_row"]["cmd"].replace("item.row", "item")
     made = re.search(r"^ROWS := (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
     assert made == settings["codec_table"]["rows"]
     assert all((ROOT / row_path(row)).exists() for row in made)
@@ -119,14 +122,14 @@ def test_what_the_page_tells_of_is_what_bets_read() -> None:
 
 
 def outputs(stage: dict[str, Any]) -> set[str]:
-    """Paths that a stage writes; of a matrix, with the name of its item left open."""
+    """Paths that a stage writes; of a group, with the name of its item left open."""
     listed = [out for kind in ("outs", "metrics") for out in stage.get(kind, [])]
     return {path for out in listed for path in (out if isinstance(out, dict) else [out])}
 
 
 def reads(dep: str, out: str) -> bool:
     """Whether a dependency is an output, lies in it, or is a folder that it lies in."""
-    for_any_item = re.sub(r"\$\{item\.\w+\}", "*", out)
+    for_any_item = re.sub(r"\$\{item(\.\w+)?\}", "*", out)
     return fnmatch(dep, for_any_item) or dep.startswith(f"{out}/") or out.startswith(f"{dep}/")
 
 
@@ -201,3 +204,31 @@ def test_no_room_imports_one_above_it(below: str) -> None:
     for file in (PACKAGE / below).rglob("*.py"):
         for other in imported_files(file):
             assert other.relative_to(PACKAGE).parts[0] not in above, f"{file} imports {other}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "stage", "kind"),
+    [
+        ("horizons=8", "horizon", "int"),
+        ("horizons=null", "horizon", "NoneType"),
+        ("codec_table.rows=lyra", "codec_row_frozen", "str"),
+    ],
+)
+def test_no_list_where_dvc_makes_stages_of_one_ends_in_one_line(
+    tmp_path: Path, setting: str, stage: str, kind: str
+) -> None:
+    """Before any stage runs, so DVC itself has to say it; the settings stay as they are."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    run(tmp_path, "git", "init", "-q")
+    run(tmp_path, "dvc", "init", "-q")
+    run(tmp_path, "git", "add", "dvc.yaml", "params.yaml")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    run(tmp_path, "git", *identity, "commit", "-qm", "start")
+    said = run(tmp_path, "dvc", "exp", "run", "-S", setting, check=False)
+    assert said.returncode
+    assert said.stderr.splitlines() == [
+        f"ERROR: failed to resolve 'stages.{stage}.foreach' in 'dvc.yaml': "
+        f"expected list/dictionary, got {kind}"
+    ]
+    assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()

@@ -12,13 +12,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from mimi_dynamics.own_latents import pieces
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.metrics import headline, headline_keys
 from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
 from tests.harness.agreement import check_agreement, measured_as_predict
 from tests.harness.small_pipeline import make_clone, run, run_on_a_stock_machine
 
-STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+STAGES = load_stages(ROOT / "dvc.yaml")
 UP_TO_DATE = "Data and pipelines are up to date."
 
 

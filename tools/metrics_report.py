@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # no PYTHO
 
 from metrics_cost import cost_table
 from metrics_tables import bets_table, headline_table, metrics_table, params_table
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.report.differences import (
     DETAIL,
     TOLERANCE,
@@ -122,7 +123,7 @@ def _last_line(text: str) -> str:
 
 def metrics_problems() -> dict[str, list[str]]:
     """What is wrong with each metrics file of dvc.yaml that is missing or not to be compared."""
-    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = load_stages()
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     files = [name for stage in stages.values() for name in metrics_of(stage, settings)]
     problems = {}
@@ -141,18 +142,21 @@ def metrics_problems() -> dict[str, list[str]]:
 
 
 def metrics_of(stage: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Paths of the metrics files that a stage writes; of a matrix, those of all its items."""
+    """Paths of the metrics files that a stage writes; of a group, those of all its items."""
     names = [
         name
         for entry in stage.get("metrics", []) + stage.get("outs", [])
         for name in ([entry] if isinstance(entry, str) else entry)
         if name.startswith("metrics/")
     ]
-    for item, values in stage.get("matrix", {}).items():
+    lists = {f"item.{key}": values for key, values in stage.get("matrix", {}).items()}
+    if "foreach" in stage:
+        lists["item"] = stage["foreach"]
+    for item, values in lists.items():
         if isinstance(values, str):  # such as ${codec_table.rows}
             keys = values.removeprefix("${").removesuffix("}").split(".")
             values = reduce(operator.getitem, keys, settings)
-        names = [name.replace(f"${{item.{item}}}", str(of)) for name in names for of in values]
+        names = [name.replace(f"${{{item}}}", str(of)) for name in names for of in values]
     return list(dict.fromkeys(names))
 
 

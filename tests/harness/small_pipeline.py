@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from mimi_dynamics.pipeline.definitions import load_stages
 from tests.harness import ROOT
 from tests.harness.speechlike import write_corpus
 
@@ -124,13 +125,13 @@ def put_over(settings: dict[str, Any], partial: dict[str, Any]) -> None:
 def frozen_outputs() -> list[str]:
     """Give the paths of what frozen stages have written; all of it is in git."""
     rows = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["codec_table"]["rows"]
-    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"].values()
+    stages = load_stages(ROOT / "dvc.yaml").values()
     frozen = [stage for stage in stages if stage.get("frozen")]
     outputs = [
         out for stage in frozen for kind in ("outs", "metrics") for out in stage.get(kind, [])
     ]
     paths = [path for out in outputs for path in out]
-    return list(dict.fromkeys(path.replace("${item.row}", row) for path in paths for row in rows))
+    return list(dict.fromkeys(path.replace("${item}", row) for path in paths for row in rows))
 
 
 def make_clone(folder: Path, clips_per_voice: int = 30) -> None:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import (
     HEADLINES,
@@ -79,7 +79,7 @@ def test_committed_headlines_are_those_of_the_committed_whole() -> None:
 
 
 def test_dvc_shows_the_headline_and_nothing_else() -> None:
-    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    stages = load_stages(ROOT / "dvc.yaml")
     shown = {name for stage in stages.values() for out in stage.get("metrics", []) for name in out}
     assert shown == {f"metrics/{stage}.json" for stage in HEADLINES}
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.settings import check_settings
@@ -113,7 +114,7 @@ def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any, problem:
 
 @pytest.mark.parametrize("stage", ["ingest", "encode"])
 def test_a_stage_depends_on_all_of_its_settings_but_where_it_runs(stage: str) -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = load_stages(ROOT / "dvc.yaml")
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))[stage]
     own = {name for name in stages[stage]["params"] if name.startswith(stage)}
     assert own == {f"{stage}.{key}" for key in settings} - {f"{stage}.engine"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import NO_SOURCE, Params, load_params
 from mimi_dynamics.pipeline.settings import check_settings
@@ -128,7 +129,7 @@ def test_files_at_which_dvc_would_stop_or_hang_are_named(here: Path) -> None:
 
 
 def test_every_source_is_a_dependency_of_the_stages_that_read_it() -> None:
-    stages: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    stages: dict[str, Any] = load_stages(ROOT / "dvc.yaml")
     read = {"${ingest.folder.path}", "${ingest.mirror}", "${ingest.voice_table}"}
     assert read < set(stages["ingest"]["deps"])
     for name, stage in stages.items():

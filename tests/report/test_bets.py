@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.report.bets import (
@@ -172,7 +172,7 @@ def test_priors_are_those_of_the_start() -> None:
 
 def test_the_stage_depends_on_what_it_may_read() -> None:
     """All that a stage found that the page tells of, and every figure in git."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = load_stages(ROOT / "dvc.yaml")
     found = set(stages.pop("bets")["deps"])
     studies = {name for name, stage in stages.items() if stage.get("frozen")} - {"codec"}
     outs = [

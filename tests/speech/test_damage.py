@@ -176,6 +176,13 @@ def test_two_of_encoders_without_a_name_do_not_run_into_each_other(ending: str) 
         assert part.seconds == pytest.approx(SECONDS, abs=0.2)
 
 
+@pytest.mark.parametrize("ending", ["aac", "m4a", "mka"])
+def test_an_encoder_that_names_itself_again_begins_no_recording(ending: str) -> None:
+    """FFmpeg's does so in every 256th packet."""
+    (part,) = parts_of(encode_as(ending, speechlike(28.0, SEED)), ending)
+    assert part.seconds == pytest.approx(28.0, abs=0.1)
+
+
 def film(seed: int) -> bytes:
     """Pictures between the packets of sound."""
     return encode_tracks([sound(seed)], "avi", "libmp3lame", RATE, pictures=True)
@@ -231,6 +238,14 @@ def header_gone(content: bytes) -> bytes:
     return content[:at] + bytes(4) + content[at + 4 :]
 
 
+def five_bad_bytes(content: bytes) -> bytes:
+    """Anywhere in a file."""
+    bad = bytearray(content)
+    for place in np.random.default_rng(1).integers(0, len(bad), 5):
+        bad[place] ^= 0xFF
+    return bytes(bad)
+
+
 @pytest.mark.parametrize(
     ("ending", "edit", "least"),
     [
@@ -253,6 +268,7 @@ def header_gone(content: bytes) -> bytes:
         ("flac", lambda b: ID3V2 + b, 3.9),
         ("wav", lambda b: b[:-5_001], 3.8),
         ("wav", lambda b: b + LIST, 3.9),
+        ("mp3", five_bad_bytes, 3.0),
     ],
 )
 def test_how_much_is_kept_of_files_as_people_have_them(
@@ -260,6 +276,17 @@ def test_how_much_is_kept_of_files_as_people_have_them(
 ) -> None:
     parts = parts_of(edit(good_file(ending)), ending)
     assert sum(part.sound.size for part in parts) / RATE >= least
+
+
+@pytest.mark.parametrize(
+    ("ending", "edit"), [("m4a", lambda b: b[: len(b) // 2]), ("wav", lambda b: ID3V2 + b)]
+)
+def test_what_ffmpeg_itself_cannot_read_is_no_recording(ending: str, edit: Edit) -> None:
+    """As the table of an M4A stands at its end, and no tag belongs before WAV."""
+    content = edit(good_file(ending))
+    assert seconds_by_ffmpeg(content, ending) == 0
+    with pytest.raises(AudioError, match="undecodable"):
+        parts_of(content, ending)
 
 
 def test_two_rates_in_one_file() -> None:

@@ -43,6 +43,26 @@ def test_lost_packets_cut_the_recording(
     assert after.start == pytest.approx(before.seconds + gap.seconds, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("container", "codec", "rate", "pictures"),
+    [
+        ("mov", "pcm_s24le", 48_000, False),
+        ("3gp", "aac", 16_000, False),
+        ("mp4", "aac", 48_000, True),
+        ("matroska", "aac", 48_000, True),
+        ("avi", "libmp3lame", 48_000, True),
+        ("mpegts", "aac", 48_000, False),
+    ],
+)
+def test_films_and_what_phones_record_have_no_gaps(
+    container: str, codec: str, rate: int, pictures: bool
+) -> None:
+    content = encode_tracks([sound(SEED, rate)], container, codec, rate, pictures=pictures)
+    (part,) = parts_of(content)
+    assert (part.reason, part.notes) == ("", ())
+    assert strange_blocks([part], sound(SEED)) == 0
+
+
 @cache
 def ogg_pages(ending: str) -> list[bytes]:
     content = good_file(ending)

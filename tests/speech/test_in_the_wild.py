@@ -3,77 +3,24 @@
 import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
 from mimi_dynamics.speech.ingestion import ingest_corpora
 from mimi_dynamics.speech.summary import overview, summarise, voice_table
-from tests.harness.audio_files import ingest_params, tone, write_sound
-from tests.harness.layouts import LAYOUTS, Voices
+from tests.harness.audio_files import ingest_params, tone
+from tests.harness.layouts import Voices
+from tests.harness.wild_tree import JOSE, NAMES, write_no_sound, write_tree
 
-JOSE = "josé"
-NAMES = (
-    unicodedata.normalize("NFD", JOSE),
-    "dr.who",
-    "dr_who",
-    "Anna",
-    "anna",
-    'o\'brien "red"',
-    "lang=en #1",
-    "a,b {c}",
-    "голос",
-    "声",
-    "-rf",
-    "100%",
-)
 Tree = tuple[Path, Voices, set[str]]
-
-
-def write_recording(path: Path, number: int) -> None:
-    """Write a tone that no other recording has; TIMIT's are in the format of NIST."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    form = "NIST" if path.suffix == ".WAV" else None
-    soundfile.write(
-        path, tone(0.25, 200 + 7 * number, 16_000), 16_000, "PCM_16" if form else None, format=form
-    )
-
-
-def write_damaged(root: Path) -> set[str]:
-    """Write what a Mac leaves beside recordings, and what is no sound; gives the names."""
-    whole = write_sound(root / "anna" / "whole.wav", tone(0.25, 4_000)).read_bytes()
-    (root / "anna" / "whole.wav").unlink()
-    files = {
-        "anna/._00.wav": b"\0\5\x16\7\0\2\0\0Mac OS X",
-        "__MACOSX/anna/._00.wav": b"\0\5\x16\7\0\2\0\0Mac OS X",
-        "anna/.DS_Store": b"\0\0\0\1Bud1",
-        "anna/empty.wav": b"",
-        "anna/header alone.wav": whole[:40],
-        "anna/noise.mp3": np.random.default_rng(0).bytes(5_000),
-        "anna/page.flac": b"<!doctype html><title>404</title>",
-        "anna/notes.pdf": b"%PDF-1.7",
-        "README": b"about",
-    }
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return set(files)
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """All of it: the folder, the voice of each recording, and what is damaged."""
     root = tmp_path_factory.mktemp("wild") / "my disk"
-    voices = {
-        f"{layout}/{name}": voice
-        for layout, write in LAYOUTS.items()
-        for name, voice in write(root / layout).items()
-    }
-    voices |= {f"{name}/{number:02d}.wav": name for name in NAMES for number in range(2)}
-    for number, name in enumerate(voices):
-        write_recording(root / name, number)
-    return root, voices, write_damaged(root)
+    voices = write_tree(root, lambda number: (tone(0.25, 200 + 7 * number, 16_000), 16_000))
+    return root, voices, write_no_sound(root)
 
 
 @pytest.fixture(scope="module")

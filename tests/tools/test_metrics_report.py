@@ -290,5 +290,7 @@ def test_files_of_a_matrix_are_those_of_its_items() -> None:
     expected = ["metrics/detail/a.json", "metrics/detail/b.json"]
     for rows in ("${table.rows}", ["a", "b"]):
         assert metrics_of({"outs": outs, "matrix": {"row": rows}}, settings) == expected
+    group = {"outs": [{"metrics/detail/${item}.json": {"cache": False}}]}
+    assert metrics_of(group | {"foreach": "${table.rows}"}, settings) == expected
     plain = {"metrics": ["metrics/c.json"], "matrix": {"k": [1, 2]}}
     assert metrics_of(plain, settings) == ["metrics/c.json"]

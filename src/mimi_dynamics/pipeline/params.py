@@ -43,6 +43,7 @@ from mimi_dynamics.pipeline.sections.measures import (
     StructureParams,
 )
 from mimi_dynamics.pipeline.sections.models import (
+    Bet1StudyParams,
     Bet2StudyParams,
     Bet3StudyParams,
     Bet4StudyParams,
@@ -64,6 +65,7 @@ __all__ = [
     "PARAMS_FILE",
     "PLAIN",
     "VOICE_IN_PATTERN",
+    "Bet1StudyParams",
     "Bet2StudyParams",
     "Bet3StudyParams",
     "Bet4StudyParams",
@@ -139,6 +141,7 @@ class Params(Section):
     rssm: RssmParams
     rssm_sweep: RssmSweepParams
     rssm_slow: RssmSlowParams
+    bet1_study: Bet1StudyParams
     bet2_study: Bet2StudyParams
     engram: EngramParams
     bet3_study: Bet3StudyParams

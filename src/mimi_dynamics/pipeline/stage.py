@@ -14,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from mimi_dynamics.pipeline.definitions import load_stages
 from mimi_dynamics.pipeline.distributed import is_main_process, process_group, requested_world_size
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path
@@ -171,10 +170,10 @@ def _committed_outputs() -> list[Path]:
     name, _, item = os.environ.get("DVC_STAGE", "").partition("@")
     if not name:
         return []
-    stage = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"].get(name, {})
+    stage = load_stages().get(name, {})
     outputs = [out for kind in ("metrics", "outs", "plots") for out in stage.get(kind, [])]
     return [
-        Path(re.sub(r"\$\{item\.\w+\}", item, path))
+        Path(re.sub(r"\$\{item(\.\w+)?\}", item, path))
         for out in outputs
         if isinstance(out, dict)
         for path, flags in out.items()

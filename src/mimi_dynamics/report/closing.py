@@ -16,7 +16,8 @@ from ruamel.yaml.error import YAMLError
 
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, HEADLINES, detail_path
-from mimi_dynamics.pipeline.params import PARAMS_FILE
+from mimi_dynamics.pipeline.params import OWN_LATENTS, PARAMS_FILE
+from mimi_dynamics.pipeline.without_audio import OWN_IN_WORDS
 from mimi_dynamics.report import screen
 from mimi_dynamics.report.differences import (
     Files,
@@ -62,8 +63,9 @@ class Results:
 
     @property
     def codec(self) -> str:
-        """The codec that verdicts are of; empty if the settings do not say."""
-        return str(self.settings.get("codec.name", ""))
+        """What the latents that verdicts are of come from; empty if the settings do not say."""
+        own = self.settings.get("ingest.corpora.0") == OWN_LATENTS
+        return OWN_IN_WORDS if own else str(self.settings.get("codec.name", ""))
 
 
 class Closing(NamedTuple):

@@ -112,7 +112,8 @@ def frames_of(
         except DECODING_ERRORS:
             yield Break("damaged", float((packet.duration or 0) * (packet.time_base or 0)))
             continue
-        if started and joins.is_first(packet, frames):
+        first = joins.is_first(packet, frames)
+        if started and first:
             yield Break("joined", 0.0)
         started = started or bool(frames)
         yield from frames

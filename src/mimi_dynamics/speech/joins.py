@@ -20,6 +20,7 @@ MP3_TABLE_PLACES = (13, 15, 21, 23, 36, 38)
 # What some encoders of AAC, those of FFmpeg and FAAC, write into the first frame of a recording.
 AAC_NAMES = (b"Lavc", b"libfaac")
 AAC_NAME_BYTES = 40
+AAC_NAMED_AGAIN = 256  # packets, after which FFmpeg writes its name again
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Joins:
     def __init__(self, media: av.container.InputContainer, track: av.AudioStream) -> None:
         self._codec = track.codec_context.name.removesuffix("float")
         self._beginning = BEGINNINGS.get(self._codec) if media.format.name in BARE else None
-        self._packets, self._alone = 0, 0
+        self._packets, self._alone, self._since_mark = 0, 0, 0
         self._decoder = None
         if self._beginning is not None:
             self._decoder = av.CodecContext.create(track.codec_context.name, "r")
@@ -71,11 +72,14 @@ class Joins:
         """Tell whether a packet is the first of a recording.
 
         Args:
-            packet: any but the first of the file.
+            packet: the next of the file; also its first, so that packets are counted.
             frames: what it gives after those before it.
         """
+        self._since_mark += 1
         if _is_marked(packet, self._codec):
-            return True
+            again = self._codec == "aac" and self._since_mark % AAC_NAMED_AGAIN == 0
+            self._since_mark = 0
+            return not again
         if self._beginning is None or not frames or self._makes_no_sense_alone(packet):
             return False
         return self._sounds_first(bytes(packet), frames[0], self._beginning)

@@ -23,6 +23,15 @@ class RssmSweepParams(Section):
         return self
 
 
+class Bet1StudyParams(Section):
+    """How many corpora without anything to find are measured, and how."""
+
+    corpora: Count
+    every: Count
+    width: Count
+    trainings: Count
+
+
 class Bet2StudyParams(RssmSweepParams):
     """The states to choose among, and how often the chosen one is trained."""
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def by_voice(gains: Gains, voices: np.ndarray) -> Gains:
     return of_voices
 
 
-def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> dict[str, object]:
+def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Give the contents of `metrics/detail/horizons.json`.
 
     Args:
