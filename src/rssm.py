@@ -60,7 +60,7 @@ def write_model(sweep: Sweep, chosen: str, latents: Latents) -> None:
         chosen: name of the model that was chosen among them.
         latents: the latents that the states belong to.
     """
-    model = sweep.trained[chosen].model
+    model = sweep.trained[chosen].filter
     save_rssm(model, Path("models/rssm.safetensors"))
     states = sweep.held_states(encode_states(model, sweep.data, sweep.params.compute))
     write_states(Path("data/states"), latents, states.numpy())

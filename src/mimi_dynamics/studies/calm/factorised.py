@@ -62,7 +62,7 @@ def train_ours(job: OursJob) -> Trained:
     """
     settings = job.params.rssm.model_copy(update=job.changes)
     with diverging_named(f"ours, factorisation, seed {job.seed}"):
-        rssm = job.rssm or train_rssm(rssm_job(job, settings)).model
+        rssm = job.rssm or train_rssm(rssm_job(job, settings)).filter
     cost = rssm_cost(job, settings, rssm)
     known = known_states(rssm, job)
     width = job.width or job.params.calm.dynamics_width

@@ -69,6 +69,17 @@ class Trained:
     model: StateModel
     course: Course
 
+    @property
+    def filter(self) -> Rssm:
+        """Give the model of a state that is a function of the frames.
+
+        Raises:
+            TypeError: it is another kind of state.
+        """
+        if not isinstance(self.model, Rssm):
+            raise TypeError(f"{type(self.model).__name__}: its state is no function of the frames")
+        return self.model
+
 
 def train_rssm(job: RssmJob) -> Trained:
     """Train a model on the split train, and keep the epoch that is best on validation.
