@@ -34,7 +34,7 @@ from mimi_dynamics.generation.rollouts import Starts, linear_floor
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.sequences import Batch, Sequences, make_batches
 from mimi_dynamics.latents.states import make_candidate
-from mimi_dynamics.pipeline.devices import CPU, device_at, device_of
+from mimi_dynamics.pipeline.devices import CPU, device_of
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, load_params
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
@@ -146,16 +146,17 @@ def rssm(stride: int) -> Work:
 
 
 def recursive() -> Work:
-    """The factorisation whose state z_rec drives, and states that it draws ahead."""
+    """The factorisation whose state z_rec drives, and frames that it draws from nothing."""
     torch.manual_seed(0)
     model = awake(RecursiveRssm(RecursiveShape(DATA.dim, STATE_DIM, 3, WIDTH)))
     training = RecursiveTraining(model, PARAMS.rssm, budget=1.0, steps=1)
+    batch = batches(DATA, horizon=0)[0]
 
     def draw() -> Tensor:
-        states = encode_states(model, DATA).to(device_at(model))
-        return model.generate(model.encoder.roll(states, 2)).to(CPU)
+        with torch.no_grad():
+            start = model.encoder.inputs.weight.new_zeros(3, STATE_DIM)
+            return model.generate(model.encoder.roll(start, 2)).to(CPU)
 
-    batch = batches(DATA, horizon=0)[0]
     return Work(training, batch, nn.ModuleList([model]), draw, same=False)
 
 

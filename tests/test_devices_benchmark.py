@@ -11,7 +11,7 @@ import devices
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.params import PLAIN
 from mimi_dynamics.studies.calm import model as calm_model
-from mimi_dynamics.studies.rssm import model as rssm_model
+from mimi_dynamics.studies.rssm import objective as rssm_objective
 from tests.harness.device_guard import ELSEWHERE, DeviceGuard, elsewhere
 
 DRAWN = [name for name in devices.WORK if name not in ("vae", "readout")]
@@ -32,7 +32,7 @@ class Places(tuple[Tensor, ...]):
 @pytest.fixture
 def no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what looks at numbers, or at the state of generators, which are not there."""
-    for module in (calm_model, rssm_model):
+    for module in (calm_model, rssm_objective):
         monkeypatch.setattr(module, "draws_of", lambda _: nullcontext())
     monkeypatch.setattr(Distribution, "_validate_args", False)
     # Torch has no fake of this one.
