@@ -121,7 +121,8 @@ def test_every_stage_that_reads_latents_stops_in_one_line(
 
 def write_manifest() -> None:
     """One that a stage may read before the latents."""
-    pd.DataFrame({"clip_id": ["a"], "split": ["train"]}).to_parquet("data/manifest.parquet")
+    clip = {"clip_id": ["a"], "split": ["train"], "path": ["data/audio/a.flac"]}
+    pd.DataFrame(clip).to_parquet("data/manifest.parquet")
 
 
 def test_a_seed_that_diverges_ends_the_stage_and_is_not_averaged_in(

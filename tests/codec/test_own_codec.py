@@ -61,7 +61,7 @@ def test_it_is_measured(mine: ModuleType, tmp_path: Path, monkeypatch: pytest.Mo
     params = load_params(ROOT / "params.yaml")
     manifest = write_speech(tmp_path / "audio", CLIPS, 30)
     subject = make_subject("mine", manifest, params, tmp_path / "work")
-    assert subject.codec.name == "mine"
+    assert subject.latents.info["codec"] == "mine"
     assert subject.data.dim == params.latents.dim
     assert subject.speech is not None
     assert np.isfinite(subject.speech.targets.numpy()).all()

@@ -60,8 +60,9 @@ def load(params: Params) -> Loaded:
     Raises:
         InputError: stage `encode` or `normalize` has not run, or the latents are not usable.
     """
-    latents, normalizer = on_disk(LATENTS), load_normalizer(require(NORMALIZER, "normalize"))
     groups = row_groups(LATENTS)
+    latents = read_latents(LATENTS, EncodedFrames(groups))
+    normalizer = load_normalizer(require(NORMALIZER, "normalize"))
     sequences = read_groups(groups, normalizer, params.latents.voiced_range_db)
     return Loaded(latents, normalizer, sequences)
 
@@ -70,9 +71,11 @@ def on_disk(path: Path) -> Latents:
     """Read what is known of latents, whose values stay on disk until they are asked for.
 
     Raises:
-        InputError: there are none, or a level is not finite.
+        InputError: there are none, or a number is not finite.
     """
-    return read_latents(path, EncodedFrames(row_groups(path)))
+    values = EncodedFrames(row_groups(path))
+    values.check()
+    return read_latents(path, values)
 
 
 def read_data(params: Params) -> Sequences:

@@ -83,6 +83,15 @@ class EncodedFrames:
                 found.append(_encoded(group.read(COLUMNS), group)[here])
         return np.concatenate(found)
 
+    def check(self) -> None:
+        """Look at every number once, a row group at a time.
+
+        Raises:
+            InputError: one of them is not finite.
+        """
+        for group in self.groups:
+            _encoded(group.read(COLUMNS), group)
+
 
 def row_groups(path: Path) -> list[RowGroup]:
     """List all row groups of a folder of latents. This reads only the footers of its files.
