@@ -31,7 +31,7 @@ from mimi_dynamics.density.fit import FitSpec, batches_of
 from mimi_dynamics.density.predictor import make_conditional, make_marginal
 from mimi_dynamics.density.training import MakeOptimizers, TrainingParams, fit, losses
 from mimi_dynamics.density.var import fit_var
-from mimi_dynamics.latents.loading import LATENTS, NORMALIZER, load, on_disk, read_data
+from mimi_dynamics.latents.loading import GIB, LATENTS, NORMALIZER, load, on_disk, read_data
 from mimi_dynamics.latents.normalizer import (
     fit_normalizer,
     frames_in_split,
@@ -199,7 +199,7 @@ def section(all_hours: list[float], folder_of_all: str | None) -> list[str]:
         f"By `{COMMAND}` on one core, in time of the processor: latents of {DIM} dimensions, 32 of",
         f"them autoregressions (a gain of {gain:.3f} nats each). *Read* is all that a stage reads,",
         f"*a step* the mean of {STEPS}, *scored* one pass over test, a tenth of all frames; memory",
-        "is the most that the process held, its 0.6 GB of libraries included.",
+        "is the most that the process held, and in brackets what it held before it began.",
         "",
         "| stage | hours | memory, GiB | read, s | prepared, s | a step, ms | scored, µs a frame |",
         "|---|---|---|---|---|---|---|",
@@ -218,7 +218,7 @@ def section(all_hours: list[float], folder_of_all: str | None) -> list[str]:
 
 def row(part: str, hours: float, found: dict[str, float]) -> str:
     """A line of the table."""
-    cells = [f"`{part}`", f"{hours:g}", f"{found['peak'] / 2**30:.2f}"]
+    cells = [f"`{part}`", f"{hours:g}", f"{found['peak'] / GIB:.2f} ({found['start'] / GIB:.2f})"]
     cells += [f"{found[of]:.1f}" if of in found else "" for of in ("read", "prepare")]
     cells += [f"{1000 * found['steps'] / STEPS:.1f}" if "steps" in found else ""]
     scored = found.get("frames scored")
@@ -237,9 +237,9 @@ def main() -> None:
     if arguments.part:
         torch.set_num_threads(1)
         os.chdir(arguments.folder)
-        watch = Watch()
+        watch, start = Watch(), peak()
         PARTS[arguments.part](load_params(), watch)
-        print(json.dumps(watch.found | {"peak": peak()}))
+        print(json.dumps(watch.found | {"start": start, "peak": peak()}))
         return
     text = "\n".join(section(arguments.hours, arguments.folder))
     print(text)

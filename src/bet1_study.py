@@ -11,8 +11,6 @@ Reads bets.yaml, data/manifest.parquet, data/audio/ and the codec.
 Writes metrics/detail/bet1_study.json.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.pipeline.files import read_json, require, write_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import bet_settings, origin_of_run, write_study
+from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
 from mimi_dynamics.report.alarms import alarms
 from mimi_dynamics.report.rules import load_bets
 from mimi_dynamics.studies.codec_row.nulls import NULLS, gains_of, some_clips
@@ -38,7 +36,7 @@ def bet1_study(params: Params) -> None:
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     origin = origin_of_run(load_codec(params.codec).weights_sha256, manifest)
     settings = bet_settings(params, SECTIONS)
-    folder = KEPT / hashlib.sha256(json.dumps([origin, settings]).encode()).hexdigest()[:12]
+    folder = folder_of(KEPT, origin | settings)
     clips = some_clips(manifest, params.bet1_study.every)
     rules = load_bets().bets["bet1"]
     found: dict[str, dict[str, Any]] = {name: {} for name in NULLS}

@@ -25,11 +25,10 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require, require_predictor
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
-from mimi_dynamics.pipeline.studies import bet_settings, origin_of_run, write_study
+from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
 from mimi_dynamics.studies.calm.bet import bet_params, choose_sampling, train_contenders
 from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
 from mimi_dynamics.studies.calm.inputs import read_factorisation
-from mimi_dynamics.studies.calm.kept import folder_of
 
 # Sections of params.yaml on which the results depend.
 SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rssm", "seed")

@@ -18,6 +18,7 @@ from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec, check_horizon, evaluated_splits
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_many
 from mimi_dynamics.latents.loading import load
+from mimi_dynamics.latents.normalizer import levels_known
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
@@ -31,7 +32,6 @@ from mimi_dynamics.studies.structure.components import (
 )
 from mimi_dynamics.studies.structure.study import (
     HEAD,
-    levels_known,
     summarise,
     variants,
     with_loudness_only,

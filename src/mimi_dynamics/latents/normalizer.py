@@ -105,6 +105,11 @@ def voiced_frames(latents: Latents, range_db: float) -> np.ndarray:
     return loud & ~latents.gated
 
 
+def levels_known(latents: Latents) -> bool:
+    """Tell whether it is known how loud frames are; of latents without audio it may not be."""
+    return bool((latents.rms_db != latents.rms_db[0]).any())
+
+
 def frames_in_split(latents: Latents, split: str) -> np.ndarray:
     """Tell which frames belong to clips of one split, as (frames,) bool."""
     return np.repeat(latents.splits == split, latents.lengths)

@@ -5,7 +5,9 @@ clips it is.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mimi_dynamics.pipeline.files import write_metrics
@@ -88,6 +90,18 @@ def write_study(
     """
     record = {**metrics, "schema_version": SCHEMA_VERSION, "settings": settings}
     write_metrics(detail_path(name), record | ({} if origin is None else {"origin": origin}))
+
+
+def folder_of(above: Path, origin: Mapping[str, object]) -> Path:
+    """Give the folder for what a study keeps of one origin, so that no others are taken for them.
+
+    Args:
+        above: the folder of the study.
+        origin: what results depend on, settings and data, as JSON can hold it. They depend on
+            the code too, with which `above` is to be removed.
+    """
+    digest = hashlib.sha256(json.dumps(origin, sort_keys=True).encode())
+    return above / digest.hexdigest()[:12]
 
 
 def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 
 from mimi_dynamics.density.fit import FitSpec, fit_densities
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
-from mimi_dynamics.latents.normalizer import fit_normalizer
+from mimi_dynamics.latents.normalizer import fit_normalizer, levels_known
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.structure.components import (
@@ -16,7 +16,6 @@ from mimi_dynamics.studies.structure.components import (
     component_gains,
     effect_metrics,
 )
-from mimi_dynamics.studies.structure.study import levels_known
 from tests.density.test_fit import SMALL
 from tests.harness.simulation import simulate
 

@@ -1,8 +1,6 @@
 """Trainings on disk, so that a study of many that was stopped goes on where it was."""
 
-import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from mimi_dynamics.density.predictor import load_predictor, save_predictor
@@ -14,18 +12,6 @@ from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.training import load_rssm, save_rssm
 
 COSTS = ("parameters", "flops", "passes", "steps")
-
-
-def folder_of(above: Path, origin: Mapping[str, object]) -> Path:
-    """Give the folder of trainings of one origin, so that no others are taken for them.
-
-    Args:
-        above: the folder of the study.
-        origin: what trainings depend on, settings and data, as JSON can hold it. They depend on
-            the code too, with which `above` is to be removed.
-    """
-    digest = hashlib.sha256(json.dumps(origin, sort_keys=True).encode())
-    return above / digest.hexdigest()[:12]
 
 
 def train_once(folder: Path, name: str, job: CalmJob | OursJob) -> Trained:

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from mimi_dynamics.codec.base import Codec
-from mimi_dynamics.latents.normalizer import frames_in_split, some_frames, voiced_frames
+from mimi_dynamics.latents.normalizer import (
+    frames_in_split,
+    levels_known,
+    some_frames,
+    voiced_frames,
+)
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
@@ -116,7 +121,7 @@ def facts(subject: Subject, params: Params) -> dict[str, object]:
 
 def _loudness(latents: Latents, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
     """Give what loudness explains of frames; nothing if it is not known, as without audio."""
-    if (latents.rms_db == latents.rms_db[0]).all():
+    if not levels_known(latents):
         return {}
     return {"loudness_r2": loudness_share(latents.values, latents.rms_db, train, test)}
 

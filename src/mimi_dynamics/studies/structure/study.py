@@ -27,11 +27,6 @@ def variants(template: FitSpec, params: Params) -> dict[str, FitSpec]:
     return fits
 
 
-def levels_known(latents: Latents) -> bool:
-    """Tell whether it is known how loud frames are; of latents without audio it may not be."""
-    return bool((latents.rms_db != latents.rms_db[0]).any())
-
-
 def with_loudness_only(template: FitSpec, latents: Latents) -> FitSpec:
     """Give the fit to frames in which only the course of loudness is left."""
     generator = torch.Generator().manual_seed(template.seed)
