@@ -32,6 +32,9 @@ from tests.studies.rssm.test_rssm import (
 )
 
 FRAMES = 50  # of each clip of a simulated process
+# A recursive state holds what lasts and what is new. With 2 dimensions, as many as last, one of 4
+# seeds found nothing (correlation 0.15, and a bound of 8.4 that no past would have beaten).
+DIMS: dict[StateKind, int] = {"leads": STATE_DIM, "recursive": 2 * STATE_DIM}
 
 
 def untrained() -> RecursiveRssm:
@@ -48,7 +51,7 @@ def untrained() -> RecursiveRssm:
 def trained(kind: StateKind) -> Trained:
     """A model of the slow process that is buried in noise."""
     data, _, _ = slow_and_noise()
-    return train_rssm(RssmJob(data, STATE_DIM, BUDGET, settings(), 1, 0, kind=kind))
+    return train_rssm(RssmJob(data, DIMS[kind], BUDGET, settings(), 1, 0, kind=kind))
 
 
 def diagnosed(model: StateModel, data: Sequences) -> Diagnosis:
@@ -123,11 +126,14 @@ def test_the_innovation_is_told_given_the_state_before() -> None:
 @pytest.mark.trains
 @pytest.mark.parametrize("kind", ["leads", "recursive"])
 def test_the_slow_state_is_found_within_the_budget(kind: StateKind) -> None:
-    """Over 4 seeds the least correlation with the slow state is printed in the log of the test."""
+    """Over 4 seeds the least correlation was 0.964 to 0.972 of `leads`, the KL 1.06 of the budget.
+
+    Of `recursive` it was 0.950 to 0.953 over 5 seeds, and the KL 1.00 of the budget at most.
+    """
     data, state, _ = slow_and_noise()
     found = encode_states(trained(kind).model, data)
     correlations = canonical_correlations(found, state)
-    assert correlations.min() >= 0.5, correlations
+    assert correlations.min() >= 0.9, correlations
     assert diagnosed(trained(kind).model, data).kl.value < 1.28 * BUDGET
 
 
@@ -135,7 +141,8 @@ def test_the_slow_state_is_found_within_the_budget(kind: StateKind) -> None:
 def test_the_bound_holds_and_past_helps() -> None:
     """No bound on −log p(x) is below the entropy rate, and on this process it beats white noise.
 
-    x is a slow Gaussian process in Gaussian noise, so that its entropy rate follows from a filter.
+    x is a slow Gaussian process in Gaussian noise, of which a long linear predictor leaves 5.44
+    nats a frame and no past 7.06. Over 5 seeds the bound was 5.97 to 6.22.
     """
     data, _, _ = slow_and_noise()
     found = diagnosed(trained("recursive").model, data)
