@@ -164,6 +164,12 @@ def test_only_predict_reads_the_setting_horizon() -> None:
     assert readers == {"predict.py"}, "use NEXT_FRAME of pipeline/conventions.py elsewhere"
 
 
+def test_the_lock_holds_no_stage_that_is_gone() -> None:
+    """DVC leaves its entry there, and whoever reads the file would look for it."""
+    locked = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert {name.partition("@")[0] for name in locked} <= {n.partition("@")[0] for n in STAGES}
+
+
 def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) -> None:
     """Otherwise the test above would pass by seeing nothing."""
     script = tmp_path / "script.py"
@@ -176,8 +182,12 @@ def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) 
     assert "src/mimi_dynamics/studies/calm" not in rooms
 
 
-def test_only_calm_imports_another_study() -> None:
-    """A study is of one stage; what two of them need has a room of its own."""
+def test_few_studies_import_others() -> None:
+    """A study is of one stage; what two of them need has a room of its own.
+
+    Only CALM stands beside the factorisation, and `ranking` is about the other studies: it trains
+    their generator on what they measure.
+    """
     studies = PACKAGE / "studies"
     across = {
         (room(file), room(other))
@@ -186,7 +196,10 @@ def test_only_calm_imports_another_study() -> None:
         if other.is_relative_to(studies) and room(other) != room(file)
     }
     assert {(of.rsplit("/", 1)[1], other.rsplit("/", 1)[1]) for of, other in across} <= {
-        ("calm", "rssm")
+        ("calm", "rssm"),
+        ("ranking", "calm"),
+        ("ranking", "codec_row"),
+        ("ranking", "structure"),
     }
 
 

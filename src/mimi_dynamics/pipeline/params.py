@@ -50,6 +50,7 @@ from mimi_dynamics.pipeline.sections.models import (
     CalmParams,
     CalmStudyParams,
     EngramParams,
+    RankingStudyParams,
     RssmParams,
     RssmSlowParams,
     RssmSweepParams,
@@ -91,6 +92,7 @@ __all__ = [
     "MiniParams",
     "Params",
     "PredictParams",
+    "RankingStudyParams",
     "ReconstructParams",
     "RecurrenceParams",
     "RolloutParams",
@@ -148,6 +150,7 @@ class Params(Section):
     calm: CalmParams
     calm_study: CalmStudyParams
     bet4_study: Bet4StudyParams
+    ranking_study: RankingStudyParams
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

@@ -32,6 +32,18 @@ class Bet1StudyParams(Section):
     trainings: Count
 
 
+class RankingStudyParams(Section):
+    """The sets of latents to rank, and the generator that is trained on each of them."""
+
+    sets: Annotated[list[str], Field(min_length=1)]
+    parameters: Count
+    epochs: Count
+    trainings: Count
+    starts: Count
+    samples: Annotated[Count, Field(ge=2)]
+    width: Count
+
+
 class Bet2StudyParams(RssmSweepParams):
     """The states to choose among, and how often the chosen one is trained."""
 

@@ -1,0 +1,1 @@
+"""Does a measure of minutes rank latents as a fixed generator would?"""

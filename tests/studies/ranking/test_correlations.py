@@ -1,0 +1,56 @@
+"""Ranks agree as they should, and the interval of their correlation covers."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from mimi_dynamics.studies.ranking.correlations import LEAST_SETS, OUTCOMES, rank, rank_correlation
+from mimi_dynamics.studies.ranking.measures import MEASURES
+
+
+def test_same_and_opposite_order() -> None:
+    values = np.arange(8.0)
+    for sign in (1, -1):
+        found = rank_correlation(values, sign * values**3)
+        assert found["rho"] == pytest.approx(sign)
+        ends = sorted(abs(found[f"rho_ci_{end}"]) for end in ("low", "high"))
+        assert ends[0] > 0.95
+        assert ends[1] == pytest.approx(1)
+        assert found["sets"] == 8
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("sets", [8, 16])
+def test_the_interval_covers(rho: float, sets: int) -> None:
+    """Of normal pairs, whose Spearman correlation is (6/π) asin(ρ/2)."""
+    truth, random, covered = 6 / math.pi * math.asin(rho / 2), np.random.default_rng(0), 0
+    draws = 1000
+    for _ in range(draws):
+        first, noise = random.standard_normal((2, sets))
+        found = rank_correlation(first, rho * first + math.sqrt(1 - rho**2) * noise)
+        covered += found["rho_ci_low"] <= truth <= found["rho_ci_high"]
+    tolerance = norm.ppf(0.999) * math.sqrt(0.95 * 0.05 / draws)
+    assert covered / draws == pytest.approx(0.95, abs=tolerance + 0.025)
+
+
+def test_too_few_sets_and_ties_have_no_correlation() -> None:
+    few = np.arange(LEAST_SETS - 1.0)
+    assert rank_correlation(few, few) == {"sets": LEAST_SETS - 1}
+    assert rank_correlation(np.ones(9), np.arange(9.0)) == {"sets": 9}
+    assert rank_correlation(np.zeros(0), np.zeros(0)) == {"sets": 0}
+
+
+def test_signs_are_those_of_a_measure_that_ranks_right() -> None:
+    """In an ideal world the better set is better by all; one that lacks a measure is left out."""
+    sets = {
+        f"s{number}": {key: of.sign * float(number) for key, of in (MEASURES | OUTCOMES).items()}
+        for number in range(6)
+    }
+    del sets["s3"]["r2"]
+    found = rank(sets)
+    for outcome in OUTCOMES:
+        for measure in MEASURES:
+            assert found[outcome][measure]["rho"] == pytest.approx(1)
+            assert found[outcome][measure]["sets"] == (5 if measure == "r2" else 6)
