@@ -69,7 +69,7 @@ def draw_recurrence() -> Figure:
     metrics = read_metrics(detail_path("recurrence"))
     best = metrics["best"]["key"], metrics["best"]["metric"]
     lookups = table("recurrence").fillna({"metric": ""})
-    return recurrence_figure(lookups, best, metrics["horizon_frames"])
+    return recurrence_figure(lookups, best)
 
 
 def draw_rssm() -> Figure:

@@ -22,7 +22,6 @@ from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.loading import read_data, read_voices
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.files import write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.parallel import run_parallel
@@ -73,7 +72,7 @@ def write_plots(gains: ByLead) -> None:
         gains: the gains on the test split, by distance in frames.
     """
     table = pd.DataFrame(
-        {"lead_ms": k * FRAME_MS}
+        {"lead_ms": gains[k][0].lead_ms}
         | {
             f"{name}{end}": metrics[f"gain{end and '_ci'}{end}"]
             for name, estimate in curves(gains[k]).items()

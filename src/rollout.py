@@ -25,7 +25,7 @@ from mimi_dynamics.generation.scores import score_forecasts, scores_of_each_lead
 from mimi_dynamics.generation.sounds import write_sounds
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences, make_batches
-from mimi_dynamics.pipeline.conventions import FRAME_MS, NEXT_FRAME
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.files import require_predictor, write_table
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
@@ -49,7 +49,7 @@ def rollout(params: Params) -> None:
         table = score_forecasts(generators, predictors, grid, split, params.compute)
         scores[split] = scores_of_each_lead(table, draws, params.seed)
     write_stage_metrics("rollout", summarise(scores))
-    write_plots(scores)
+    write_plots(scores, real)
 
     clips = []
     if has_decoder(latents.info):
@@ -72,10 +72,15 @@ def fit_linear(real: Sequences, params: Params) -> Var:
     return fit_var(train, validation, params.predict.var_order)
 
 
-def write_plots(scores: Scores) -> None:
-    """Write all curves as CSV, with one row for each split, lead and kind of forecast."""
+def write_plots(scores: Scores, real: Sequences) -> None:
+    """Write all curves as CSV, with one row for each split, lead and kind of forecast.
+
+    Args:
+        scores: the scores by split and lead.
+        real: what was forecast, of which only the frame rate counts.
+    """
     rows = [
-        {"split": split, "lead_ms": k * FRAME_MS, "row": row, **curves(at_lead, row, k)}
+        {"split": split, "lead_ms": real.milliseconds(k), "row": row, **curves(at_lead, row, k)}
         for split, by_lead in scores.items()
         for k, at_lead in by_lead.items()
         for row in (*FORECASTS, "truth")

@@ -200,7 +200,9 @@ def encoded() -> tuple[Sequences, Latents, Normalizer]:
     gated = np.isin(np.arange(36), [5, 35])
     splits, clips = np.full(3, "train"), np.array(["a1", "a2", "a3"])
     blank = np.zeros(36, np.float32)
-    latents = Latents(values, blank, gated, blank[:, None], lengths, clips, clips, splits, {})
+    latents = Latents(
+        values, blank, gated, blank[:, None], lengths, clips, clips, splits, {"frame_rate": 12.5}
+    )
     normalizer = Normalizer(np.ones(3), np.eye(3)[:2], np.array([2.0, 4.0]))
     frames = torch.from_numpy(normalizer.normalize(values))
     voiced = torch.ones(36, dtype=torch.bool)

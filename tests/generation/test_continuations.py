@@ -7,7 +7,6 @@ import torch
 from mimi_dynamics.generation.continuations import listen
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import linear_floor
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.params import load_params
 from tests.generation.test_rollouts import known_var, some_clips
 from tests.harness import ROOT
@@ -32,7 +31,7 @@ def test_continuations_begin_with_what_was_said() -> None:
     clips = listen(params, {"one": generator, "two": generator}, test, names, first_coordinate)
     assert [clip.name for clip in clips] == ["c", "a"]
     for clip, begin in zip(clips, (25, 0), strict=True):
-        assert clip.prompt_seconds == pytest.approx(PROMPT * FRAME_MS / 1000)
+        assert clip.prompt_seconds == pytest.approx(PROMPT / test.frame_rate)
         assert list(clip.sounds) == ["recorded", "one 1", "one 2", "two 1", "two 2"]
         truth = first_coordinate(test.frames[begin : begin + PROMPT + LONGEST])
         assert np.array_equal(clip.sounds["recorded"], truth)

@@ -79,7 +79,7 @@ def two_clips(levels: list[float], gated: list[bool]) -> Latents:
         clip_ids=np.array(["a", "b"]),
         voices=np.array(["v", "v"]),
         splits=np.array(["train", "test"]),
-        info={},
+        info={"frame_rate": 12.5},
     )
 
 
@@ -122,7 +122,7 @@ def test_truncation_costs_nothing_in_gated_frames(tmp_path: Path) -> None:
         clip_ids=np.array(["a", "b"]),
         voices=np.array(["v", "v"]),
         splits=np.array(["test", "test"]),
-        info={},
+        info={"frame_rate": 12.5},
     )
     manifest = pd.DataFrame({"path": [str(tmp_path / "a.flac")] * 2}, ["a", "b"])
     audio = speechlike(frames * FRAME_SIZE / 24000, 0)

@@ -100,7 +100,7 @@ def test_states_survive_a_round_trip(tmp_path: Path) -> None:
         clip_ids=np.array(["a", "b", "c"]),
         voices=np.array(["v", "v", "w"]),
         splits=np.array(["train", "train", "test"]),
-        info={},
+        info={"frame_rate": 12.5},
     )
     states = np.arange(18, dtype=np.float32).reshape(9, 2)
     write_states(tmp_path / "states", latents, states)

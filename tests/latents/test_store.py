@@ -10,7 +10,8 @@ import pytest
 
 import mimi_dynamics.latents.store
 from mimi_dynamics.latents.loading import on_disk
-from mimi_dynamics.latents.row_groups import EncodedFrames, RowGroup, row_groups
+from mimi_dynamics.latents.normalizer import Normalizer, normalized_sequences
+from mimi_dynamics.latents.row_groups import EncodedFrames, RowGroup, read_groups, row_groups
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter, read_latents
 from mimi_dynamics.pipeline.errors import InputError
 
@@ -182,3 +183,16 @@ def test_what_is_not_finite_on_disk_is_named_when_it_is_read(tmp_path: Path) -> 
     for read in (lambda: lazy[:], lambda: on_disk(path)):
         with pytest.raises(InputError, match="clip c/3: 1 frames are not finite"):
             read()
+
+
+@pytest.mark.parametrize(("rate", "ahead"), [(12.5, 640), (50.0, 160), (75.0, 107)])
+def test_a_frame_lasts_as_long_as_the_codec_says(rate: float, ahead: int, tmp_path: Path) -> None:
+    """Whether frames are read by groups or whole, and after clips were left out."""
+    with LatentWriter(tmp_path / "latents", INFO | {"frame_rate": rate}) as writer:
+        for group in GROUPS:
+            writer.write(group)
+    whitening = Normalizer(np.zeros(5), np.eye(5), np.ones(5))
+    by_groups = read_groups(row_groups(tmp_path / "latents"), whitening, 35.0)
+    whole = normalized_sequences(read_latents(tmp_path / "latents"), whitening, 35.0)
+    for data in (by_groups, whole, whole.select("train"), whole.part_of_train(2)):
+        assert data.milliseconds(8) == ahead

@@ -9,12 +9,12 @@ from mimi_dynamics.report.formatting import (
     counted,
     decimal,
     listed,
-    milliseconds,
     one_line,
     percent,
     shown,
 )
 from mimi_dynamics.report.metrics_file import Measured
+from mimi_dynamics.report.prose import ENVIRONMENT
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,18 @@ def test_numbers_are_rounded_and_signed(value: float, digits: int, text: str) ->
 
 def test_units() -> None:
     assert percent(0.8662) == "87 %"
-    assert milliseconds(4) == "320 ms"
     assert [counted(1, "voice"), counted(2, "voice")] == ["1 voice", "2 voices"]
     assert shown(Measured(0.25, 0.2, 0.3), "share") == ("25.0 %", "[20.0, 30.0]")
     assert cell(Measured(230.4, -0.2, 250.6), "ms") == "230 ms [0, 251]"
     assert cell(Measured(-0.5, -0.6, -0.4)) == "−0.500 [−0.600, −0.400]"
+
+
+@pytest.mark.parametrize(
+    ("encode", "told"), [({}, "320 ms 0.3 s"), ({"frame_rate": 25.0}, "160 ms 0.2 s")]
+)
+def test_times_are_at_the_rate_of_the_latents(encode: dict[str, float], told: str) -> None:
+    page = ENVIRONMENT.from_string("{{ 4 | ms }} {{ 4 | seconds }}")
+    assert page.render(encode=encode) == told
 
 
 def test_a_number_without_an_interval_has_no_brackets() -> None:

@@ -207,6 +207,7 @@ class Gains:
         jobs = {name: replace(template, sequences=data) for name, data in rows.items()}
         self.scored = {name: Scored.of(job, split) for name, job in jobs.items()}
         self.dim = template.sequences.dim
+        self.lead_ms = template.sequences.milliseconds(template.horizon)
 
     def has(self, frames: Frames) -> bool:
         """Tell whether frames of a kind are scored in every row, so that they have gains."""

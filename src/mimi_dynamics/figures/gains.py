@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.plotting import STYLE
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def gains_figure(table: pd.DataFrame, horizon: int, head: str) -> Figure:
         horizon: the horizon in frames.
         head: name of the density head, for the title.
     """
-    title = f"What the past tells about the latent {FRAME_MS * horizon} ms ahead ({head}, stacked)"
+    title = f"What the past tells about the latent at horizon {horizon} ({head}, stacked)"
     rows = table.set_index("row")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 4.6), layout="constrained")

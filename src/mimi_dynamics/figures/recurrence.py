@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.plotting import STYLE
 
 KEY_MEANINGS = {
@@ -37,7 +36,7 @@ KEY_COLOURS = {
 NOTHING = "#808080"
 
 
-def recurrence_figure(table: pd.DataFrame, best: tuple[str, str], horizon: int) -> Figure:
+def recurrence_figure(table: pd.DataFrame, best: tuple[str, str]) -> Figure:
     """Draw the variance explained by number of neighbours, and by key and metric.
 
     Args:
@@ -46,13 +45,12 @@ def recurrence_figure(table: pd.DataFrame, best: tuple[str, str], horizon: int) 
             neighbours is best on validation) and `best_metric` (whether this metric is best for its
             key on validation). The key `predictor` has one row, without neighbours.
         best: the key and the metric that explain most on validation.
-        horizon: number of frames from the key to the predicted frame.
     """
     chosen = table[table["chosen"] & (table["data"] == "real")].set_index(["key", "metric"])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.5, 6.4), layout="constrained")
         figure.suptitle(
-            _answer(chosen.loc[best], chosen.loc["pooled"].iloc[0], best[0], horizon),
+            _answer(chosen.loc[best], chosen.loc["pooled"].iloc[0], best[0]),
             fontsize=12,
             x=0.01,
             ha="left",
@@ -63,7 +61,7 @@ def recurrence_figure(table: pd.DataFrame, best: tuple[str, str], horizon: int) 
     return figure
 
 
-def _answer(best: pd.Series, earlier: pd.Series, key: str, horizon: int) -> str:
+def _answer(best: pd.Series, earlier: pd.Series, key: str) -> str:
     """Write the title, which says whether the key of the earlier test was the wrong one.
 
     It was wrong if even the upper end of its interval is below half the lower end of the interval
@@ -74,8 +72,7 @@ def _answer(best: pd.Series, earlier: pd.Series, key: str, horizon: int) -> str:
         f"It was {'' if wrong else 'not '}the wrong key: that of an earlier, flat lookup test "
         f"explains {earlier['variance_reduction']:.0%} of the variance, "
         f"the best one ({KEY_MEANINGS[key]}) {best['variance_reduction']:.0%}.\n"
-        f"Forecast: the mean of what came {FRAME_MS * horizon} ms after the most similar moments "
-        "of other recordings."
+        "Forecast: the mean of what came next after the most similar moments of other recordings."
     )
 
 

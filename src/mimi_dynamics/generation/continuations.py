@@ -12,7 +12,6 @@ from mimi_dynamics.generation.rollouts import listening_starts, seeded
 from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.params import Params
 
@@ -66,5 +65,5 @@ def listen(
             for name, path in paths.items():
                 for sample, continued in enumerate(path[:, number], 1):
                     sounds[f"{name} {sample}"] = decode(torch.cat([frames[:known], continued]))
-            clips.append(Listening(names[clip], known * FRAME_MS / 1000, sounds))
+            clips.append(Listening(names[clip], known / test.frame_rate, sounds))
     return clips

@@ -139,4 +139,5 @@ def normalized_sequences(
         gated=torch.from_numpy(latents.gated),
         lengths=latents.lengths,
         splits=latents.splits,
+        frame_rate=latents.info["frame_rate"],
     )

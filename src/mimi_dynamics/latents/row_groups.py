@@ -30,6 +30,7 @@ class RowGroup:
         split: the split of all its clips.
         frames: number of frames of all its clips together.
         dim: number of coordinates of a latent as encoded.
+        frame_rate: frames a second.
     """
 
     part: str
@@ -37,6 +38,7 @@ class RowGroup:
     split: str
     frames: int
     dim: int
+    frame_rate: float
 
     def read(self, columns: list[str]) -> pa.Table:
         """Read some columns of the row group, with a row for each clip."""
@@ -121,6 +123,7 @@ def _row_group(piece: ds.ParquetFileFragment) -> RowGroup:
         split=group.statistics["split"]["min"],
         frames=piece.metadata.row_group(group.id).column(levels).num_values,
         dim=int(piece.metadata.metadata[b"dim"]),
+        frame_rate=float(piece.metadata.metadata[b"frame_rate"]),
     )
 
 
@@ -146,6 +149,7 @@ def read_groups(
         gated=torch.cat([piece.gated for piece in pieces]),
         lengths=np.concatenate([piece.lengths for piece in pieces]),
         splits=np.concatenate([piece.splits for piece in pieces]),
+        frame_rate=pieces[0].frame_rate,
     )
 
 
@@ -184,6 +188,6 @@ def _read_group(group: RowGroup, normalizer: Normalizer, voiced_range_db: float)
         clip_ids=np.full(len(lengths), ""),
         voices=np.full(len(lengths), ""),
         splits=np.full(len(lengths), group.split),
-        info={},
+        info={"frame_rate": group.frame_rate},
     )
     return normalized_sequences(latents, normalizer, voiced_range_db)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mimi_dynamics.latents.lengths import bucket_by_length, reach_of, too_far
+from mimi_dynamics.pipeline.conventions import FRAME_RATE
 from mimi_dynamics.pipeline.errors import InputError
 
 
@@ -25,6 +26,7 @@ class Sequences:
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
         targets: (frames, dim) float32, what to predict at each frame in place of the frame itself;
             None for the frame. Δx is always the change of the frames.
+        frame_rate: frames a second.
     """
 
     frames: Tensor
@@ -33,6 +35,11 @@ class Sequences:
     lengths: np.ndarray
     splits: np.ndarray
     targets: Tensor | None = field(default=None, kw_only=True)
+    frame_rate: float = field(default=FRAME_RATE, kw_only=True)
+
+    def milliseconds(self, frames: int) -> int:
+        """Give the length of some frames, to the millisecond."""
+        return round(1000 * frames / self.frame_rate)
 
     @property
     def dim(self) -> int:

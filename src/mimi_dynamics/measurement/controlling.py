@@ -65,4 +65,4 @@ def simulated(process: Process, like: Sequences, seed: int) -> Sequences:
         kept = torch.arange(longest)[None] < torch.from_numpy(lengths)[:, None]
         frames[np.isin(clip_of_frame, clips)] = made[kept]
     every = torch.zeros(len(frames), dtype=torch.bool)
-    return Sequences(frames, ~every, every, like.lengths, like.splits)
+    return Sequences(frames, ~every, every, like.lengths, like.splits, frame_rate=like.frame_rate)

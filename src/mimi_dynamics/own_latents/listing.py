@@ -8,8 +8,8 @@ from typing import NamedTuple
 from mimi_dynamics.own_latents.clips import Source
 from mimi_dynamics.own_latents.pieces import Piece, check_size, pieces_of
 from mimi_dynamics.own_latents.reading import read_path
+from mimi_dynamics.pipeline.conventions import FRAME_RATE
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.without_audio import RATE
 
 
 class Listed(NamedTuple):
@@ -44,8 +44,8 @@ def read_own(path: str) -> Source:
 
 
 def rate_of(source: Source, setting: float) -> float:
-    """Give the number of latents a second: by the setting, else by the files, else `RATE`."""
-    return setting or source.frame_rate or RATE
+    """Give the number of latents a second: by the setting, else by the files, else 12.5."""
+    return setting or source.frame_rate or FRAME_RATE
 
 
 def list_pieces(source: Source, notes: list[str]) -> list[Listed]:

@@ -5,7 +5,7 @@ import numpy as np
 TEST_VOICE = "test_voice"
 SPLITS = ("train", "validation", "test", TEST_VOICE)
 EVALUATED_SPLITS = ("test", TEST_VOICE)
-FRAME_MS = 80
+FRAME_RATE = 12.5  # latents a second of Mimi; of others where nobody says it
 # How many frames ahead stages predict that are not about lead times. It is no setting: they are
 # compared with each other and bets rest on them, so `horizon`, which is of `predict`, moves none.
 NEXT_FRAME = 1

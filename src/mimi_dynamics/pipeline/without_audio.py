@@ -4,15 +4,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mimi_dynamics.pipeline.conventions import FRAME_MS
-
 if TYPE_CHECKING:
     import pandas as pd
 
 OWN_CODEC = "own-latents"  # in place of a codec's name in data/latents
 OWN_IN_WORDS = "latents of your own"  # the same for people
 NOTHING = "none"  # the only file of a folder of sounds if there are none
-RATE = 1000 / FRAME_MS  # latents a second, if neither the settings nor the files say it
 
 
 def has_audio(manifest: "pd.DataFrame") -> bool:

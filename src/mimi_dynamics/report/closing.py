@@ -216,7 +216,7 @@ def _last_lines(mine: Results, theirs: Results | None, page: Path) -> list[str]:
         )
     else:
         following = (
-            "Next: `dvc exp run -S horizon=8` predicts 640 ms ahead, "
+            "Next: `dvc exp run -S horizon=8` predicts further on, "
             "`dvc metrics diff` shows what that changed."
         )
     if _not_run(mine, theirs):

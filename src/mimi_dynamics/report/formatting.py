@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
-from mimi_dynamics.pipeline.conventions import FRAME_MS
+import jinja2
+from jinja2.runtime import Context
+
+from mimi_dynamics.pipeline.conventions import FRAME_RATE
 from mimi_dynamics.pipeline.metrics import Metrics
 from mimi_dynamics.report.metrics_file import Measured, has, measured
 
@@ -30,9 +33,21 @@ def general(value: float) -> str:
     return f"{value:g}"
 
 
-def milliseconds(frames: float) -> str:
-    """Write a number of frames as a time in milliseconds."""
-    return f"{FRAME_MS * round(float(frames))} ms"
+@jinja2.pass_context
+def milliseconds(context: Context, frames: float) -> str:
+    """Write a number of frames as a time in milliseconds, at the rate that stage `encode` found."""
+    return f"{1000 * float(frames) / frame_rate(context):.0f} ms"
+
+
+@jinja2.pass_context
+def seconds(context: Context, frames: float) -> str:
+    """Write a number of frames as a time in seconds."""
+    return f"{decimal(float(frames) / frame_rate(context), 1)} s"
+
+
+def frame_rate(context: Context) -> float:
+    """Give the frames a second of the latents that a page is about."""
+    return context.get("encode", {}).get("frame_rate", FRAME_RATE)
 
 
 def half_life(horizons: Metrics) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jinja2
 
-from mimi_dynamics.pipeline.conventions import FRAME_MS, WAYS
+from mimi_dynamics.pipeline.conventions import WAYS
 from mimi_dynamics.pipeline.metrics import Metrics
 from mimi_dynamics.report import formatting
 from mimi_dynamics.report.bets import distances, informative_horizon, weakest_link
@@ -48,6 +48,7 @@ ENVIRONMENT.filters |= {
     "percent": formatting.percent,
     "g": formatting.general,
     "ms": formatting.milliseconds,
+    "seconds": formatting.seconds,
     "counted": formatting.counted,
     "shown": formatting.shown,
     "cell": formatting.cell,
@@ -59,7 +60,6 @@ ENVIRONMENT.filters |= {
     "one_line": formatting.one_line,
 }
 ENVIRONMENT.globals |= {
-    "FRAME_MS": FRAME_MS,
     "WAYS": WAYS,
     "measured": measured,
     "ci": formatting.interval,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mimi_dynamics.pipeline.metrics import HEADLINES, detail_path, headline_keys
 from mimi_dynamics.report.differences import Ends, Row, settings_changes
-from mimi_dynamics.report.formatting import UNITS, bracketed, decimal, milliseconds
+from mimi_dynamics.report.formatting import UNITS, bracketed, decimal
 
 WIDTH = 100
 NAME, CELL = 28, 23  # widths of the columns of the headline; its readings have what is left
@@ -43,11 +43,11 @@ FIGURES = (
     Figure("predict", "gain_nats_per_dim", "gain at horizon"),
     Figure("predict", GAIN, "dynamic gain at horizon"),
     Figure("predict", f"test_voice.{GAIN}", "the same, held-out voice"),
-    Figure("horizons", f"k1.{GAIN}", f"dynamic gain, {milliseconds(1)} ahead"),
-    Figure("horizons", f"k2.{GAIN}", f"dynamic gain, {milliseconds(2)} ahead"),
+    Figure("horizons", f"k1.{GAIN}", "dynamic gain, 1 frame ahead"),
+    Figure("horizons", f"k2.{GAIN}", "dynamic gain, 2 frames ahead"),
     Figure("codec_table", "codec.speech_borne_gain_nats_per_dim", "speech-borne gain"),
     Figure("codec_table", f"untrained.{GAIN}", "dynamic, untrained encoder"),
-    Figure("rollout", "k1.skill.rollout", f"skill, {milliseconds(1)} ahead"),
+    Figure("rollout", "k1.skill.rollout", "skill, 1 frame ahead"),
     Figure("rssm", "ease_above_frontier", "ease of state over frontier"),
     Figure("rssm", "fidelity_r2", "fidelity of the state, R²"),
     Figure("engram", "z_dyn.help_over_shuffled_keys_nats_per_frame", "memory over shuffled keys"),

@@ -86,7 +86,7 @@ def two_clips() -> Latents:
         rms_db=np.zeros(60, np.float32),
         gated=np.zeros(60, bool),
         codes=np.zeros((60, 1), np.int16),
-        info={},
+        info={"frame_rate": 12.5},
     )
 
 

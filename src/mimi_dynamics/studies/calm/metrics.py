@@ -5,7 +5,6 @@ import pandas as pd
 
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
 from mimi_dynamics.generation.scores import LeadScores
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.studies.calm.comparison import CONTENDERS, Comparison
 from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio
 from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
@@ -187,7 +186,7 @@ def decoded_metrics(heard: pd.DataFrame, comparison: Comparison) -> dict[str, di
 def skill_table(drawn: dict[str, Drawn]) -> pd.DataFrame:
     """Make a table of the skill of every contender and of persistence, by lead."""
     rows = [
-        {"split": split, "lead_ms": lead * FRAME_MS, "row": name}
+        {"split": split, "lead_ms": result.grid.data.milliseconds(lead), "row": name}
         | result.scores.skill(name, lead).metrics("skill")
         for split, result in drawn.items()
         for name in (*CONTENDERS, "persistence")

@@ -64,6 +64,7 @@ def make_code_data(latents: Latents, bins: int, params: Params) -> CodeData:
         gated=torch.from_numpy(latents.gated),
         lengths=latents.lengths,
         splits=latents.splits,
+        frame_rate=latents.info["frame_rate"],
     )
     return CodeData(sequences, vectors, params.predict.warmup_frames, params.codes.batch_frames)
 

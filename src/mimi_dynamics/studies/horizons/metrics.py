@@ -16,7 +16,6 @@ from mimi_dynamics.evidence.intervals import (
     over_trainings,
     over_voices,
 )
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 
 ByLead = Mapping[int, Sequence[Gains]]  # the gains of every training, by horizon in frames
 
@@ -139,8 +138,8 @@ def summarise(gains: Mapping[str, ByLead], voices: Mapping[str, np.ndarray]) -> 
         }
         | half_life(
             {
-                k * FRAME_MS: over_trainings([of.dynamic_gain(STACK) for of in trainings])
-                for k, trainings in by_lead.items()
+                trainings[0].lead_ms: over_trainings([of.dynamic_gain(STACK) for of in trainings])
+                for trainings in by_lead.values()
             }
         )
         for split, by_lead in gains.items()

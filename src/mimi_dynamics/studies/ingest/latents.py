@@ -11,9 +11,8 @@ from tqdm import tqdm
 from mimi_dynamics.own_latents.clips import Clip
 from mimi_dynamics.own_latents.listing import Listed, list_pieces, rate_of, read_own
 from mimi_dynamics.own_latents.pieces import Piece, ready_splits
-from mimi_dynamics.pipeline.conventions import FRAME_MS, TEST_VOICE
+from mimi_dynamics.pipeline.conventions import TEST_VOICE
 from mimi_dynamics.pipeline.params import OWN_LATENTS, IngestParams
-from mimi_dynamics.pipeline.without_audio import RATE
 from mimi_dynamics.speech.corpora.recording import composed, printable
 from mimi_dynamics.speech.corpora.voices import NO_VOICE, NO_VOICES
 from mimi_dynamics.speech.ingestion import MANIFEST_SCHEMA, check_splits, check_voices
@@ -40,9 +39,6 @@ def ingest_latents(params: IngestParams) -> tuple[pd.DataFrame, pd.DataFrame, li
     """
     source, notes = read_own(params.latents.path), list[str]()
     rate = rate_of(source, params.latents.frame_rate)
-    if rate != RATE:
-        said = f"where tables and pages say {FRAME_MS} ms, it is {1000 / rate:g} ms"
-        notes.append(f"{rate:g} latents a second: {said}")
     listed = list_pieces(source, notes)
     least = params.min_seconds * rate
     used = [clip for clip in listed if clip.piece.frames >= least]

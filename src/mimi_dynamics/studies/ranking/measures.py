@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mimi_dynamics.codec.base import FRAME_RATE
 from mimi_dynamics.density.devices import uncompiled
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, fit
@@ -64,7 +63,7 @@ def gains(of: RankedSet, params: Params) -> dict[str, float]:
     params = params.model_copy(update={"predict": small})
     subject = Subject(of.codec.weights_sha256, of.latents, of.data, of.speech, None)
     leads = fit_leads(subject, params, {NEXT_FRAME: 1}, {})
-    found = measure(leads, params, FRAME_RATE / of.frames_per_step)
+    found = measure(leads, params, of.data.frame_rate)
     return {
         key: value
         for key, value in found.items()

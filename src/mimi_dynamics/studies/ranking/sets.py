@@ -119,6 +119,7 @@ def stacked(of: RankedSet, _: int) -> RankedSet:
         gated=pairs["gated"].any(1),
         lengths=data.lengths // 2,
         splits=data.splits,
+        frame_rate=data.frame_rate / 2,
     )
     return replace(of, data=steps, speech=None, frames_per_step=2)
 

@@ -23,7 +23,7 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params, StateKind
 from mimi_dynamics.studies.rssm.baselines import Encode, fit_rivals
 from mimi_dynamics.studies.rssm.linear_states import fit_linear_states
-from mimi_dynamics.studies.rssm.rates import BITS_PER_S, rates, state_innovation
+from mimi_dynamics.studies.rssm.rates import bits_per_s, rates, state_innovation
 from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, train_rssm
 
@@ -167,8 +167,9 @@ def bet_metrics(evidence: Evidence) -> dict[str, object]:
         "trainings": len(evidence.trainings),
         **of_split(evidence, "test"),
         "search": {name: validation_of(evidence.search, name) for name in evidence.search.jobs},
-        "raw_innovation_bits_per_s": (
-            state_innovation(evidence.search, RAW, "validation").value * BITS_PER_S
+        "raw_innovation_bits_per_s": bits_per_s(
+            state_innovation(evidence.search, RAW, "validation").value,
+            evidence.search.data.frame_rate,
         ),
         "rivals": {
             name: {

@@ -13,7 +13,7 @@ from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.devices import CPU
-from mimi_dynamics.studies.rssm.rates import BITS_PER_S
+from mimi_dynamics.studies.rssm.rates import bits_per_s
 from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
 COURSE_POINTS = 100  # number of rows for the course of each model
@@ -36,7 +36,7 @@ def model_metrics(sweep: Sweep, name: str, split: str) -> dict[str, object]:
         **sweep.above_frontier(name, split, "latent").metrics("ease_above_latent_frontier"),
         **sweep.sufficiency(name, split).metrics("sufficiency"),
         **kl,
-        "innovation_bits_per_s": kl["kl_nats_per_frame"] * BITS_PER_S,
+        "innovation_bits_per_s": bits_per_s(kl["kl_nats_per_frame"], sweep.data.frame_rate),
     }
 
 

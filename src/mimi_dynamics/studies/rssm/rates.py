@@ -13,17 +13,20 @@ it, and nothing is left beside.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.gains import Scored
 from mimi_dynamics.latents.states import NOISE_FLOOR
-from mimi_dynamics.pipeline.conventions import FRAME_MS
 from mimi_dynamics.studies.rssm.recursive import RecursiveRssm
 from mimi_dynamics.studies.rssm.sweep import Sweep
 
-FRAMES_PER_SECOND = 1000 / FRAME_MS
-BITS_PER_S = FRAMES_PER_SECOND / math.log(2)  # in a nat per frame
 NOISE_ENTROPY = 0.5 * math.log(2 * math.pi * math.e * NOISE_FLOOR**2)  # of a coordinate, in nats
+
+
+def bits_per_s(nats_per_frame: float, frame_rate: float) -> float:
+    """Convert nats a frame to bits a second."""
+    return nats_per_frame * (frame_rate / math.log(2))
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,21 @@ class Rates:
         state: what is new in z_dyn, given its past.
         residual: what z_rec adds beside the state.
         surprise: −log p(x | z_dyn, z_rec).
+        frame_rate: frames a second.
     """
 
     state: float
     residual: float
     surprise: float
+    frame_rate: float
 
     def metrics(self) -> dict[str, float]:
         """Give the rates in bits a second, and the bound on −log p(x) in nats per frame."""
+        to_bits = partial(bits_per_s, frame_rate=self.frame_rate)
         return {
-            "state_innovation_bits_per_s": self.state * BITS_PER_S,
-            "residual_bits_per_s": self.residual * BITS_PER_S,
-            "total_bits_per_s": (self.state + self.residual) * BITS_PER_S,
+            "state_innovation_bits_per_s": to_bits(self.state),
+            "residual_bits_per_s": to_bits(self.residual),
+            "total_bits_per_s": to_bits(self.state + self.residual),
             "nll_bound_nats_per_frame": self.state + self.residual + self.surprise,
         }
 
@@ -53,10 +59,10 @@ class Rates:
 def rates(sweep: Sweep, name: str, split: str) -> Rates:
     """Give what is new in each frame of a split, by a model that was trained and measured."""
     diagnosis = sweep.diagnosis(name, split)
-    kl, surprise = diagnosis.kl.value, diagnosis.surprise.value
+    kl, surprise, rate = diagnosis.kl.value, diagnosis.surprise.value, sweep.data.frame_rate
     if isinstance(sweep.trained[name].model, RecursiveRssm):
-        return Rates(kl, 0.0, surprise)
-    return Rates(state_innovation(sweep, name, split).value, kl, surprise)
+        return Rates(kl, 0.0, surprise, rate)
+    return Rates(state_innovation(sweep, name, split).value, kl, surprise, rate)
 
 
 def state_innovation(sweep: Sweep, name: str, split: str) -> Estimate:
