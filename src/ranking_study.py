@@ -12,7 +12,7 @@ It takes about six minutes of a core for each set, and `dvc repro` does not run 
 has done in runs/ranking_study/, where a run that was stopped goes on; after a change of the code
 that trains or measures, remove that folder.
 Reads data/manifest.parquet, data/audio/, data/latents/ and the codecs.
-Writes metrics/detail/ranking_study.json.
+Writes metrics/detail/ranking_study.json, plots/ranking_study.csv and plots/ranking_sets.csv.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.files import read_json, require, write_metrics
+from mimi_dynamics.pipeline.files import read_json, require, write_metrics, write_table
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
@@ -35,6 +35,7 @@ from mimi_dynamics.studies.ranking.measures import (
 )
 from mimi_dynamics.studies.ranking.places import Places, choose_places
 from mimi_dynamics.studies.ranking.sets import RankedSet, encode_row, make_set, spec_of
+from mimi_dynamics.studies.ranking.tables import ranks_table, sets_table
 
 # Sections of params.yaml on which the results depend.
 SECTIONS = ("ranking_study", "calm", "head", "latents", "predict", "seed")
@@ -60,9 +61,10 @@ def ranking_study(params: Params) -> None:
                 of = make_set(name, encoded, params.seed)
                 write_metrics(folder / f"{name}.json", judge(of, places, params, folder))
             found[name] = read_json(folder / f"{name}.json")
-            write_study(
-                "ranking_study", {"set": found, "rank_correlation": rank(found)}, settings, origin
-            )
+        results = {"set": found, "rank_correlation": rank(found)}
+        write_study("ranking_study", results, settings, origin)
+        write_table(Path("plots/ranking_study.csv"), ranks_table(found))
+        write_table(Path("plots/ranking_sets.csv"), sets_table(found))
 
 
 def judge(of: RankedSet, places: Places, params: Params, folder: Path) -> dict[str, float]:

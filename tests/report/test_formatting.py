@@ -40,11 +40,11 @@ def test_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encode", "told"), [({}, "320 ms 0.3 s"), ({"frame_rate": 25.0}, "160 ms 0.2 s")]
+    ("row", "told"), [({}, "320 ms 0.3 s"), ({"frame_rate": 25.0}, "160 ms 0.2 s")]
 )
-def test_times_are_at_the_rate_of_the_latents(encode: dict[str, float], told: str) -> None:
+def test_times_are_at_the_rate_of_the_latents(row: dict[str, float], told: str) -> None:
     page = ENVIRONMENT.from_string("{{ 4 | ms }} {{ 4 | seconds }}")
-    assert page.render(encode=encode) == told
+    assert page.render(codec_table={"codec": row}) == told
 
 
 def test_a_number_without_an_interval_has_no_brackets() -> None:

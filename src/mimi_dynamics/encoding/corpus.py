@@ -225,7 +225,6 @@ def _metrics(codec: Codec, shards: Sequence[ShardFacts], silent: int) -> dict[st
         "padded_share": (gated - silent) / frames.total(),
         "dim": codec.dim,
         "codebooks": codec.codebooks,
-        "frame_rate": codec.frame_rate,
         "finite_share": sum(shard.finite for shard in shards) / (frames.total() * codec.dim),
         "batch_noise_floor": max(shard.noise for shard in shards),
     }

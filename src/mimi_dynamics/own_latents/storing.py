@@ -67,7 +67,6 @@ def store(
         "padded_share": 0.0,
         "dim": info["dim"],
         "codebooks": 0,
-        "frame_rate": info["frame_rate"],
         "finite_share": 1.0,
         "batch_noise_floor": 0.0,
     }

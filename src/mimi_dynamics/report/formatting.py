@@ -35,7 +35,7 @@ def general(value: float) -> str:
 
 @jinja2.pass_context
 def milliseconds(context: Context, frames: float) -> str:
-    """Write a number of frames as a time in milliseconds, at the rate that stage `encode` found."""
+    """Write a number of frames as a time in milliseconds, at the rate of the run's latents."""
     return f"{1000 * float(frames) / frame_rate(context):.0f} ms"
 
 
@@ -46,8 +46,9 @@ def seconds(context: Context, frames: float) -> str:
 
 
 def frame_rate(context: Context) -> float:
-    """Give the frames a second of the latents that a page is about."""
-    return context.get("encode", {}).get("frame_rate", FRAME_RATE)
+    """Give the frames a second of the latents that a page is about, from the run's own row."""
+    row = context.get("codec_table", {}).get("codec", {})
+    return row.get("frame_rate", FRAME_RATE)
 
 
 def half_life(horizons: Metrics) -> str:

@@ -68,6 +68,7 @@ def test_the_script_judges_every_set_and_goes_on(
     assert of["frechet_trainings"] == workplace.ranking_study.trainings
     assert written["set"]["stacked"].keys() >= OUTCOMES.keys()
     assert "speech_borne_gain_nats_per_dim" not in written["set"]["stacked"]
+    assert Path("plots/ranking_study.csv").exists()
     assert written["rank_correlation"]["frechet"]["r2"] == {"sets": 2}
 
     def never(*_: object) -> None:
