@@ -15,6 +15,7 @@ Reads data/manifest.parquet, data/audio/, data/latents/ and the codecs.
 Writes metrics/detail/ranking_study.json, plots/ranking_study.csv and plots/ranking_sets.csv.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def ranking_study(params: Params) -> None:
     latents, _, data = load(params)
     origin = origin_of_run(latents.info["weights_sha256"], manifest)
     settings = bet_settings(params, SECTIONS)
-    folder = folder_of(KEPT, origin | settings)
+    folder = folder_of(KEPT, origin | apart_from_sets(settings))
     places = choose_places(latents, data, manifest, params.ranking_study.starts)
     rows = {name: spec_of(name).row for name in params.ranking_study.sets}
     found: dict[str, dict[str, Any]] = {}
@@ -65,6 +66,12 @@ def ranking_study(params: Params) -> None:
         write_study("ranking_study", results, settings, origin)
         write_table(Path("plots/ranking_study.csv"), ranks_table(found))
         write_table(Path("plots/ranking_sets.csv"), sets_table(found))
+
+
+def apart_from_sets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings on which a set depends: which others there are is none of them."""
+    study = {key: value for key, value in settings["ranking_study"].items() if key != "sets"}
+    return {**settings, "ranking_study": study}
 
 
 def judge(of: RankedSet, places: Places, params: Params, folder: Path) -> dict[str, float]:

@@ -77,6 +77,9 @@ def test_the_script_judges_every_set_and_goes_on(
     monkeypatch.setattr(ranking_study, "encode_row", never)
     ranking_study.ranking_study(workplace)
     assert FILE.read_bytes() == first
+    one = workplace.ranking_study.model_copy(update={"sets": ["codec"]})
+    ranking_study.ranking_study(workplace.model_copy(update={"ranking_study": one}))
+    assert json.loads(FILE.read_bytes())["set"]["codec"] == of
     next(Path("runs/ranking_study").glob("*/stacked.json")).unlink()
     with pytest.raises(pytest.fail.Exception, match="encoded again"):
         ranking_study.ranking_study(workplace)
