@@ -97,7 +97,7 @@ lint: install-dev
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/ruff format --check src tests benchmarks tools
 
-# mypy on the rooms that pyproject.toml lists, in an environment of its own that looks at the packages of this one.
+# mypy on src and tools, in an environment of its own that looks at the packages of this one.
 types: install
 	$(PYTHON) -m venv runs/types
 	runs/types/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

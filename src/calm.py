@@ -60,9 +60,7 @@ def calm(params: Params) -> None:
     write_stage_metrics("calm", metrics)
     write_plots(comparison, drawn, curves, metrics)
     chosen = comparison.trained["calm"][0]
-    if chosen.shape is None:
-        raise TypeError("a CALM without a shape")
-    save_calm(chosen.generator.step, chosen.shape, Path("models/calm.safetensors"))
+    save_calm(chosen.generator.step, chosen.calm_shape, Path("models/calm.safetensors"))
     names = latents.clip_ids[latents.splits == "test"]
     sounds = listen(comparison, names, decode) if decode else []
     write_sounds(sounds, SOUNDS_TITLE, Path("data/calm"))

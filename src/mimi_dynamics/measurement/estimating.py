@@ -104,7 +104,7 @@ def estimate(
     }
     whole = Gains(nearest.template, nearest.rows, nearest.trainings[0], "test", bootstraps["test"])
     ranks = rank_truth(
-        nearest.template, nearest.trainings[0]["real", head, "conditional"].predictor, "test"
+        nearest.template, nearest.trainings[0]["real", head, "conditional"].network, "test"
     )
     return {
         "head": head,
@@ -122,7 +122,7 @@ def chosen_head(template: FitSpec, effort: Effort) -> tuple[str, Fits]:
     Returns:
         Its name, and the fits.
     """
-    heads = list(effort.settings.heads)
+    heads: list[str] = list(effort.settings.heads)
     fits = fit_many([replace(template, head=head) for head in heads])
     return best_head(fits, "real", heads), fits
 
@@ -165,9 +165,9 @@ def horizon_metrics(
     null = [replace(of.template, row="shuffled", sequences=of.rows["shuffled"]) for of in leads]
     jobs = [partial(smallest_gain_seen, job, bootstraps["test"]) for job in null]
     seen = run_parallel(jobs, "plant gains")
-    metrics = {}
+    metrics: dict[str, dict[str, Any]] = {}
     for lead, smallest in zip(leads, seen, strict=True):
-        found = gain_metrics(lead, "test", bootstraps["test"])
+        found: dict[str, Any] = {**gain_metrics(lead, "test", bootstraps["test"])}
         if smallest is not None:
             found["smallest_gain_seen_nats_per_dim"] = smallest
         others = [split for split in bootstraps if split != "test"]

@@ -133,7 +133,8 @@ def splits_of(
         given: the splits that were given.
         groups: groups that were given, none of which may then be on two sides.
     """
-    splits = [clip.split for clip in clips] if given is None else named("splits", given, clips)
+    own = [clip.split or "" for clip in clips]
+    splits = own if given is None else named("splits", given, clips)
     return ready_splits(splits, groups) if all(splits) else None
 
 

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from typing import BinaryIO
+from typing import Protocol
 
 HEAD = struct.Struct("<4sI")  # of a chunk: its name, and how many bytes follow
 LISTS = (b"RIFF", b"LIST")  # chunks of chunks, whose own kind comes first
@@ -10,7 +10,23 @@ LISTS = (b"RIFF", b"LIST")  # chunks of chunks, whose own kind comes first
 CHUNK = re.compile(rb"\d\d[a-z]{2}|ix\d\d|idx1|JUNK|rec ")
 
 
-def between(file: BinaryIO, start: int, end: int) -> str:
+class Readable(Protocol):
+    """What is asked of an open file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read so many bytes, or fewer at the end."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place."""
+        ...
+
+    def tell(self) -> int:
+        """Give the place where it is."""
+        ...
+
+
+def between(file: Readable, start: int, end: int) -> str:
     """Follow the chunks of an AVI file from one packet to the next.
 
     Args:
@@ -29,7 +45,7 @@ def between(file: BinaryIO, start: int, end: int) -> str:
         file.seek(place)
 
 
-def _followed(file: BinaryIO, start: int, end: int) -> str:
+def _followed(file: Readable, start: int, end: int) -> str:
     at = start - HEAD.size
     while at < end - HEAD.size:
         file.seek(at)

@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mimi_dynamics.pipeline.params import IngestParams
-from mimi_dynamics.speech.audio import (
-    SAMPLE_RATE,
-    AudioError,
-    Part,
-    read_parts,
-    to_pcm,
-    write_flac,
-)
+from mimi_dynamics.speech.audio import SAMPLE_RATE, Part, read_parts, to_pcm, write_flac
 from mimi_dynamics.speech.corpora import Recording
+from mimi_dynamics.speech.decoding import AudioError
 from mimi_dynamics.speech.file_names import file_name
 from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
 from mimi_dynamics.speech.gates import gated_intervals
@@ -64,6 +58,17 @@ class Clip:
         return (
             piece_id(self.recording.clip_id, self.piece) if self.piece else self.recording.clip_id
         )
+
+    @property
+    def heard(self) -> Fingerprint:
+        """The fingerprint of a clip that was not rejected.
+
+        Raises:
+            ValueError: it was.
+        """
+        if self.fingerprint is None:
+            raise ValueError(f"{self.clip_id}: has no fingerprint")
+        return self.fingerprint
 
     def rejected(self, reason: str) -> "Clip":
         """Give the same part of the recording, not to be used."""

@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
 
 import av
 
-from mimi_dynamics.speech.avi import between
+from mimi_dynamics.speech.avi import Readable, between
 from mimi_dynamics.speech.joins import Joins
 from mimi_dynamics.speech.samples import first_samples
 
@@ -45,7 +44,7 @@ class Break:
     seconds: float
 
 
-def open_media(file: BinaryIO, container: str) -> av.container.InputContainer:
+def open_media(file: Readable, container: str) -> av.container.InputContainer:
     """Open a file, so that it is read and no other.
 
     Args:
@@ -57,6 +56,7 @@ def open_media(file: BinaryIO, container: str) -> av.container.InputContainer:
     """
     return av.open(
         file,
+        "r",
         format=container or None,
         options={"protocol_whitelist": "none"},  # Playlists must not open other files or URLs.
         metadata_errors="replace",
@@ -64,7 +64,7 @@ def open_media(file: BinaryIO, container: str) -> av.container.InputContainer:
 
 
 def decode_track(
-    media: av.container.InputContainer, track: av.AudioStream, file: BinaryIO
+    media: av.container.InputContainer, track: av.AudioStream, file: Readable
 ) -> Iterator[av.AudioFrame | Break]:
     """Decode one track, and yield its frames with a `Break` wherever two were no neighbours.
 
@@ -84,7 +84,7 @@ def decode_track(
 
 
 def frames_of(
-    media: av.container.InputContainer, track: av.AudioStream, file: BinaryIO
+    media: av.container.InputContainer, track: av.AudioStream, file: Readable
 ) -> Iterator[av.AudioFrame | Break]:
     """Decode one track, and yield its frames with a `Break` where some are known to be lost."""
     packets, joins = media.demux(track), Joins(media, track)
@@ -156,8 +156,8 @@ def _with_gaps(
     pending: Break | None = None
     for item in chain(items, [None]):
         if isinstance(item, av.AudioFrame):
-            if item.pts is not None:
-                time = item.pts / item.sample_rate if in_samples else item.time
+            time = _time_of(item, in_samples)
+            if time is not None:
                 late = time - heard
             ahead.append((item, late))
             heard += item.samples / item.sample_rate
@@ -180,6 +180,13 @@ def _with_gaps(
             pending = Break(pending.reason if pending else item.reason, seconds)
     if pending is not None:
         yield pending
+
+
+def _time_of(frame: av.AudioFrame, in_samples: bool) -> float | None:
+    """Give the time stamp of a frame in seconds; None if it has none."""
+    if not in_samples:
+        return frame.time
+    return None if frame.pts is None else frame.pts / frame.sample_rate
 
 
 def _median(values: Iterable[float]) -> float:

@@ -96,7 +96,7 @@ def candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int, int]]
         axis=0,
         return_index=True,
     )[1]
-    return [tuple(map(int, row)) for row in table[np.sort(keep)]]
+    return [(a, b, at_a, at_b) for a, b, at_a, at_b in table[np.sort(keep)].tolist()]
 
 
 def _votes(prints: Sequence[Fingerprint]) -> Iterator[np.ndarray]:
@@ -192,7 +192,8 @@ def _key_first(codes: np.ndarray) -> np.ndarray:
 
 def _best_of(hits: np.ndarray) -> np.ndarray:
     """For each recording of a block, the candidates with the most votes at one offset."""
-    clip, other, frame, at = hits.astype(np.int64).T
+    columns: np.ndarray = hits.astype(np.int64).T
+    clip, other, frame, at = columns
     lag = (frame - at) // LAG_WIDTH
     order = np.lexsort((frame, lag, other, clip))
     rows = np.stack([clip, other, lag], axis=1)[order]

@@ -78,7 +78,7 @@ def _pooling() -> np.ndarray:
     bins = np.arange(WINDOW // 2 + 1) * SAMPLE_RATE / WINDOW
     centres = LOWEST + WIDTH * (np.arange(BANDS) + 0.5)
     pooling = np.clip(1 - np.abs(bins[:, None] - centres) / WIDTH, 0, None)
-    return pooling[: int(pooling.any(axis=1).nonzero()[0].max()) + 1].astype(np.float32)
+    return pooling[: int(np.flatnonzero(pooling.any(axis=1)).max()) + 1].astype(np.float32)
 
 
 POOLING = _pooling()

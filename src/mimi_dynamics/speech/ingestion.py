@@ -146,7 +146,7 @@ def split_performances(clips: list[Clip], params: IngestParams) -> list[Clip]:
     a performance if `ingest.keep_copies` is false.
     """
     usable = [clip for clip in clips if not clip.reason]
-    groups = group_performances([clip.fingerprint for clip in usable])
+    groups = group_performances([clip.heard for clip in usable])
     # Sounds too plain to be compared, such as tones, can still be the same to the sample.
     same = {clip.pcm_sha256: group for clip, group in zip(usable, groups, strict=True)}
     groups = np.array([same[clip.pcm_sha256] for clip in usable], np.int64)

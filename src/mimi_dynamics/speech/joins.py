@@ -64,9 +64,9 @@ class Joins:
         self._codec = track.codec_context.name.removesuffix("float")
         self._beginning = BEGINNINGS.get(self._codec) if media.format.name in BARE else None
         self._packets, self._alone, self._since_mark = 0, 0, 0
-        self._decoder = None
+        self._decoder: av.AudioCodecContext | None = None
         if self._beginning is not None:
-            self._decoder = av.CodecContext.create(track.codec_context.name, "r")
+            self._decoder = _decoder_of(track.codec_context.name)
 
     def is_first(self, packet: av.Packet, frames: list[av.AudioFrame]) -> bool:
         """Tell whether a packet is the first of a recording.
@@ -80,26 +80,11 @@ class Joins:
             again = self._codec == "aac" and self._since_mark % AAC_NAMED_AGAIN == 0
             self._since_mark = 0
             return not again
-        if self._beginning is None or not frames or self._makes_no_sense_alone(packet):
+        if self._beginning is None or self._decoder is None or not frames:
             return False
-        return self._sounds_first(bytes(packet), frames[0], self._beginning)
-
-    def _sounds_first(self, content: bytes, frame: av.AudioFrame, first: Beginning) -> bool:
-        self._decoder.flush_buffers()
-        alone = self._decoded(content)
-        heard = _values(frame)
-        if alone is None or alone.shape != heard.shape or alone.shape[1] < first.samples:
+        if self._makes_no_sense_alone(packet):
             return False
-        before = alone[:, : first.samples]
-        level = _level(before)
-        if not before.any():  # A pause of digital silence, or one that was not worth any bits.
-            return False
-        if level > first.quiet and _level(heard[:, : first.samples] - before) < level + first.ended:
-            return False
-        again = self._decoded(content)  # With this, all that the packet says of the time after.
-        rest = alone[:, first.samples :]
-        after = rest if again is None else np.concatenate([rest, again], axis=1)
-        return _level(after) > level + first.louder
+        return _sounds_first(self._decoder, bytes(packet), frames[0], self._beginning)
 
     def _makes_no_sense_alone(self, packet: av.Packet) -> bool:
         """Tell whether a packet leans on others, or would be no exception if it did not."""
@@ -111,12 +96,40 @@ class Joins:
         self._alone += 1
         return self._alone > 1 + self._packets / RARE
 
-    def _decoded(self, content: bytes) -> np.ndarray | None:
-        try:
-            frames = self._decoder.decode(av.Packet(content))
-        except (av.FFmpegError, ValueError):
-            return None
-        return _values(frames[0]) if frames else None
+
+def _decoder_of(codec: str) -> av.AudioCodecContext:
+    decoder = av.CodecContext.create(codec, "r")
+    if not isinstance(decoder, av.AudioCodecContext):
+        raise TypeError(f"{codec}: is no codec of audio")
+    return decoder
+
+
+def _sounds_first(
+    decoder: av.AudioCodecContext, content: bytes, frame: av.AudioFrame, first: Beginning
+) -> bool:
+    decoder.flush_buffers()
+    alone = _decoded(decoder, content)
+    heard = _values(frame)
+    if alone is None or alone.shape != heard.shape or alone.shape[1] < first.samples:
+        return False
+    before = alone[:, : first.samples]
+    level = _level(before)
+    if not before.any():  # A pause of digital silence, or one that was not worth any bits.
+        return False
+    if level > first.quiet and _level(heard[:, : first.samples] - before) < level + first.ended:
+        return False
+    again = _decoded(decoder, content)  # With this, all that the packet says of the time after.
+    rest = alone[:, first.samples :]
+    after = rest if again is None else np.concatenate([rest, again], axis=1)
+    return _level(after) > level + first.louder
+
+
+def _decoded(decoder: av.AudioCodecContext, content: bytes) -> np.ndarray | None:
+    try:
+        frames = decoder.decode(av.Packet(content))
+    except (av.FFmpegError, ValueError):
+        return None
+    return _values(frames[0]) if frames else None
 
 
 def _values(frame: av.AudioFrame) -> np.ndarray:

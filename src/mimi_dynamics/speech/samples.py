@@ -29,7 +29,7 @@ def values_of(frame: av.AudioFrame) -> np.ndarray:
 def first_samples(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
     """Give a frame of the first samples of a frame."""
     width = 1 if frame.format.is_planar else frame.layout.nb_channels
-    values = np.ascontiguousarray(frame.to_ndarray()[:, : samples * width])
+    values = frame.to_ndarray()[:, : samples * width].copy()
     first = av.AudioFrame.from_ndarray(values, frame.format.name, frame.layout.name)
     first.sample_rate, first.time_base, first.pts = frame.sample_rate, frame.time_base, frame.pts
     return first

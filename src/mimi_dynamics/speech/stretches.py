@@ -137,13 +137,13 @@ class _Splitter:
             last = int((longest - self.limits.min_seconds) * run.rate)
             cut = first + quietest(run.look(first, max(first, last)), run.rate)
             self.cut = True
-            yield from self._end(max(cut, 1), 0.0)
+            yield from self._end(run, max(cut, 1), 0.0)
 
     def interrupt(self, what: Break) -> Iterator[Stretch]:
         if self.run is not None:
             unused = BEFORE_DAMAGE_SECONDS if what.reason == "damaged" else 0.0
             self.before += self.run.total / self.run.rate
-            yield from self._end(self.run.held, unused)
+            yield from self._end(self.run, self.run.held, unused)
             self.run = None
         self.lost = self.lost or (self.at, what.reason)
         self.at += what.seconds
@@ -151,13 +151,13 @@ class _Splitter:
 
     def finish(self) -> Iterator[Stretch]:
         if self.run is not None:
-            yield from self._end(self.run.held, 0.0)
+            yield from self._end(self.run, self.run.held, 0.0)
         if self.lost is not None and self.at > self.lost[0]:
             yield Stretch(self.lost[0], self.at - self.lost[0], self.lost[1])
 
-    def _end(self, samples: int, unused: float) -> Iterator[Stretch]:
+    def _end(self, run: _Run, samples: int, unused: float) -> Iterator[Stretch]:
         """Take the first samples of the run, of which the last seconds may be of no use."""
-        rate, values = self.run.rate, self.run.take(samples)
+        rate, values = run.rate, run.take(samples)
         first = min(round(self.skip * rate), samples)
         last = max(first, samples - round(unused * rate))
         begin, end = self.at + first / rate, self.at + last / rate

@@ -47,7 +47,7 @@ def _powers(
     """Give of each track its loudest channel's power, without a constant offset, and seconds."""
     energy, seconds = np.zeros(len(tracks)), np.zeros(len(tracks))
     place = {track.index: index for index, track in enumerate(tracks)}
-    packets = media.demux(tracks)
+    packets = media.demux(tuple(tracks))
     while True:
         try:
             packet = next(packets, None)

@@ -5,6 +5,7 @@ Licences: CC-BY-SA 3.0 and CC-BY 3.0. The packages hold no texts. Every file's s
 not pinned are not used.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ SUMS = Path(__file__).with_name("asterisk.sha256")
 VOICES = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
 
 
-def list_recordings(languages: list[str], mirror: str, workspace: Path) -> list[Recording]:
+def list_recordings(languages: Sequence[str], mirror: str, workspace: Path) -> list[Recording]:
     """Get, unpack and check the prompts.
 
     Args:

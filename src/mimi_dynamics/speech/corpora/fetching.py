@@ -7,8 +7,9 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
@@ -47,7 +48,7 @@ def from_mirror(mirror: str, names: list[str]) -> Path:
     """
     if _is_url(mirror):
         prefix = mirror.rstrip("/")
-        return first_that_works([lambda n=name: download(f"{prefix}/{n}") for name in names])
+        return first_that_works([partial(download, f"{prefix}/{name}") for name in names])
     folder = expanded(mirror)
     if not folder.is_dir():
         raise InputError(f"ingest.mirror = {mirror!r}: must be a directory")
@@ -57,7 +58,7 @@ def from_mirror(mirror: str, names: list[str]) -> Path:
     raise FetchError(f"{mirror} holds no {' or '.join(names)}")
 
 
-def first_that_works(ways: list[Callable[[], Path]]) -> Path:
+def first_that_works(ways: Sequence[Callable[[], Path]]) -> Path:
     """The result of the first way that does not fail.
 
     Raises:
@@ -72,7 +73,7 @@ def first_that_works(ways: list[Callable[[], Path]]) -> Path:
     raise FetchError("; ".join(reasons))
 
 
-def fetch_corpus(corpus: str, ways: list[Callable[[], Path]]) -> Path:
+def fetch_corpus(corpus: str, ways: Sequence[Callable[[], Path]]) -> Path:
     """As `first_that_works`, with the message that a user can act on.
 
     Raises:

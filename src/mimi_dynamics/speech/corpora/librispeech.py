@@ -4,6 +4,7 @@ An archive from OpenSLR must have its known sha256. One from `ingest.mirror` is 
 may be a part of the original, and the manifest holds each file's own sum in any case.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
@@ -32,7 +33,7 @@ SUMS = {
 TRANSCRIPTS = ".trans.txt"
 
 
-def list_recordings(subsets: list[str], mirror: str, workspace: Path) -> list[Recording]:
+def list_recordings(subsets: Sequence[str], mirror: str, workspace: Path) -> list[Recording]:
     """Get and unpack the subsets; a voice is a speaker's number, such as `84`.
 
     Args:

@@ -77,9 +77,13 @@ def read_table(path: Path, source: str = "") -> Table | None:
                 break
         else:
             return None
-        # Sentences of Common Voice have quotes of their own, which quote nothing.
-        quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-        rows = csv.DictReader(file, names, delimiter=separator, quoting=quoting)
+        rows = csv.DictReader(
+            file,
+            names,
+            delimiter=separator,
+            # Sentences of Common Voice have quotes of their own, which quote nothing.
+            quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+        )
         usual, folder = f"table {path.name}", ""
         if of_voice == COMMON_VOICE:
             usual, folder = "tables of Common Voice", path.parent.name

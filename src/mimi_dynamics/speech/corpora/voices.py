@@ -114,9 +114,9 @@ def _tell_by_folder(root: Path, file: Path) -> Told:
     for folder in file.parents:
         if is_snapshots(folder):
             start = max(start, len(folder.parts) + 1)  # The folder below it is a revision.
-    for folder in file.parts[start:-1]:
-        if not NO_VOICES.fullmatch(folder):
-            return Told("first folder on the way to the file", composed(printable(folder)))
+    for name in file.parts[start:-1]:
+        if not NO_VOICES.fullmatch(name):
+            return Told("first folder on the way to the file", composed(printable(name)))
     return Told(f"nothing: voice {NO_VOICE}", NO_VOICE)
 
 

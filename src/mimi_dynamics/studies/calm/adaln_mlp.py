@@ -5,7 +5,8 @@ tangent of every weight matrix: three products for each layer, where two are eno
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ TIME_PERIOD = 10_000.0
 EPSILON = 1e-6
 
 
-class Dual(NamedTuple):
+@dataclass(frozen=True)
+class Dual:
     """A value and its derivative along a direction.
 
     Attributes:
@@ -26,6 +28,17 @@ class Dual(NamedTuple):
 
     value: Tensor
     tangent: Tensor | None = None
+
+    @property
+    def derivative(self) -> Tensor:
+        """The tangent of a value that changes.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if self.tangent is None:
+            raise ValueError("a value that does not change has no tangent")
+        return self.tangent
 
     def __add__(self, other: "Dual") -> "Dual":
         """Add the values and the tangents."""
@@ -88,6 +101,8 @@ class TimeEmbedding(nn.Module):
     Args:
         width: number of features.
     """
+
+    rates: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -164,14 +179,15 @@ class AdaLnMlp(nn.Module):
             context: (..., context_dim) context, which has no tangent.
         """
         condition = Dual(self.context(context))
-        for embedding, time in zip(self.times, times, strict=True):
+        embeddings = cast("list[TimeEmbedding]", list(self.times))
+        for embedding, time in zip(embeddings, times, strict=True):
             part = embedding.embed(time)
-            scale = 1 / len(times)
-            moved = None if part.tangent is None else part.tangent * scale
-            condition = condition + Dual(part.value * scale, moved)
+            share = 1 / len(times)
+            moved = None if part.tangent is None else part.tangent * share
+            condition = condition + Dual(part.value * share, moved)
         condition = silu(condition)
         hidden = linear(self.inputs, inputs)
-        for block in self.blocks:
+        for block in cast("list[AdaLnBlock]", list(self.blocks)):
             hidden = block.apply_to(hidden, condition)
         shift, scale = linear(self.modulation, condition).chunk(2)
         return linear(self.outputs, modulate(hidden, shift, scale))

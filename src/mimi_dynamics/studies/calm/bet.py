@@ -26,6 +26,7 @@ from mimi_dynamics.studies.calm.kept import train_once
 from mimi_dynamics.studies.calm.model import (
     CalmShape,
     CalmTraining,
+    head_of,
     make_calm,
     matched,
     shape_of,
@@ -159,8 +160,9 @@ def check_equal(trained: Mapping[str, list[Trained]]) -> None:
 def sampled(generator: Generator, steps: int, temperature: float) -> Generator:
     """Copy a CALM, to be sampled in so many steps with noise of that variance."""
     step = copy.deepcopy(generator.step)
-    step.head.temperature = temperature
-    step.head.shape = replace(step.head.shape, steps=steps)
+    head = head_of(step)
+    head.temperature = temperature
+    head.shape = replace(head.shape, steps=steps)
     return replace(generator, step=step)
 
 

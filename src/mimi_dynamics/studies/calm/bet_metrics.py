@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.density.predictor import load_predictor
@@ -75,12 +76,12 @@ def bet_metrics(
     metrics["judged"] = judged
     metrics["validation"] = validation_metrics(ways)
     metrics["trainings"] = params.calm.seeds
-    return metrics | by_split
+    return {**metrics, **by_split}
 
 
 def split_metrics(
     params: Params, generators: Mapping[str, Sequence[Generator]], grid: Grid, judged: str
-) -> dict[str, dict]:
+) -> dict[str, Any]:
     """Draw from all contenders on one split, and give their scores and the ratios of ours to them.
 
     Args:
@@ -100,13 +101,22 @@ def split_metrics(
         by_lead[name] = {
             f"k{lead}": over_trainings([scores.at(row, lead) for row in rows]) for lead in LEADS
         } | {BOTH: over_trainings([scores.overall(row) for row in rows])}
-    metrics: dict[str, dict] = {name: {"energy_score": merged(of)} for name, of in by_lead.items()}
+    metrics = {name: {"energy_score": merged(of)} for name, of in by_lead.items()}
     ratios = {
-        name: merged({f"energy_score_{key}": by_lead[OURS][key] / of[key] for key in of})
+        name: merged({f"energy_score_{key}": _over(by_lead[OURS][key], of[key]) for key in of})
         for name, of in by_lead.items()
         if name != OURS
     }
-    return metrics | {"ratio": ratios[judged], "ratio_to": ratios}
+    return {**metrics, "ratio": ratios[judged], "ratio_to": ratios}
+
+
+def _over(ours: Score, theirs: Score) -> Score:
+    """Divide the score of ours by that of a contender that has no more trainings."""
+    if isinstance(ours, TrainedEstimate):
+        return ours / theirs
+    if isinstance(theirs, TrainedEstimate):
+        raise TypeError("of one training of ours there is no ratio to several")
+    return ours / theirs
 
 
 def merged(estimates: Mapping[str, Score]) -> dict[str, float]:
@@ -122,7 +132,7 @@ def generation_metrics(generator: Generator, head: str, start: Starts) -> dict[s
     }
 
 
-def validation_metrics(ways: Ways) -> dict[str, dict]:
+def validation_metrics(ways: Ways) -> dict[str, dict[str, float]]:
     """Give the score of every way to sample every recipe on validation, and the best way."""
     return {
         recipe: {

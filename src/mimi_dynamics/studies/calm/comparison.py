@@ -14,16 +14,16 @@ import torch
 from mimi_dynamics.density.devices import run_fits
 from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
 from mimi_dynamics.density.var import Var, fit_var
-from mimi_dynamics.generation.generator import Generator, make_grid
+from mimi_dynamics.generation.generator import Generator, Grid, make_grid
 from mimi_dynamics.generation.rollouts import linear_floor
-from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
+from mimi_dynamics.generation.scores import LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.cost import CostCurve
 from mimi_dynamics.studies.calm.factorised import OursJob, train_ours
 from mimi_dynamics.studies.calm.flops import epoch_flops
 from mimi_dynamics.studies.calm.inputs import Factorisation
-from mimi_dynamics.studies.calm.model import parameters_of, shape_of
+from mimi_dynamics.studies.calm.model import head_of, parameters_of, shape_of
 from mimi_dynamics.studies.calm.training import (
     CalmJob,
     Checkpoint,
@@ -94,7 +94,7 @@ def compare(
     )
     comparison.temperature = choose_temperature(comparison)
     for run in trained["calm"]:
-        run.generator.step.head.temperature = comparison.temperature
+        head_of(run.generator.step).temperature = comparison.temperature
     return comparison
 
 
@@ -187,7 +187,7 @@ def choose_temperature(comparison: Comparison) -> float:
 def with_temperature(generator: Generator, temperature: float) -> Generator:
     """Copy a contender and set another variance of its noise."""
     step = copy.deepcopy(generator.step)
-    step.head.temperature = temperature
+    head_of(step).temperature = temperature
     return replace(generator, step=step)
 
 

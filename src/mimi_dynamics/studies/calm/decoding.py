@@ -12,7 +12,7 @@ from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.generation import continuations
 from mimi_dynamics.generation.continuations import Decoder
-from mimi_dynamics.generation.scores import Grid
+from mimi_dynamics.generation.generator import Grid
 from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
@@ -71,8 +71,7 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
     grid = job.grid
     frames = min(DECODED_FRAMES, int(grid.steps[0]))
     clips = grid.data.select(grid.split)
-    _, gated = recorded_paths(grid)
-    gated = gated[:, :frames, 0].numpy()
+    gated = recorded_paths(grid)[1][:, :frames, 0].numpy()
     able = np.flatnonzero((grid.steps >= frames) & ~gated.all(1))
     if not len(able):
         raise InputError(f"calm: all that could be decoded, {frames} frames at a time, is gated")

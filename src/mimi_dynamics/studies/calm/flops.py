@@ -60,7 +60,8 @@ ON_PROCESSORS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
 for formula in ON_PROCESSORS.values():
-    formula._get_raw = True  # torch then passes tensors and not their shapes; we need the mask
+    # Torch then passes tensors and not their shapes; we need the mask.
+    vars(formula)["_get_raw"] = True
 
 
 def count(work: Callable[[], object]) -> int:

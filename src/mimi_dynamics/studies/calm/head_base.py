@@ -145,6 +145,8 @@ class AdaptiveWeight(nn.Module):
         times: number of times on which the weight depends.
     """
 
+    rates: Tensor
+
     def __init__(self, times: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)

@@ -79,7 +79,7 @@ class ConsistencyHead(CalmHead):
         prediction = self.network.dual(Dual(noisy, scale * velocity), [Dual(time, scale)], context)
         with torch.no_grad():
             stable = cos.square() * (velocity - prediction.value)
-            return prediction.value, stable, -(scale * noisy + prediction.tangent)
+            return prediction.value, stable, -(scale * noisy + prediction.derivative)
 
     def draw_times(self, target: Tensor) -> Tensor:
         """Draw times in (0, π/2) for (rows, dim) targets, as (rows, 1)."""
@@ -158,7 +158,7 @@ class LsdHead(FlowHead):
         start = (1 - begin) * torch.randn_like(target) + begin * target
         times = [Dual(begin), Dual(end, torch.ones_like(end))]
         prediction = self.network.dual(Dual(start), times, context)
-        speed = prediction.value + (end - begin) * prediction.tangent  # d/dt X_st
+        speed = prediction.value + (end - begin) * prediction.derivative  # d/dt X_st
         with torch.no_grad():
             arrived = start + (end - begin) * prediction.value
             velocity = self.network(arrived, [end, end], context)

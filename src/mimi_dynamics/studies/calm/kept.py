@@ -9,6 +9,7 @@ from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.studies.calm.factorised import OursJob, known_states, train_ours
 from mimi_dynamics.studies.calm.model import load_calm, save_calm
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
+from mimi_dynamics.studies.rssm.model import Rssm
 from mimi_dynamics.studies.rssm.training import load_rssm, save_rssm
 
 COSTS = ("parameters", "flops", "passes", "steps")
@@ -31,10 +32,10 @@ def train_once(folder: Path, name: str, job: CalmJob | OursJob) -> Trained:
     if not costs.exists():
         trained = train_calm(job) if isinstance(job, CalmJob) else train_ours(job)
         if isinstance(job, CalmJob):
-            save_calm(trained.generator.step, trained.shape, weights)
+            save_calm(trained.generator.step, trained.calm_shape, weights)
         else:
             save_predictor(trained.generator.step, weights, predictor_info(job))
-            save_rssm(trained.generator.render, render)
+            save_rssm(rendering(trained), render)
         write_metrics(costs, {key: getattr(trained, key) for key in COSTS})
     if isinstance(job, CalmJob):
         generator = Generator(load_calm(weights), job.data)
@@ -42,6 +43,18 @@ def train_once(folder: Path, name: str, job: CalmJob | OursJob) -> Trained:
         rssm = load_rssm(render)
         generator = Generator(load_predictor(weights)[0], known_states(rssm, job), rssm)
     return Trained(generator, **json.loads(costs.read_text(encoding="utf-8")), checkpoints=[])
+
+
+def rendering(trained: Trained) -> Rssm:
+    """Give the factorisation of ours.
+
+    Raises:
+        TypeError: the contender has none.
+    """
+    render = trained.generator.render
+    if not isinstance(render, Rssm):
+        raise TypeError(f"{type(render).__name__}: is no factorisation")
+    return render
 
 
 def predictor_info(job: OursJob) -> dict[str, object]:

@@ -1,5 +1,8 @@
 """The contents of `metrics/detail/calm.json` and the tables of its figure."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +24,7 @@ def calm_metrics(
     drawn: dict[str, Drawn],
     curves: dict[str, CostCurve],
     heard: pd.DataFrame,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Give the contents of `metrics/detail/calm.json`.
 
     Args:
@@ -31,7 +34,7 @@ def calm_metrics(
         heard: `decoding.decoded_scores` of all contenders.
     """
     test = drawn["test"]
-    metrics: dict[str, object] = {
+    metrics: dict[str, Any] = {
         name: score_metrics(test.scores, name)
         | (quality_metrics(comparison, test, name) if name in CONTENDERS else {})
         for name in (*CONTENDERS, *FLOORS)
@@ -43,8 +46,8 @@ def calm_metrics(
             k: v for key, estimate in result.items() for k, v in estimate.metrics(key).items()
         }
         metrics.setdefault(name, {})["windows"] = windows
-    for name, result in decoded_metrics(heard, comparison).items():
-        metrics[name]["decoded"] = result
+    for name, decoded in decoded_metrics(heard, comparison).items():
+        metrics[name]["decoded"] = decoded
     metrics["calm"]["temperature"] = comparison.temperature
     metrics["ratio"] = ratios(test.scores, "ours", "calm") | equal_score_ratio(
         curves["ours"], curves["calm"]
@@ -83,7 +86,8 @@ def ratios(scores: LeadScores, first: str, second: str) -> dict[str, float]:
 
 def score_metrics(scores: LeadScores, name: str) -> dict[str, object]:
     """Give energy score and skill at each lead, and the energy score over all leads."""
-    energy, skill = {}, {}
+    energy: dict[str, float] = {}
+    skill: dict[str, float] = {}
     for lead in scores.leads:
         energy |= scores.at(name, lead).metrics(f"k{lead}")
         skill |= scores.skill(name, lead).metrics(f"k{lead}")
@@ -206,7 +210,7 @@ def cost_table(curves: dict[str, CostCurve], comparison: Comparison) -> pd.DataF
     return pd.DataFrame(rows).rename(columns=lambda column: column.replace("_ci", ""))
 
 
-def window_table(metrics: dict[str, object]) -> pd.DataFrame:
+def window_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
     """Make a table of window distances, one row for every contender and distance."""
     rows = []
     for name in (*CONTENDERS, "recorded"):
@@ -231,7 +235,7 @@ def course_table(comparison: Comparison) -> pd.DataFrame:
     """
     rows = []
     for seed, trained in enumerate(comparison.trained["calm"]):
-        course = trained.course
+        course = trained.calm_course
         steps = np.arange(len(course.error))
         for part in np.array_split(steps, min(COURSE_POINTS, len(steps))):
             weighted, error = (np.array(v)[part].mean() for v in (course.weighted, course.error))

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from mimi_dynamics.density.predictor import Predictor, Whitening
-from mimi_dynamics.density.trunk import State
+from mimi_dynamics.density.trunk import AnyTrunk, State
 from mimi_dynamics.evidence.energy_score import energy_of_pair
 from mimi_dynamics.latents.sequences import Batch, Sequences
 from mimi_dynamics.pipeline.devices import draws_of
 from mimi_dynamics.pipeline.params import CalmParams
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
-from mimi_dynamics.studies.calm.head_base import HeadShape
+from mimi_dynamics.studies.calm.head_base import CalmHead, HeadShape
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.transformer import HEADS, CausalTransformer
 
@@ -62,7 +62,7 @@ def shape_of(settings: CalmParams, dim: int) -> CalmShape:
     return CalmShape(dim, 0, settings.layers, settings.context_frames, head)
 
 
-class Conditioning(nn.Module):
+class Conditioning(AnyTrunk):
     """Z_{t+1} = backbone(noisy x_≤t) + short transformer(clean x_{t−K+1} … x_t).
 
     The backbone must not rely on single frames, because those that it reads in a rollout are its
@@ -73,6 +73,9 @@ class Conditioning(nn.Module):
         mean: (dim,) mean of train frames.
         scale: (dim,) standard deviation of train frames; noise is mixed in at unit variance.
     """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, shape: CalmShape, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
@@ -126,6 +129,17 @@ def make_calm(shape: CalmShape, mean: Tensor, scale: Tensor) -> Predictor:
     return Predictor(Whitening(mean, scale.square().diag()), Conditioning(shape, mean, scale), head)
 
 
+def head_of(model: Predictor) -> CalmHead:
+    """Give the head of a CALM.
+
+    Raises:
+        TypeError: the model is another predictor.
+    """
+    if not isinstance(model.head, CalmHead):
+        raise TypeError(f"{type(model.head).__name__}: is no head of CALM")
+    return model.head
+
+
 def moments(data: Sequences) -> tuple[Tensor, Tensor]:
     """Compute the (dim,) mean and the (dim,) standard deviation of train frames."""
     train = data.select("train")
@@ -177,7 +191,7 @@ class CalmTraining(nn.Module):
         """Compute the (scored,) losses of the scored frames."""
         target = self.model.whitening.whiten(batch.target[batch.scored])
         features = self.model.trunk.features(batch)
-        head = self.model.head
+        head = head_of(self.model)
         if self.training:
             loss = head.losses(features, target, len(self.course.error) / self.steps)
             self.course.note(loss.weighted.mean().item(), loss.error.mean().item())
@@ -206,7 +220,7 @@ class Course:
 
 def save_calm(model: Predictor, shape: CalmShape, path: Path) -> None:
     """Write the weights and the settings that are needed to build the model again."""
-    info = {**asdict(shape), "temperature": model.head.temperature}
+    info = {**asdict(shape), "temperature": head_of(model).temperature}
     write_tensors(path, model.state_dict(), info)
 
 
@@ -217,5 +231,5 @@ def load_calm(path: Path) -> Predictor:
     unit = torch.ones(info["dim"])
     model = make_calm(CalmShape(head=head, **info), unit, unit)
     model.load_state_dict(tensors)
-    model.head.temperature = temperature
+    head_of(model).temperature = temperature
     return model.eval()

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mimi_dynamics.density.fit import evaluated_splits
 from mimi_dynamics.evidence.bootstrap import Estimate
-from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
+from mimi_dynamics.generation.generator import Grid
+from mimi_dynamics.generation.scores import LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.calm.comparison import CURVE_SAMPLES, CURVE_STARTS, Comparison
@@ -93,9 +94,9 @@ def recorded_paths(grid: Grid) -> tuple[Tensor, Tensor]:
     ends = np.cumsum(clips.lengths)[grid.starts.clip]
     index = (ends - grid.starts.room)[:, None] + np.arange(longest)[None]
     inside = np.arange(longest)[None] < grid.steps[:, None]
-    index = torch.from_numpy(np.where(inside, index, 0))
+    frame = torch.from_numpy(np.where(inside, index, 0))
     counted = torch.from_numpy(inside)[..., None]
-    return clips.frames[index] * counted, clips.gated[index][..., None] & counted
+    return clips.frames[frame] * counted, clips.gated[frame][..., None] & counted
 
 
 def train_windows(train: Sequences, length: int) -> Tensor:
@@ -103,8 +104,7 @@ def train_windows(train: Sequences, length: int) -> Tensor:
     longest = int(train.lengths.max())
     begins = np.cumsum(train.lengths) - train.lengths
     inside = np.arange(longest)[None] < train.lengths[:, None]
-    index = np.where(inside, begins[:, None] + np.arange(longest)[None], 0)
-    index = torch.from_numpy(index)
+    index = torch.from_numpy(np.where(inside, begins[:, None] + np.arange(longest)[None], 0))
     windows, _ = cut(train.frames[index], train.lengths, length)
     gated, _ = cut(train.gated[index][..., None], train.lengths, length)
     return windows[~gated.any(1)]

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from mimi_dynamics.density.devices import run_fits
-from mimi_dynamics.generation.scores import Grid, LeadScores, draw_all, score_paths
+from mimi_dynamics.generation.generator import Grid
+from mimi_dynamics.generation.scores import LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.params import Params
@@ -27,7 +28,7 @@ from mimi_dynamics.studies.calm.comparison import (
 from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob, train_ours, train_predictor
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.inputs import Factorisation
-from mimi_dynamics.studies.calm.model import CalmShape, shape_of
+from mimi_dynamics.studies.calm.model import CalmShape, head_of, shape_of
 from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
 from mimi_dynamics.studies.rssm.model import Rssm
 
@@ -58,7 +59,7 @@ OUR_SWITCHES = {
     "dynamics_loss": {"dynamics_weight": 0.0},
 }
 # Sections of params.yaml on which the results of the study depend.
-SECTIONS = ("calm", "calm_study", "codec", "head", "horizons", "latents")
+SECTIONS: tuple[str, ...] = ("calm", "calm_study", "codec", "head", "horizons", "latents")
 SECTIONS += ("predict", "rollout", "rssm", "seed")
 # Factors of all our widths; CALM gets as many parameters as ours then has.
 SIZES = (0.5, 0.71, 1.0)
@@ -102,7 +103,7 @@ def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFr
     trained = run_fits([variant.job for variant in variants], "study", compute)
     for variant, result in zip(variants, trained, strict=True):
         if variant.row == "calm":
-            result.generator.step.head.temperature = comparison.temperature
+            head_of(result.generator.step).temperature = comparison.temperature
     grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
     return study_table(comparison, variants, trained, grid)
 
@@ -219,9 +220,9 @@ def study_table(
         whole = scores.overall(f"{variant.study} {variant.row} all")
         score = scores.overall(name)
         row = {"study": variant.study, "row": variant.row, "variant": variant.name}
-        row |= {"params": result.parameters, "train_flops": result.flops}
-        row |= score.metrics("energy_score") | (score - whole).metrics("worse")
-        rows.append(row)
+        cost = {"params": result.parameters, "train_flops": result.flops}
+        found = score.metrics("energy_score") | (score - whole).metrics("worse")
+        rows.append({**row, **cost, **found})
     columns = {"energy_score_ci_low": "low", "energy_score_ci_high": "high"}
     columns |= {"worse_ci_low": "worse_low", "worse_ci_high": "worse_high"}
     return pd.DataFrame(rows).rename(columns=columns)
@@ -229,7 +230,7 @@ def study_table(
 
 def study_metrics(table: pd.DataFrame) -> dict[str, object]:
     """Nest the table by study, contender and variant, and count the stabilisers that are needed."""
-    results: dict[str, dict] = {}
+    results: dict[str, dict[str, dict[str, Any]]] = {}
     for _, row in table.iterrows():
         name = row["variant"].replace(" ", "_").replace(".", "p")
         values = {key: row[key] for key in ("params", "train_flops", "energy_score", *WORSE)}
@@ -237,4 +238,4 @@ def study_metrics(table: pd.DataFrame) -> dict[str, object]:
     for variants in results.get("ablation", {}).values():
         needed = sum(v["worse_low"] > 0 for v in variants.values())
         variants["needed"] = int(needed)
-    return results
+    return {**results}

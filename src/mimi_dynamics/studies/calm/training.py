@@ -63,6 +63,28 @@ class Trained:
     shape: CalmShape | None = None
     course: Course | None = None
 
+    @property
+    def calm_shape(self) -> CalmShape:
+        """The shape of a CALM that was trained in this process.
+
+        Raises:
+            TypeError: the contender is another, or was read from disk.
+        """
+        if self.shape is None:
+            raise TypeError("a contender without the shape of a CALM")
+        return self.shape
+
+    @property
+    def calm_course(self) -> Course:
+        """The course of the training of a CALM that was trained in this process.
+
+        Raises:
+            TypeError: the contender is another, or was read from disk.
+        """
+        if self.course is None:
+            raise TypeError("a contender without the course of a CALM")
+        return self.course
+
 
 @dataclass
 class Recorder:
@@ -159,10 +181,11 @@ def batches_of(
 ) -> tuple[list[Batch], list[Batch]]:
     """Make batches of train and validation, one frame ahead, with the targets of `predict`."""
     warmup = params.predict.warmup_frames
-    return tuple(
+    train, validation = (
         make_batches(data.select(split), 1, warmup, batch_frames)
         for split in ("train", "validation")
     )
+    return train, validation
 
 
 def enough_epochs(epochs: int, batches: int, params: Params) -> int:

@@ -43,7 +43,9 @@ def judge_memory(
     planted: dict[str, object] = {}
     metrics: dict[str, object] = {"sweep": sweep, "chosen": chosen}
     yield metrics
-    for part in (study.learnable_nats[0], state, *study.learnable_nats[1:], *others):
+    first, *larger = study.learnable_nats
+    parts: tuple[float | Subject, ...] = (first, state, *larger, *others)
+    for part in parts:
         if isinstance(part, Subject):
             metrics[part.name] = real_metrics(part, best, params, folder)
         else:
@@ -74,14 +76,13 @@ def real_metrics(
     subject = make_subject(subject.name, subject.data, subject.codes, params)
     shape = make_shape(subject, params)
     width, seeds = sizes(shape), range(params.seed, params.seed + study.seeds)
-    jobs = {
+    groups: dict[str, list[Job]] = {
         variant: [Job(subject, shape, variant, width[variant], seed) for seed in seeds]
         for variant in VARIANTS
     }
-    twice = [
+    groups["doubled"] = [
         Job(subject, shape, "none", 2 * study.width, seed) for seed in seeds[: study.doublings]
     ]
-    groups = {**jobs, "doubled": twice}
     trained = {
         name: [as_trained(of) for of in run_kept(folder, group, scored, f"{subject.name}, {name}")]
         for name, group in groups.items()

@@ -38,7 +38,9 @@ def compare(params: Params, subjects: Sequence[Subject]) -> dict[str, dict[str, 
 
     metrics: dict[str, dict[str, object]] = {}
     for subject in subjects:
-        of_subject = {key[1]: trained[key] for key in variants if key[0] == subject.name}
+        of_subject: dict[str, list[Trained]] = {
+            variant: trained[name, variant] for name, variant in variants if name == subject.name
+        }
         metrics[subject.name] = subject_metrics(subject, of_subject, params)
     return metrics
 

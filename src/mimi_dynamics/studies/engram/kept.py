@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,7 +96,7 @@ def scored(job: Job) -> dict[str, Tensor]:
 
 def as_trained(results: dict[str, Tensor]) -> Trained:
     """Give what `scored` found in the form that `Effects` reads, without the model."""
-    fields: dict[str, dict[str, object]] = {field: {} for field in FIELDS}
+    fields: dict[str, dict[str, np.ndarray]] = {field: {} for field in FIELDS}
     for name, values in results.items():
         field, of = name.split(".", 1)
         fields[field][of] = values.numpy()

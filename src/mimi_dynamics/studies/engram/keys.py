@@ -28,7 +28,7 @@ class Keys:
 
 
 def make_keys(
-    kind: str, data: Sequences, codebook: np.ndarray, cells: int, least_count: int, seed: int
+    kind: str, data: Sequences, codebook: np.ndarray | None, cells: int, least_count: int, seed: int
 ) -> Keys:
     """Make keys that are learned on train, with rare ones merged into their nearest neighbours.
 
@@ -41,13 +41,18 @@ def make_keys(
         kind: `kmeans` of whole frames, `product` of one k-means for each half of the coordinates,
             or `codebook`, the first codebook of the codec.
         data: the clips.
-        codebook: (frames,) codes of the codec.
+        codebook: (frames,) codes of the codec; None if keys are to be no codes.
         cells: number of cells of k-means, or of combinations of cells in a product code.
         least_count: number of train frames below which a key is merged.
         seed: seed of k-means.
+
+    Raises:
+        ValueError: keys are to be codes, and there are none.
     """
     frames, train = data.frames.numpy(), in_split(data, "train") & ~data.gated.numpy()
     if kind == "codebook":
+        if codebook is None:
+            raise ValueError("there are no codes to be keys")
         raw = codebook.astype(np.int64)
         values = merge_rare(raw, frames, train, least_count)[raw]
         return Keys(values, int(values.max()) + 1)

@@ -30,6 +30,10 @@ class Hashing(nn.Module):
             has all of the module but nothing to look up.
     """
 
+    multipliers: Tensor
+    primes: Tensor
+    offsets: Tensor
+
     def __init__(
         self, keys: int, rows: int, heads: int, seed: int, *, one_row: bool = False
     ) -> None:

@@ -16,7 +16,7 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.engram.keys import Keys, in_split, ngram_counts, suffix_ngrams
 from mimi_dynamics.studies.engram.memory import ORDERS, Hashing
-from mimi_dynamics.studies.engram.model import parameters
+from mimi_dynamics.studies.engram.model import parameters, trunk_of
 from mimi_dynamics.studies.engram.passages import distance_from_train, whole_passages
 from mimi_dynamics.studies.engram.study import Subject, Trained, noise_keys
 
@@ -125,7 +125,8 @@ class Effects:
 
     def by_count(self) -> dict[str, object]:
         """Give the help over `iso_parameter`, by how often the longest n-gram occurs in train."""
-        counts, buckets = self.counts(max(ORDERS)), {}
+        counts = self.counts(max(ORDERS))
+        buckets: dict[str, object] = {}
         openness = [of.openness[self.split] for of in self.trained["engram"]]
         for name, (least, most) in BUCKETS.items():
             kept = (counts >= least) & (counts <= (counts.max() if most is None else most))
@@ -165,7 +166,8 @@ class Effects:
         length = min(PASSAGE_FRAMES, self.subject.params.warmup_frames + 1)
         heard = np.flatnonzero(whole_passages(self.subject.data.select(self.split), ends, length))
         distance = distance_from_train(self.subject.data, self.split, ends[heard], length)
-        rank, quarters = distance.argsort(kind="stable").argsort(), {}
+        rank = distance.argsort(kind="stable").argsort()
+        quarters: dict[str, object] = {}
         for number, name in enumerate(QUARTERS):
             quarter = rank * len(QUARTERS) // max(len(rank), 1) == number
             if not quarter.any():
@@ -222,11 +224,11 @@ def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
 
 def subject_metrics(subject: Subject, trained: Trainings, params: Params) -> dict[str, object]:
     """Give the entry of one subject in `metrics/detail/engram.json`."""
-    engrams = trained["engram"]
+    engram = trained["engram"][0].network
     metrics: dict[str, object] = {
-        "parameters": parameters(engrams[0].model),
-        "iso_parameter_parameters": parameters(trained["iso_parameter"][0].model),
-        **table_metrics(subject, engrams[0].model.trunk.memory.hashing),
+        "parameters": parameters(engram),
+        "iso_parameter_parameters": parameters(trained["iso_parameter"][0].network),
+        **table_metrics(subject, trunk_of(engram).its_memory.hashing),
     }
     for split in evaluated_splits(subject.data):
         draws = params.predict.bootstrap_samples

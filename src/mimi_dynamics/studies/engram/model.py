@@ -15,7 +15,7 @@ from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, EngramParams, Pr
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
 
 Variant = Literal["none", "engram", "shuffled_keys", "one_row", "iso_parameter", "iso_flop"]
-WITH_MEMORY = ("engram", "shuffled_keys", "one_row")
+WITH_MEMORY: tuple[Variant, ...] = ("engram", "shuffled_keys", "one_row")
 WIDEST = 1024
 
 
@@ -34,6 +34,17 @@ class KeyedTrunk(Trunk):
         self.memory = memory
         self.knocked_out = False
 
+    @property
+    def its_memory(self) -> EngramMemory:
+        """The memory of a trunk that has one.
+
+        Raises:
+            TypeError: it has none.
+        """
+        if self.memory is None:
+            raise TypeError("this trunk has no memory")
+        return self.memory
+
     def forward(self, frames: Tensor) -> Tensor:
         """Give (clips, time, features) for (clips, time, dim + 1): frames with their keys."""
         values, keys = frames[..., :-1], frames[..., -1].long()
@@ -44,12 +55,13 @@ class KeyedTrunk(Trunk):
     def openness(self, batch: Batch) -> Tensor:
         """Give the (scored,) openness of the gate, from 0 to 1, where each target is predicted."""
         openness: list[Tensor] = []
+        memory = self.its_memory
 
         def listen(hidden: Tensor) -> Tensor:
             keys = batch.context[..., -1].long()
-            read = self.memory.tables(self.memory.hashing(keys)).flatten(-2)
-            openness.append(self.memory.openness(read, hidden)[..., 0])
-            return self.memory(keys, hidden)
+            read = memory.tables(memory.hashing(keys)).flatten(-2)
+            openness.append(memory.openness(read, hidden)[..., 0])
+            return memory(keys, hidden)
 
         self.step(batch.context[..., :-1], None, listen)
         return openness[0][batch.scored]
@@ -103,6 +115,17 @@ def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
     return Predictor(plain.whitening, trunk, plain.head)
 
 
+def trunk_of(model: nn.Module) -> KeyedTrunk:
+    """Give the trunk of a model that `build` gave.
+
+    Raises:
+        TypeError: the model is another.
+    """
+    if not isinstance(model, Predictor) or not isinstance(model.trunk, KeyedTrunk):
+        raise TypeError(f"{type(model).__name__}: is no predictor whose frames have keys")
+    return model.trunk
+
+
 def sizes(shape: Shape) -> dict[Variant, int]:
     """Give the width of every variant.
 
@@ -110,10 +133,11 @@ def sizes(shape: Shape) -> dict[Variant, int]:
     """
     width = shape.settings.width
     engram = build(shape, "engram", width, 0)
-    tables = engram.trunk.memory.tables.weight.numel()
+    tables = trunk_of(engram).its_memory.tables.weight.numel()
     dense = partial(narrowest, shape)
+    as_wide: tuple[Variant, ...] = ("none", *WITH_MEMORY)
     return {
-        **dict.fromkeys(("none", *WITH_MEMORY), width),
+        **dict.fromkeys(as_wide, width),
         "iso_parameter": dense(parameters(engram)),
         "iso_flop": dense(parameters(engram) - tables),
     }
@@ -146,8 +170,8 @@ def make_optimizers(model: nn.Module, lr: float, table_lr: float) -> list[torch.
         lr: learning rate of the dense weights.
         table_lr: learning rate of the tables, as a multiple of `lr`.
     """
-    trunk = model.trunk
-    tables = [] if trunk.memory is None else [trunk.memory.tables.weight]
+    memory = trunk_of(model).memory
+    tables = [] if memory is None else [memory.tables.weight]
     dense = [p for p in model.parameters() if all(p is not table for table in tables)]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(dense, lr=lr, fused=True)]
     if tables:

@@ -14,7 +14,7 @@ from mimi_dynamics.studies.engram.memory import ORDERS
 from mimi_dynamics.studies.engram.metrics import Effects
 from mimi_dynamics.studies.engram.model import Variant, build, parameters, sizes
 from mimi_dynamics.studies.engram.planting import Planted, plant
-from mimi_dynamics.studies.engram.study import Job, Subject
+from mimi_dynamics.studies.engram.study import Job, Subject, Trained
 from mimi_dynamics.studies.engram.subjects import make_shape, make_subject, with_keys
 
 COMPARED: tuple[Variant, ...] = ("engram", "iso_parameter")
@@ -83,7 +83,8 @@ def choose(grounds: Grounds, start: EngramParams) -> tuple[EngramParams, dict[st
         The settings that found most, and what each found: the loss of as many parameters in width
         less that of the memory.
     """
-    study, best, told = grounds.params.bet3_study, start, {}
+    study, best = grounds.params.bet3_study, start
+    told: dict[str, object] = {}
     for name, values in study.sweep.model_dump().items():
         tried = {value: best.model_copy(update={name: value}) for value in values}
         found = {value: trial(grounds, settings) for value, settings in tried.items()}
@@ -130,16 +131,23 @@ def power(grounds: Grounds, settings: EngramParams, nats: float) -> dict[str, ob
         nats: learnable nats per frame.
     """
     found = list(plantings(grounds, settings, nats))
-    seen = [of["help_nats_per_frame_ci_low"] > 0 for of in found]
+    seen = [helped["help_nats_per_frame_ci_low"] > 0 for helped, _ in found]
     return {
         "found_share": float(np.mean(seen)),
-        "help_nats_per_frame": float(np.mean([of["help_nats_per_frame"] for of in found])),
-        **{f"p{number}": of for number, of in enumerate(found)},
+        "help_nats_per_frame": float(np.mean([of["help_nats_per_frame"] for of, _ in found])),
+        **{f"p{number}": {**helped, **more} for number, (helped, more) in enumerate(found)},
     }
 
 
-def plantings(grounds: Grounds, settings: EngramParams, nats: float) -> Iterator[dict[str, object]]:
-    """Search all plantings of one worth, and give what is found of each on test."""
+def plantings(
+    grounds: Grounds, settings: EngramParams, nats: float
+) -> Iterator[tuple[dict[str, float], dict[str, object]]]:
+    """Search all plantings of one worth.
+
+    Yields:
+        The memory's help on test over as many parameters in width, with its interval, and what else
+        is known of the planting.
+    """
     params = grounds.params
     for number in range(params.bet3_study.plantings):
         seed = params.seed + number
@@ -147,11 +155,11 @@ def plantings(grounds: Grounds, settings: EngramParams, nats: float) -> Iterator
         jobs = grounds.jobs(subject, settings, seed, COMPARED)
         results = run_kept(grounds.folder, jobs, scored, f"{nats:g} nats, planting {number}")
         pairs = zip(COMPARED, results, strict=True)
-        trained = {variant: [as_trained(of)] for variant, of in pairs}
+        trained: dict[str, list[Trained]] = {variant: [as_trained(of)] for variant, of in pairs}
         draws = params.predict.bootstrap_samples
         effects = Effects(subject, trained, "test", draws, params.seed)
-        yield {
-            **effects.help("iso_parameter").metrics("help_nats_per_frame"),
+        helped = effects.help("iso_parameter").metrics("help_nats_per_frame")
+        more: dict[str, object] = {
             "learnable_nats_per_frame": planted.learnable_nats_per_frame,
             "keys_in_a_motif": planted.order,
             "motif_share": planted.motif_share,
@@ -159,3 +167,4 @@ def plantings(grounds: Grounds, settings: EngramParams, nats: float) -> Iterator
             "by_count": effects.by_count(),
             "by_key_noise": effects.by_key_noise(),
         }
+        yield helped, more

@@ -22,6 +22,7 @@ from mimi_dynamics.studies.engram.model import (
     Variant,
     build,
     make_optimizers,
+    trunk_of,
 )
 
 
@@ -98,6 +99,17 @@ class Trained:
     openness: dict[str, np.ndarray]
     under_noise: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def network(self) -> Predictor:
+        """The predictor of a training of which more than the scores was kept.
+
+        Raises:
+            TypeError: only they were.
+        """
+        if self.model is None:
+            raise TypeError("of this training only the scores were kept")
+        return self.model
+
 
 def train(job: Job) -> Trained:
     """Train, and score the evaluated splits."""
@@ -145,11 +157,12 @@ def score(job: Job, model: Predictor, keys: np.ndarray | None) -> Trained:
         batches = subject.batches(split, keys)
         scores[split] = losses(model, batches).to(CPU).numpy()
         if job.variant in WITH_MEMORY:
+            trunk = trunk_of(model)
             if job.variant == "engram":
-                openness[split] = gate(model.trunk, batches)
-            model.trunk.knocked_out = True
+                openness[split] = gate(trunk, batches)
+            trunk.knocked_out = True
             knocked_out[split] = losses(model, batches).to(CPU).numpy()
-            model.trunk.knocked_out = False
+            trunk.knocked_out = False
     return Trained(model, scores, knocked_out, openness)
 
 

@@ -50,13 +50,13 @@ def first_codes(latents: Latents, params: Params) -> np.ndarray:
     return np.zeros(len(latents.values), np.int16)
 
 
-def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) -> Subject:
+def make_subject(name: str, data: Sequences, codes: np.ndarray | None, params: Params) -> Subject:
     """Make a subject with its keys.
 
     Args:
         name: name of the subject.
         data: the clips.
-        codes: (frames,) codes of the first codebook of the codec.
+        codes: (frames,) codes of the first codebook of the codec; None if keys need none.
         params: all settings.
     """
     settings = params.engram
@@ -66,7 +66,9 @@ def make_subject(name: str, data: Sequences, codes: np.ndarray, params: Params) 
     )
 
 
-def with_keys(name: str, data: Sequences, codes: np.ndarray, keys: Keys, params: Params) -> Subject:
+def with_keys(
+    name: str, data: Sequences, codes: np.ndarray | None, keys: Keys, params: Params
+) -> Subject:
     """Make a subject whose keys are known; see `make_subject`."""
     scale = params.engram.key_noise
     noisy = noise_keys(data, keys, scale, params.seed) if scale else None

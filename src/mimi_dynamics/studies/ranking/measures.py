@@ -16,8 +16,7 @@ from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.devices import draws_of
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.comparison import linear_model
-from mimi_dynamics.studies.calm.head_base import CalmHead
-from mimi_dynamics.studies.calm.model import EVALUATION_SEED, make_calm, matched, moments
+from mimi_dynamics.studies.calm.model import EVALUATION_SEED, head_of, make_calm, matched, moments
 from mimi_dynamics.studies.calm.training import enough_epochs, seed_of
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
 from mimi_dynamics.studies.codec_row.measures import autocorrelation
@@ -142,7 +141,7 @@ class VelocityTraining(nn.Module):
         """Compute the (scored,) losses in training, and else the errors, always of one noise."""
         target = self.model.whitening.whiten(batch.target[batch.scored])
         features = self.model.trunk.features(batch)
-        head: CalmHead = self.model.head
+        head = head_of(self.model)
         if self.training:
             return head.losses(features, target, 0.0).weighted
         with draws_of(EVALUATION_SEED):

@@ -78,7 +78,7 @@ def noised(deviation: float) -> Change:
         def noisy(frames: Tensor) -> Tensor:
             return frames + deviation * torch.randn(frames.shape, generator=generator)
 
-        return replace(of, **{name: _mapped(getattr(of, name), noisy) for name in DATA})
+        return _mapped(of, noisy)
 
     return change
 
@@ -125,13 +125,17 @@ def stacked(of: RankedSet, _: int) -> RankedSet:
 
 
 FRAMEWISE = ("frames", "voiced", "gated")
-DATA = ("data", "speech")
 
 
-def _mapped(data: Sequences | None, change: Callable[[Tensor], Tensor]) -> Sequences | None:
+def _mapped(of: RankedSet, change: Callable[[Tensor], Tensor]) -> RankedSet:
+    """Change the frames of a set, and the targets of its speech-borne gain if it has one."""
+    data = _with_changed(of.data, change)
+    speech = None if of.speech is None else _with_changed(of.speech, change)
+    return replace(of, data=data, speech=speech)
+
+
+def _with_changed(data: Sequences, change: Callable[[Tensor], Tensor]) -> Sequences:
     """Change frames, and targets if there are any."""
-    if data is None:
-        return None
     targets = None if data.targets is None else change(data.targets)
     return replace(data, frames=change(data.frames), targets=targets)
 
@@ -219,13 +223,10 @@ def make_set(name: str, encoded: RankedSet, seed: int) -> RankedSet:
     """
     spec = spec_of(name)
     of, dim = encoded.normalizer, spec.components
+    normalizer = Normalizer(of.mean, of.components[:dim], of.scale[:dim])
     kept = replace(
-        encoded,
+        _mapped(encoded, lambda frames: frames[:, :dim].contiguous()),
         name=name,
-        normalizer=Normalizer(of.mean, of.components[:dim], of.scale[:dim]),
-        **{
-            name: _mapped(getattr(encoded, name), lambda frames: frames[:, :dim].contiguous())
-            for name in DATA
-        },
+        normalizer=normalizer,
     )
     return spec.change(kept, seed)
