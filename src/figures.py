@@ -26,7 +26,6 @@ from mimi_dynamics.figures.gains import (
     horizons_figure,
 )
 from mimi_dynamics.figures.learning_curve import learning_curve_figure
-from mimi_dynamics.figures.ranking import ranking_figure
 from mimi_dynamics.figures.reconstruct import reconstruct_figure
 from mimi_dynamics.figures.recurrence import recurrence_figure
 from mimi_dynamics.figures.rollout import rollout_figure
@@ -99,7 +98,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table a
     "recurrence": draw_recurrence,
     "rssm": draw_rssm,
     "engram": lambda: engram_figure(table("engram")),
-    "ranking_study": lambda: ranking_figure(table("ranking_study"), table("ranking_sets")),
     "calm": draw_calm,
 }
 
