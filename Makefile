@@ -56,7 +56,7 @@ mimi: install
 	test "$$(git --git-dir=runs/mimi/.git rev-parse HEAD 2>/dev/null)" = "$$(git rev-parse HEAD)" || { $(call CLONE,mimi); }
 	$(BIN)/python tools/measure_codec.py runs/mimi mimi $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-# A row of results for the codec of the committed metrics.
+# Rows of results for the codec of the committed metrics, and for published ones beside it.
 row: install
 	@$(BIN)/python tools/record_row.py
 

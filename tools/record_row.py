@@ -1,9 +1,10 @@
-"""Write the row of results of the codec that the committed metrics are of.
+"""Write the rows of results of the codecs that the committed metrics are of.
 
     python tools/record_row.py            (`make row`)
 
-Reads metrics/detail/, params.yaml and the codec's weights, all of which must be as they are in the
-last commit. The row names the commit in which its numbers came to stand. Weights that are
+These are the codec of the run, and those beside it in the table whose makers have published them.
+Reads metrics/detail/, params.yaml and the run's weights, all of which must be as they are in the
+last commit. A row names the commit in which its numbers came to stand. Weights that are
 in git count as published: the revision says in which file, and at which commit.
 """
 
@@ -19,13 +20,13 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import PARAMS_FILE, load_params
 from mimi_dynamics.results.files import save
-from mimi_dynamics.results.measured import row_of_run
-from mimi_dynamics.results.row import as_text
+from mimi_dynamics.results.measured import RELEASES, row_of_run
+from mimi_dynamics.results.row import Row, as_text
 from mimi_dynamics.studies.codec_row.records import row_path
 from mimi_dynamics.studies.codec_row.subjects import RUN
 
 WEIGHTS = {"mimi-mini": Path("models/mimi-mini.safetensors")}  # those that are in git
-READ = (row_path(RUN), detail_path("ingest"), detail_path("normalize"), Path(PARAMS_FILE))
+READ = (detail_path("ingest"), detail_path("normalize"), Path(PARAMS_FILE))
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -37,7 +38,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def record(folder: Path) -> Path:
-    """Write the row, and show it.
+    """Write the row of the run, and show it.
 
     Args:
         folder: the top folder of the repository.
@@ -52,17 +53,48 @@ def record(folder: Path) -> Path:
     name = load_params(folder / PARAMS_FILE).codec.name
     if name not in WEIGHTS:
         raise InputError(f"codec.name = {name}: its weights are not in git; see `make mimi`")
-    changed = _git(folder, "status", "--porcelain", "--", *map(str, (*READ, WEIGHTS[name])))
-    if changed:
-        raise InputError(f"not as it was committed: {changed.split()[-1]}")
-    commit = _git(folder, "log", "-1", "--format=%H", "--", str(row_path(RUN)))
+    commit = _measured(folder, RUN, WEIGHTS[name])
     weights = sha256_of(folder / WEIGHTS[name])
     if _git(folder, "diff", "--name-only", commit, "--", str(WEIGHTS[name])):
         raise InputError(f"{WEIGHTS[name]}: has changed since it was measured; run codec_row")
     revision = f"{WEIGHTS[name]}@{commit}"
-    row = row_of_run(folder, weights, commit, revision)
+    return _written(row_of_run(folder, weights, commit, revision), folder)
+
+
+def record_published(folder: Path) -> list[Path]:
+    """Write the rows of codecs beside that of the run, whose makers have published the weights.
+
+    Args:
+        folder: the top folder of the repository.
+
+    Returns:
+        The paths of their files.
+
+    Raises:
+        InputError: a file is not as it was committed, or a row is of other clips or settings.
+    """
+    rows = [name for name in RELEASES if (folder / row_path(name)).exists()]
+    return [
+        _written(
+            row_of_run(folder, RELEASES[name].weights_sha256, _measured(folder, name), row=name),
+            folder,
+        )
+        for name in rows
+    ]
+
+
+def _measured(folder: Path, row: str, *more: Path) -> str:
+    """Give the commit in which a row came to stand; all that it is made of must be committed."""
+    read = (row_path(row), *READ, *more)
+    changed = _git(folder, "status", "--porcelain", "--", *map(str, read))
+    if changed:
+        raise InputError(f"not as it was committed: {changed.split()[-1]}")
+    return _git(folder, "log", "-1", "--format=%H", "--", str(row_path(row)))
+
+
+def _written(row: Row, folder: Path) -> Path:
     path = save(row, folder)
-    print(f"{as_text(row)}\n\n{path.relative_to(folder)}")
+    print(f"{as_text(row)}\n\n{path.relative_to(folder)}\n")
     return path
 
 
@@ -72,7 +104,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     try:
-        record(Path(__file__).resolve().parents[1])
+        folder = Path(__file__).resolve().parents[1]
+        record(folder)
+        record_published(folder)
     except InputError as error:
         sys.exit(f"record_row: error: {error}")
 

@@ -1,5 +1,6 @@
 """The row of results of the codec that the committed metrics are of."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import record_row
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.results.files import read
 from mimi_dynamics.results.row import Row
+from mimi_dynamics.studies.codec_row.records import row_path
+from mimi_dynamics.studies.codec_row.subjects import RUN
 from tests.harness import ROOT
 
 WEIGHTS = record_row.WEIGHTS["mimi-mini"]
@@ -25,7 +28,7 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A repository with all that the row is made of."""
-    for path in (*record_row.READ, WEIGHTS):
+    for path in (*record_row.READ, row_path(RUN), row_path("lyra"), WEIGHTS):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     git(tmp_path, "init", "-q")
@@ -46,8 +49,22 @@ def test_it_names_the_weights_and_the_commit_in_which_they_and_the_numbers_are(
     assert row.test_voice is not None
 
 
+def test_codecs_beside_it_that_their_makers_published_have_rows(folder: Path) -> None:
+    """Their numbers are those of the table of codecs."""
+    (path,) = record_row.record_published(folder)
+    row = read(path)
+    assert isinstance(row, Row)
+    assert (row.codec.name, row.codec.weights_published) == ("lyra", True)
+    told = json.loads((ROOT / row_path("lyra")).read_text())
+    assert row.test.dynamic_gain.nats_per_dim == told["dynamic_gain_nats_per_dim"]
+    assert row.project.commit == git(folder, "rev-parse", "HEAD")
+    (folder / row_path("lyra")).write_text("{}")
+    with pytest.raises(InputError, match=r"not as it was committed: .*lyra\.json"):
+        record_row.record_published(folder)
+
+
 def test_what_is_not_committed_is_refused(folder: Path) -> None:
-    path = folder / record_row.READ[1]
+    path = folder / record_row.READ[0]
     path.write_text(path.read_text() + " ")
     with pytest.raises(InputError, match=r"not as it was committed: metrics/detail/ingest\.json"):
         record_row.record(folder)

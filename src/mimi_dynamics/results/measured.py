@@ -36,31 +36,35 @@ RELEASES = {
 }
 
 
-def row_of_run(folder: Path, weights_sha256: str, commit: str, revision: str | None = None) -> Row:
+def row_of_run(
+    folder: Path, weights_sha256: str, commit: str, revision: str | None = None, row: str = RUN
+) -> Row:
     """Give the row of results of the run whose settings and metrics are in a folder.
 
     Args:
-        folder: a clone of the repository in which `codec_row@codec` has run.
+        folder: a clone of the repository in which `codec_row@codec`, or that of `row`, has run.
         weights_sha256: hash of the weights that it was to be measured with.
         commit: the commit of the clone.
         revision: where these weights are published; None for what `RELEASES` says.
+        row: the row of the table of codecs, `codec` for the codec of the run or another's name.
 
     Raises:
         InputError: a file is missing or broken, or the metrics are of another codec, of other
             weights or of other settings.
     """
     params = load_params(folder / PARAMS_FILE)
-    path = folder / row_path(RUN)
+    path = folder / row_path(row)
     metrics = read_metrics(path)
     origin = metrics["origin"]
-    now = origin_of(RUN, weights_sha256, origin["clips_sha256"], params)
+    now = origin_of(row, weights_sha256, origin["clips_sha256"], params)
     if told := differences(origin, now):
         raise InputError(f"{path}: of another run: {'; '.join(told)}; run the stage codec_row")
-    revision = revision or revision_of(params.codec.name, weights_sha256)
-    ingest, normalize = (read_metrics(folder / detail_path(s)) for s in ("ingest", "normalize"))
-    row = {
+    name = params.codec.name if row == RUN else row
+    revision = revision or revision_of(name, weights_sha256)
+    ingest = read_metrics(folder / detail_path("ingest"))
+    content = {
         "codec": {
-            "name": params.codec.name,
+            "name": name,
             "weights_sha256": weights_sha256,
             "weights_published": revision is not None,
             "revision": revision,
@@ -70,7 +74,7 @@ def row_of_run(folder: Path, weights_sha256: str, commit: str, revision: str | N
         "latents": {
             "dim": metrics["latent_dim"],
             "components": metrics["dim"],
-            "variance_kept": normalize["variance_kept"]["test"],
+            "variance_kept": _variance_kept(folder, metrics, row),
         },
         "corpus": {
             "names": ",".join(sorted(ingest["corpora"])),
@@ -83,8 +87,15 @@ def row_of_run(folder: Path, weights_sha256: str, commit: str, revision: str | N
         "test": gains(metrics),
     }
     if "test_voice" in metrics:
-        row["test_voice"] = gains(metrics["test_voice"])
-    return check_settings(row, Row)
+        content["test_voice"] = gains(metrics["test_voice"])
+    return check_settings(content, Row)
+
+
+def _variance_kept(folder: Path, metrics: Metrics, row: str) -> float:
+    """Give the share of the variance of train speech that the components hold."""
+    if row == RUN:  # of any number of components
+        return read_metrics(folder / detail_path("normalize"))["variance_kept"]["train"]
+    return metrics["variance_kept"][f"c{metrics['dim']:03d}"]
 
 
 def revision_of(codec: str, weights_sha256: str) -> str | None:

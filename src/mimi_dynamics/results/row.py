@@ -46,7 +46,7 @@ class CodecMeasured(Section):
 
 
 class Latents(Section):
-    """Dimensions of the latents, and of the components that are kept of them."""
+    """Dimensions of the latents, of the components that are kept, and what these hold of train."""
 
     dim: Count
     components: Count
