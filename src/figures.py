@@ -26,6 +26,7 @@ from mimi_dynamics.figures.gains import (
     horizons_figure,
 )
 from mimi_dynamics.figures.learning_curve import learning_curve_figure
+from mimi_dynamics.figures.ranking import ranking_figure
 from mimi_dynamics.figures.reconstruct import reconstruct_figure
 from mimi_dynamics.figures.recurrence import recurrence_figure
 from mimi_dynamics.figures.rollout import rollout_figure
@@ -99,6 +100,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {  # Each name is that of the table a
     "rssm": draw_rssm,
     "engram": lambda: engram_figure(table("engram")),
     "calm": draw_calm,
+    "ranking_study": lambda: ranking_figure(table("ranking_study"), table("ranking_sets")),
 }
 
 
