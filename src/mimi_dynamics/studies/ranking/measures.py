@@ -21,7 +21,7 @@ from mimi_dynamics.studies.calm.training import enough_epochs, seed_of
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
 from mimi_dynamics.studies.codec_row.measures import autocorrelation
 from mimi_dynamics.studies.codec_row.subjects import Subject
-from mimi_dynamics.studies.ranking.generating import calm_job, generator_params
+from mimi_dynamics.studies.ranking.generating import calm_job, generator_params, in_steps
 from mimi_dynamics.studies.ranking.places import Places
 from mimi_dynamics.studies.ranking.sets import RankedSet
 from mimi_dynamics.studies.structure.components import component_effects
@@ -59,7 +59,8 @@ MEASURES = {
 
 def gains(of: RankedSet, params: Params) -> dict[str, float]:
     """Measure the gains as the row of a codec, with less of train, a smaller network, once."""
-    small = params.predict.model_copy(update={"width": params.ranking_study.width})
+    lengths = in_steps(params.predict, of.frames_per_step)
+    small = lengths.model_copy(update={"width": params.ranking_study.width})
     params = params.model_copy(update={"predict": small})
     data = of.data.part_of_train(GAIN_PARTS)
     speech = None if of.speech is None else of.speech.part_of_train(GAIN_PARTS)
