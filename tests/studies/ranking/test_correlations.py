@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mimi_dynamics.studies.ranking.correlations import LEAST_SETS, OUTCOMES, rank, rank_correlation
+from mimi_dynamics.studies.ranking.correlations import (
+    LEAST_SETS,
+    OUTCOMES,
+    between_trainings,
+    rank,
+    rank_correlation,
+)
 from mimi_dynamics.studies.ranking.measures import MEASURES
 
 
@@ -40,6 +46,23 @@ def test_too_few_sets_and_ties_have_no_correlation() -> None:
     assert rank_correlation(few, few) == {"sets": LEAST_SETS - 1}
     assert rank_correlation(np.ones(9), np.arange(9.0)) == {"sets": 9}
     assert rank_correlation(np.zeros(0), np.zeros(0)) == {"sets": 0}
+
+
+def test_two_trainings_bound_what_a_measure_can_do() -> None:
+    random = np.random.default_rng(0)
+    same = {
+        f"s{number}": {"by_training": {t: dict.fromkeys(OUTCOMES, number) for t in ("t0", "t1")}}
+        for number in range(8)
+    }
+    noise = {
+        name: {"by_training": {t: dict.fromkeys(OUTCOMES, random.normal()) for t in ("t0", "t1")}}
+        for name in same
+    }
+    for outcome in OUTCOMES:
+        assert between_trainings(same)[outcome]["rho"] == pytest.approx(1)
+        assert abs(between_trainings(noise)[outcome]["rho"]) < 0.9
+    once = {name: {"by_training": {"t0": of["by_training"]["t0"]}} for name, of in same.items()}
+    assert between_trainings(once)["skill"] == {"sets": 0}
 
 
 def test_signs_are_those_of_a_measure_that_ranks_right() -> None:
