@@ -8,8 +8,8 @@ each.
 
     python src/ranking_study.py
 
-It takes about six minutes of a core for each set, and `dvc repro` does not run it. It keeps what it
-has done in runs/ranking_study/, where a run that was stopped goes on; after a change of the code
+It takes about nine minutes of a core for each set, and `dvc repro` does not run it. It keeps what
+it has done in runs/ranking_study/, where a run that was stopped goes on; after a change of the code
 that trains or measures, remove that folder.
 Reads data/manifest.parquet, data/audio/, data/latents/ and the codecs.
 Writes metrics/detail/ranking_study.json, plots/ranking_study.csv and plots/ranking_sets.csv.
@@ -19,15 +19,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 
 from mimi_dynamics.latents.loading import load
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import read_json, require, write_metrics, write_table
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
-from mimi_dynamics.studies.ranking.correlations import rank
-from mimi_dynamics.studies.ranking.generating import heard_of, outcomes
+from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
+from mimi_dynamics.studies.codec_row.records import LYRA
+from mimi_dynamics.studies.codec_row.subjects import weights_of
+from mimi_dynamics.studies.ranking.correlations import between_trainings, rank
+from mimi_dynamics.studies.ranking.generating import floor, heard_of, outcomes
 from mimi_dynamics.studies.ranking.measures import (
     gains,
     linear_measures,
@@ -49,23 +55,32 @@ def ranking_study(params: Params) -> None:
     latents, _, data = load(params)
     origin = origin_of_run(latents.info["weights_sha256"], manifest)
     settings = bet_settings(params, SECTIONS)
-    folder = folder_of(KEPT, origin | apart_from_sets(settings))
-    places = choose_places(latents, data, manifest, params.ranking_study.starts)
     rows = {name: spec_of(name).row for name in params.ranking_study.sets}
-    found: dict[str, dict[str, Any]] = {}
+    shared = origin | apart_from_sets(settings)
+    folders = {name: folder_of(KEPT, shared | row_facts(row, params)) for name, row in rows.items()}
+    places = choose_places(latents, data, manifest, params.ranking_study.starts)
     for row in dict.fromkeys(rows.values()):
-        names = [name for name, of in rows.items() if of == row]
-        left = [name for name in names if not (folder / f"{name}.json").exists()]
-        encoded = encode_row(row, manifest, params, folder / "work") if left else None
-        for name in names:
-            if name in left and encoded is not None:
-                of = make_set(name, encoded, params.seed)
-                write_metrics(folder / f"{name}.json", judge(of, places, params, folder))
-            found[name] = read_json(folder / f"{name}.json")
-        results = {"set": found, "rank_correlation": rank(found)}
-        write_study("ranking_study", results, settings, origin)
-        write_table(Path("plots/ranking_study.csv"), ranks_table(found))
-        write_table(Path("plots/ranking_sets.csv"), sets_table(found))
+        own = [name for name, of in rows.items() if of == row]
+        left = [
+            name for name in own if not all(of.exists() for of in paths_of(name, folders[name]))
+        ]
+        if left:
+            most = max(spec_of(name).components for name in left)
+            encoded = encode_row(row, manifest, params, most, KEPT / "work")
+            if not np.array_equal(encoded.latents.clip_ids, latents.clip_ids):
+                raise InputError("data/latents: not of the clips of data/manifest.parquet")
+            for name in left:
+                keep(make_set(name, encoded, params.seed), places, params, folders[name])
+    found = {name: judged(name, places, params, folder) for name, folder in folders.items()}
+    results = {
+        "set": found,
+        "recorded": floor(places, params),
+        "rank_correlation": rank(found),
+        "between_trainings": between_trainings(found),
+    }
+    write_study("ranking_study", results, settings, origin)
+    write_table(Path("plots/ranking_study.csv"), ranks_table(found))
+    write_table(Path("plots/ranking_sets.csv"), sets_table(found))
 
 
 def apart_from_sets(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,22 +89,45 @@ def apart_from_sets(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "ranking_study": study}
 
 
-def judge(of: RankedSet, places: Places, params: Params, folder: Path) -> dict[str, float]:
-    """Give all measures of a set, and what the generator makes of it.
+def row_facts(row: str, params: Params) -> dict[str, Any]:
+    """Give what the latents of a row depend on: weights, and of Lyra how frames make a step."""
+    lyra = {"frames_per_step": params.codec.lyra.frames_per_step} if row == LYRA else {}
+    return {"row": row, "row_weights_sha256": weights_of(row, params), **lyra}
+
+
+def paths_of(name: str, folder: Path) -> tuple[Path, Path]:
+    """Give where is kept what is heard of a set, and what was measured of it."""
+    return folder / f"{name}.heard.safetensors", folder / f"{name}.measured.json"
+
+
+def keep(of: RankedSet, places: Places, params: Params, folder: Path) -> None:
+    """Train on a set and measure it, and keep what is heard and measured, unless it is kept.
 
     Args:
         of: the set.
         places: where it is continued.
         params: all settings.
-        folder: where trainings are kept.
+        folder: where trainings and results are kept.
     """
-    continued, decoded = heard_of(of, places, params, folder)
+    heard, measured = paths_of(of.name, folder)
+    if not heard.exists():
+        continued, decoded = heard_of(of, places, params, folder)
+        tensors = {"continued": torch.from_numpy(continued), "decoded": torch.from_numpy(decoded)}
+        write_tensors(heard, tensors, {})
+    if not measured.exists():
+        found = velocity_variances(of, params) | linear_measures(of, params) | gains(of, params)
+        write_metrics(measured, found)
+
+
+def judged(name: str, places: Places, params: Params, folder: Path) -> dict[str, Any]:
+    """Give all measures of a set that is kept, and what the generator makes of it."""
+    heard, measured = paths_of(name, folder)
+    tensors, _ = read_tensors(heard)
+    continued, decoded = tensors["continued"].numpy(), tensors["decoded"].numpy()
     return {
         **outcomes(continued, decoded, places, params),
         **reconstruction_error(decoded, places),
-        **velocity_variances(of, params),
-        **linear_measures(of, params),
-        **gains(of, params),
+        **read_json(measured),
     }
 
 

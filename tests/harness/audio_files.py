@@ -72,6 +72,7 @@ def encode_tracks(
     late: Callable[[int], float] = lambda _: 0.0,
     bare: bool = False,
     pictures: bool = False,
+    bit_rate: int = 0,
 ) -> bytes:
     """Several tracks of float [samples] as bytes of a format that FFmpeg writes.
 
@@ -85,6 +86,7 @@ def encode_tracks(
         late: by how many seconds the time stamp of a packet is wrong, by its number.
         bare: whether encoder and container leave out their names and tables.
         pictures: whether 25 small ones a second come first.
+        bit_rate: in bits a second, of each track; 0 leaves that to FFmpeg.
     """
     file = io.BytesIO()
     options = {"write_xing": "0", "id3v2_version": "0"} if bare and container == "mp3" else {}
@@ -96,6 +98,8 @@ def encode_tracks(
                 stream.disposition = marked
             if bare:
                 stream.codec_context.flags |= av.codec.context.Flags.bitexact
+            if bit_rate:
+                stream.bit_rate = bit_rate
         if pictures:
             _add_pictures(media, max(len(sound) for sound in tracks) / rate)
         for stream, sound in zip(streams, tracks, strict=True):

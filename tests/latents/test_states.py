@@ -48,6 +48,7 @@ def test_updates_are_held(stride: int) -> None:
         for time in range(len(held)):
             assert torch.equal(held[time], updates[time // stride])
     assert torch.equal(at_updates(data, 4).frames[:3], data.frames[[0, 4, 5]])
+    assert at_updates(data, 4).milliseconds(1) == 4 * data.milliseconds(1)
 
 
 def test_average_stays_within_its_clip() -> None:

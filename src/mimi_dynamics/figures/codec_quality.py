@@ -41,7 +41,7 @@ def codec_quality_figure(table: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("log-mel error of decoded speech, nepers; better to the right")
-        axes.set_ylabel("80 ms ahead, nats per dimension")
+        axes.set_ylabel("one frame ahead, nats per dimension")
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9

@@ -45,7 +45,7 @@ def codec_table_figure(table: pd.DataFrame) -> Figure:
         for axes, split in zip(panels, splits, strict=False):
             _bars(axes, table[table["split"] == split], rows)
             axes.set_title(SPLITS[split], loc="left")
-        panels[0].set_ylabel("80 ms ahead, nats per dimension")
+        panels[0].set_ylabel("one frame ahead, nats per dimension")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9

@@ -82,6 +82,7 @@ def at_updates(data: Sequences, stride: int) -> Sequences:
         voiced=data.voiced[kept],
         gated=data.gated[kept],
         lengths=-(-data.lengths // stride),
+        frame_rate=data.frame_rate / stride,
     )
 
 

@@ -15,6 +15,7 @@ from mimi_dynamics.measurement.splitting import LEAST_GROUPS, drawn_splits, name
 from mimi_dynamics.own_latents.checking import Checks, beyond_rounding
 from mimi_dynamics.own_latents.clips import Clip, Source
 from mimi_dynamics.own_latents.pieces import Piece, check_size, pieces_of, ready_splits
+from mimi_dynamics.pipeline.conventions import FRAME_RATE
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.report.formatting import counted
 
@@ -87,12 +88,14 @@ def prepare(
     normalizer, kept = checked(checks, source.label, pieces, sides, voiced, components)
     if lost := min(dim, components) - len(normalizer.scale):
         notes.append(f"{counted(lost, 'component')} of no variance beyond rounding: left out.")
+    rate = frame_rate or source.frame_rate
     sequences = Sequences(
         frames=whitened(pieces, normalizer),
         voiced=torch.from_numpy(voiced),
         gated=torch.from_numpy(gated_of(pieces)),
         lengths=np.array([piece.frames for piece in pieces], np.int64),
         splits=sides,
+        frame_rate=rate or FRAME_RATE,
     )
     units = np.array([piece.unit for piece in pieces])
     facts = {
@@ -108,7 +111,7 @@ def prepare(
         facts["groups"] = len(set(given_groups))
     for split in dict.fromkeys(("train", "validation", "test", *sides.tolist())):
         facts[f"{split}_clips"] = len(set(units[sides == split]))
-    return Prepared(sequences, units, facts, frame_rate or source.frame_rate, notes, source.info)
+    return Prepared(sequences, units, facts, rate, notes, source.info)
 
 
 def groups_of(

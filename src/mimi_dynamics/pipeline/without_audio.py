@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mimi_dynamics.pipeline.conventions import FRAME_RATE
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,8 +20,12 @@ def has_audio(manifest: "pd.DataFrame") -> bool:
 
 
 def has_decoder(info: Mapping[str, Any]) -> bool:
-    """Tell whether there is a codec for latents, by what `data/latents` says of them."""
-    return info["codec"] != OWN_CODEC
+    """Tell whether latents can be heard, by what `data/latents` says of them.
+
+    Those of somebody's own have no codec. Of those at another rate than a latent every 80 ms, what
+    is decoded could not be laid beside frames, which sound is judged by.
+    """
+    return info["codec"] != OWN_CODEC and info["frame_rate"] == FRAME_RATE
 
 
 def say_without(stage: str, lacking: str, left_out: str) -> None:

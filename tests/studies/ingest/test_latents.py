@@ -14,7 +14,7 @@ from mimi_dynamics.own_latents.listing import read_own
 from mimi_dynamics.own_latents.pieces import GAP_FRAMES, LONGEST_PIECE
 from mimi_dynamics.own_latents.storing import store
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.without_audio import has_audio, has_decoder
+from mimi_dynamics.pipeline.without_audio import OWN_CODEC, has_audio, has_decoder
 from mimi_dynamics.studies.ingest.latents import ingest_latents
 from tests.harness.audio_files import ingest_params
 from tests.harness.own_latents import Clips, planted, write_npz, write_store
@@ -172,3 +172,12 @@ def test_names_that_clash_and_voices_that_are_not_there_are_told(tmp_path: Path)
             tmp_path / "latents",
             0.0,
         )
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "heard"),
+    [("mimi-mini", 12.5, True), ("hf:encodec", 75.0, False), (OWN_CODEC, 12.5, False)],
+)
+def test_only_a_codec_of_frames_of_80_ms_is_heard(codec: str, rate: float, heard: bool) -> None:
+    """Sound at another rate could not be laid beside frames, by which stages judge it."""
+    assert has_decoder({"codec": codec, "frame_rate": rate}) == heard

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mimi_dynamics.studies.ranking.correlations import LEAST_SETS, OUTCOMES, rank, rank_correlation
+from mimi_dynamics.studies.ranking.correlations import (
+    LEAST_SETS,
+    OUTCOMES,
+    between_trainings,
+    rank,
+    rank_correlation,
+)
 from mimi_dynamics.studies.ranking.measures import MEASURES
 
 
@@ -42,6 +48,23 @@ def test_too_few_sets_and_ties_have_no_correlation() -> None:
     assert rank_correlation(np.zeros(0), np.zeros(0)) == {"sets": 0}
 
 
+def test_two_trainings_bound_what_a_measure_can_do() -> None:
+    random = np.random.default_rng(0)
+    same = {
+        f"s{number}": {"by_training": {t: dict.fromkeys(OUTCOMES, number) for t in ("t0", "t1")}}
+        for number in range(8)
+    }
+    noise = {
+        name: {"by_training": {t: dict.fromkeys(OUTCOMES, random.normal()) for t in ("t0", "t1")}}
+        for name in same
+    }
+    for outcome in OUTCOMES:
+        assert between_trainings(same)[outcome]["rho"] == pytest.approx(1)
+        assert abs(between_trainings(noise)[outcome]["rho"]) < 0.9
+    once = {name: {"by_training": {"t0": of["by_training"]["t0"]}} for name, of in same.items()}
+    assert between_trainings(once)["skill"] == {"sets": 0}
+
+
 def test_signs_are_those_of_a_measure_that_ranks_right() -> None:
     """In an ideal world the better set is better by all; one that lacks a measure is left out."""
     sets = {
@@ -54,3 +77,13 @@ def test_signs_are_those_of_a_measure_that_ranks_right() -> None:
         for measure in MEASURES:
             assert found[outcome][measure]["rho"] == pytest.approx(1)
             assert found[outcome][measure]["sets"] == (5 if measure == "r2" else 6)
+
+
+def test_families_of_sets_make_the_interval_too_narrow() -> None:
+    """Of no association, 16 sets of four families whose members differ little: 1 of 7 above 0."""
+    random, families, above = np.random.default_rng(0), np.repeat(range(4), (9, 2, 2, 3)), 0
+    draws = 1000
+    for _ in range(draws):
+        first, second = random.normal(size=(2, 4))[:, families] + 0.3 * random.normal(size=(2, 16))
+        above += rank_correlation(first, second)["rho_ci_low"] > 0
+    assert above / draws == pytest.approx(1 / 7, abs=0.035)

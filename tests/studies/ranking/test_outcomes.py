@@ -12,7 +12,7 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.windows import WINDOW
-from mimi_dynamics.studies.ranking.generating import outcomes, skill
+from mimi_dynamics.studies.ranking.generating import floor, in_steps, outcomes, skill
 from mimi_dynamics.studies.ranking.measures import linear_measures, velocity_variances, without_past
 from mimi_dynamics.studies.ranking.places import Places
 from tests.harness import ROOT
@@ -51,19 +51,26 @@ def test_the_truth_is_perfect_and_other_places_have_no_skill() -> None:
 
 def test_distances_are_zero_where_nothing_differs_and_grow_with_what_does() -> None:
     truth = random_windows(0, STARTS)
-    drawn = [np.stack([truth] * SAMPLES)] * 2
+    drawn = np.stack([np.stack([truth] * SAMPLES)] * 2)
     same = outcomes(drawn, truth, places(truth), SETTINGS)
-    for key in ("frechet", "frechet_of_generator", "frechet_of_codec"):
+    for key in ("frechet", "frechet_of_codec"):
         assert same[key] == pytest.approx(0, abs=1e-6)
     # A codec that shifts all by 0.1 is not the generator's fault.
     shifted = truth + 0.1
-    drawn = [np.stack([shifted] * SAMPLES)] * 2
+    drawn = np.stack([np.stack([shifted] * SAMPLES)] * 2)
     moved = outcomes(drawn, shifted, places(truth), SETTINGS)
     assert moved["frechet"] == pytest.approx(moved["frechet_of_codec"])
     assert moved["frechet"] > 0.01
-    assert moved["frechet_of_generator"] == pytest.approx(0, abs=1e-6)
     assert moved["skill"] < moved["skill_of_generator"] == pytest.approx(1)
     assert moved["frechet_trainings"] == 2
+    assert moved["by_training"]["t0"] == moved["by_training"]["t1"]
+    assert moved["by_training"]["t0"]["skill"] == moved["skill"]
+
+
+def test_no_generator_can_be_nearer_than_other_recordings() -> None:
+    """Of two samples of one distribution the distance is above 0, as they are finite."""
+    found = floor(places(random_windows(0, STARTS)), SETTINGS)
+    assert found["frechet"] > 0.3
 
 
 def test_linear_measures_of_a_process_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +87,14 @@ def test_linear_measures_of_a_process_that_is_known(monkeypatch: pytest.MonkeyPa
     assert found["r2"] == pytest.approx(found["autocorrelation"] ** 2, abs=0.02)
     assert found["audible_gain_nats"] == pytest.approx(-0.5 * math.log(1 - found["r2"]), abs=0.02)
     assert rho > 0
+
+
+def test_lengths_in_steps_are_as_long() -> None:
+    predict = SETTINGS.predict
+    halved = in_steps(predict, 2)
+    assert halved.warmup_frames * 2 == predict.warmup_frames
+    assert halved.lags * 2 == predict.lags
+    assert in_steps(predict, 1) == predict
 
 
 def test_without_past_leaves_targets_and_tells_nothing() -> None:

@@ -12,7 +12,6 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.studies.ranking.sets import (
-    MOST_COMPONENTS,
     SETS,
     RankedSet,
     make_set,
@@ -27,7 +26,7 @@ from tests.studies.ranking.carrier import CarrierCodec
 LENGTHS = np.array([5, 8, 3])
 
 
-def encoded(dim: int = MOST_COMPONENTS) -> RankedSet:
+def encoded(dim: int = 64) -> RankedSet:
     """Three clips of random frames."""
     generator = torch.Generator().manual_seed(0)
     frames = int(LENGTHS.sum())
@@ -81,6 +80,7 @@ def test_a_smoothed_frame_is_a_mean() -> None:
     assert torch.allclose(mean[0], frames[0])
     assert torch.allclose(mean[1], (frames[0] + frames[1]) / 2)
     assert torch.allclose(mean[5], frames[5])  # the first of its clip
+    assert smoothed(2)(of, 0).speech is None
 
 
 def test_steps_of_two_frames_decode_as_the_frames_do() -> None:

@@ -32,8 +32,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
     monkeypatch.setattr(sets, "codec_of", lambda *_: CarrierCodec(DIM))
+    monkeypatch.setattr(ranking_study, "weights_of", lambda *_: "weights")
     monkeypatch.setattr(sets, "SETS", FEW)
-    monkeypatch.setattr(sets, "MOST_COMPONENTS", DIM)
     params = settings()
     study = params.ranking_study.model_copy(
         update={
@@ -80,7 +80,7 @@ def test_the_script_judges_every_set_and_goes_on(
     one = workplace.ranking_study.model_copy(update={"sets": ["codec"]})
     ranking_study.ranking_study(workplace.model_copy(update={"ranking_study": one}))
     assert json.loads(FILE.read_bytes())["set"]["codec"] == of
-    next(Path("runs/ranking_study").glob("*/stacked.json")).unlink()
+    next(Path("runs/ranking_study").glob("*/stacked.measured.json")).unlink()
     with pytest.raises(pytest.fail.Exception, match="encoded again"):
         ranking_study.ranking_study(workplace)
 

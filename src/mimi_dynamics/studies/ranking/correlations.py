@@ -12,7 +12,6 @@ from mimi_dynamics.studies.ranking.measures import MEASURES, Measure
 
 OUTCOMES = {
     "frechet": Measure("Fréchet distance to recordings", -1),
-    "frechet_of_generator": Measure("Fréchet distance to decoded latents", -1),
     "skill": Measure("skill, recordings", 1),
     "skill_of_generator": Measure("skill, decoded latents", 1),
 }
@@ -66,6 +65,20 @@ def rank(sets: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
         }
         for outcome, judged in OUTCOMES.items()
     }
+
+
+def between_trainings(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the rank correlation of the first two trainings, which bounds that of any measure.
+
+    Args:
+        sets: what each set got, by name, with `by_training`.
+    """
+    found = {}
+    for outcome in OUTCOMES:
+        known = [of["by_training"] for of in sets.values() if "t1" in of["by_training"]]
+        first, second = (np.array([of[t][outcome] for of in known]) for t in ("t0", "t1"))
+        found[outcome] = rank_correlation(first, second)
+    return found
 
 
 def _of(

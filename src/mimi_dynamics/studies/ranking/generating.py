@@ -6,6 +6,7 @@ on the same speech for as many passes.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from torch import Tensor
 
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap, Estimate
 from mimi_dynamics.evidence.energy_score import energy_score
-from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
+from mimi_dynamics.evidence.intervals import over_trainings
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Starts, seeded
+from mimi_dynamics.generation.scores import average
 from mimi_dynamics.latents.sequences import Sequences
-from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.params import Params, PredictParams
 from mimi_dynamics.studies.calm.kept import train_once
 from mimi_dynamics.studies.calm.model import shape_of
 from mimi_dynamics.studies.calm.training import CalmJob
@@ -27,13 +29,11 @@ from mimi_dynamics.studies.ranking.sets import RankedSet
 
 LEADS = range(2, 9)  # frames of 80 ms
 CLIMATOLOGY_SAMPLES = 64
-# What is compared with what: the whole way from recording to continuation, or the generator alone,
-# whose continuations are then compared with the decoded latents that it should have drawn.
-WHOLE, GENERATOR = "", "_of_generator"
+TRUTH = "truth"
 
 
 def generator_params(params: Params, frames_per_step: int, head: str) -> Params:
-    """Give the settings with which a CALM is trained on a set: batches of as much speech.
+    """Give the settings with which a CALM is trained on a set: all that is in frames is as long.
 
     Args:
         params: all settings.
@@ -46,8 +46,21 @@ def generator_params(params: Params, frames_per_step: int, head: str) -> Params:
         "sampling_steps": 1,
         "epochs": study.epochs,
         "batch_frames": calm.batch_frames // frames_per_step,
+        "context_frames": calm.context_frames // frames_per_step,
     }
-    return params.model_copy(update={"calm": calm.model_copy(update=changes)})
+    return params.model_copy(
+        update={
+            "calm": calm.model_copy(update=changes),
+            "predict": in_steps(params.predict, frames_per_step),
+        }
+    )
+
+
+def in_steps(predict: PredictParams, frames_per_step: int) -> PredictParams:
+    """Give the settings of the predictor with lengths in steps in place of frames."""
+    lengths = ("warmup_frames", "var_order", "lags", "batch_frames")
+    of = {name: max(1, getattr(predict, name) // frames_per_step) for name in lengths}
+    return predict.model_copy(update=of)
 
 
 def calm_job(of: RankedSet, data: Sequences, params: Params, head: str, training: int) -> CalmJob:
@@ -67,7 +80,7 @@ def calm_job(of: RankedSet, data: Sequences, params: Params, head: str, training
 
 def heard_of(
     of: RankedSet, places: Places, params: Params, folder: Path
-) -> tuple[list[np.ndarray], np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Train, continue and decode.
 
     Args:
@@ -77,8 +90,8 @@ def heard_of(
         folder: where trainings are kept.
 
     Returns:
-        (samples, starts, WINDOW, 40) log-mel frames of the continuations of each training, and
-        (starts, WINDOW, 40) those of the latents that were there.
+        (trainings, samples, starts, WINDOW, 40) log-mel frames of the continuations, and (starts,
+        WINDOW, 40) those of the latents that were there.
     """
     study = params.ranking_study
     starts, prompts, truth = _steps_at(of, places)
@@ -89,7 +102,7 @@ def heard_of(
         paths = _continue(generator, starts, truth.shape[1], study.samples, job.seed)
         sounds = [_bands_after(of, prompts, path) for path in paths]
         continued.append(np.stack(sounds))
-    return continued, _bands_after(of, prompts, truth)
+    return np.stack(continued), _bands_after(of, prompts, truth)
 
 
 def _continue(generator: Generator, starts: Starts, steps: int, samples: int, seed: int) -> Tensor:
@@ -119,8 +132,8 @@ def _bands_after(of: RankedSet, prompts: Tensor, path: Tensor) -> np.ndarray:
 
 
 def outcomes(
-    continued: list[np.ndarray], decoded: np.ndarray, places: Places, params: Params
-) -> dict[str, float]:
+    continued: np.ndarray, decoded: np.ndarray, places: Places, params: Params
+) -> dict[str, Any]:
     """Judge continuations by their windows of 0.96 s and by their skill.
 
     Args:
@@ -131,29 +144,58 @@ def outcomes(
 
     Returns:
         `frechet`, the distance of windows to recorded ones, and `skill`, 1 less the energy score
-        over that of frames from elsewhere, a mean over leads; the same `_of_generator`, with the
-        decoded latents in the place of the recording; and `frechet_of_codec`, between these two.
+        over that of frames from elsewhere, a mean over leads; `skill_of_generator`, the same with
+        the decoded latents in the place of the recording; `frechet_of_codec`, between these two;
+        and `by_training`, what each training has.
     """
-    truths = {WHOLE: places.recorded, GENERATOR: decoded}
-    space = WindowSpace(places.train.reshape(len(places.train), -1), params.seed)
-    values = {str(number): drawn[0] for number, drawn in enumerate(continued)}
-    metrics: dict[str, float] = {}
-    for suffix, truth in truths.items():
-        compared = values | {"truth": truth} | ({"codec": decoded} if suffix == WHOLE else {})
-        windows = {name: of.reshape(len(of), -1) for name, of in compared.items()}
-        found = distances(Windows(windows, places.starts.clip), space, "truth", params.seed)
-        metrics |= _over(found, list(values)).metrics(f"frechet{suffix}")
-        if suffix == WHOLE:
-            metrics |= found["codec"]["frechet"].metrics("frechet_of_codec")
-        skills = [skill(drawn, truth, places.starts.clip, params) for drawn in continued]
-        metrics |= over_trainings(skills).metrics(f"skill{suffix}")
+    drawn = {
+        f"{training} {sample}": windows
+        for training, samples in enumerate(continued)
+        for sample, windows in enumerate(samples)
+    }
+    found = window_distances(drawn | {"codec": decoded}, places, params)
+    number = range(len(continued))
+    clip = places.starts.clip
+    each: dict[str, list[Estimate]] = {
+        "frechet": [
+            average([found[f"{training} {sample}"] for sample in range(len(continued[training]))])
+            for training in number
+        ],
+        "skill": [skill(of, places.recorded, clip, params) for of in continued],
+        "skill_of_generator": [skill(of, decoded, clip, params) for of in continued],
+    }
+    metrics: dict[str, Any] = found["codec"].metrics("frechet_of_codec")
+    for name, estimates in each.items():
+        metrics |= over_trainings(estimates).metrics(name)
+    metrics["by_training"] = {
+        f"t{training}": {name: estimates[training].value for name, estimates in each.items()}
+        for training in number
+    }
     return metrics
 
 
-def _over(
-    found: Mapping[str, Mapping[str, Estimate]], trainings: list[str]
-) -> TrainedEstimate | Estimate:
-    return over_trainings([found[name]["frechet"] for name in trainings])
+def window_distances(
+    windows: Mapping[str, np.ndarray], places: Places, params: Params
+) -> dict[str, Estimate]:
+    """Give the Fréchet distance to recorded windows of others at the same places, by name.
+
+    Args:
+        windows: (starts, WINDOW, 40) log-mel frames by name.
+        places: where they are.
+        params: all settings.
+    """
+    space = WindowSpace(places.train.reshape(len(places.train), -1), params.seed)
+    compared = {**windows, TRUTH: places.recorded}
+    flat = {name: of.reshape(len(of), -1) for name, of in compared.items()}
+    found = distances(Windows(flat, places.starts.clip), space, TRUTH, params.seed)
+    return {name: of["frechet"] for name, of in found.items()}
+
+
+def floor(places: Places, params: Params) -> dict[str, float]:
+    """Give the distance of as many recorded windows of train, which no generator can be below."""
+    random = np.random.default_rng(params.seed)
+    other = places.train[random.choice(len(places.train), len(places.recorded), replace=False)]
+    return window_distances({"recorded": other}, places, params)["recorded"].metrics("frechet")
 
 
 def skill(drawn: np.ndarray, truth: np.ndarray, clip: np.ndarray, params: Params) -> Estimate:

@@ -21,12 +21,13 @@ from mimi_dynamics.studies.calm.training import enough_epochs, seed_of
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
 from mimi_dynamics.studies.codec_row.measures import autocorrelation
 from mimi_dynamics.studies.codec_row.subjects import Subject
-from mimi_dynamics.studies.ranking.generating import calm_job, generator_params
+from mimi_dynamics.studies.ranking.generating import calm_job, generator_params, in_steps
 from mimi_dynamics.studies.ranking.places import Places
 from mimi_dynamics.studies.ranking.sets import RankedSet
 from mimi_dynamics.studies.structure.components import component_effects
 
 VELOCITY = "flow_matching"
+GAIN_PARTS = 3  # one clip of train in so many; with all of them a set would take 5 minutes more
 EFFECT_CLIPS = 4  # decoded to find what each component does to the sound
 
 
@@ -57,10 +58,13 @@ MEASURES = {
 
 
 def gains(of: RankedSet, params: Params) -> dict[str, float]:
-    """Measure the gains as the row of a codec, with a smaller network and one training."""
-    small = params.predict.model_copy(update={"width": params.ranking_study.width})
+    """Measure the gains as the row of a codec, with less of train, a smaller network, once."""
+    lengths = in_steps(params.predict, of.frames_per_step)
+    small = lengths.model_copy(update={"width": params.ranking_study.width})
     params = params.model_copy(update={"predict": small})
-    subject = Subject(of.codec.weights_sha256, of.latents, of.data, of.speech, None)
+    data = of.data.part_of_train(GAIN_PARTS)
+    speech = None if of.speech is None else of.speech.part_of_train(GAIN_PARTS)
+    subject = Subject(of.codec.weights_sha256, of.latents, data, speech, None)
     leads = fit_leads(subject, params, {NEXT_FRAME: 1}, {})
     found = measure(leads, params, of.data.frame_rate)
     return {

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.base import FRAME_SIZE, Codec
 from mimi_dynamics.encoding.transplant import transplant_corpus, with_targets
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
@@ -86,8 +86,8 @@ def noised(deviation: float) -> Change:
 def smoothed(frames: int) -> Change:
     """Average every frame with those before it in the clip.
 
-    The targets of the speech-borne gain stay as they are. What the average adds to them is the
-    look-back, the same in all of a clip, and a factor changes no gain.
+    There is no speech-borne gain: the average of a transplanted frame would be with the look-back,
+    whose latents are not kept.
     """
 
     def change(of: RankedSet, _: int) -> RankedSet:
@@ -98,8 +98,7 @@ def smoothed(frames: int) -> Change:
             total += torch.where(known, of.data.frames.roll(back, 0), 0)
             count += known
         mean = total / count
-        speech = None if of.speech is None else replace(of.speech, frames=mean)
-        return replace(of, data=replace(of.data, frames=mean), speech=speech)
+        return replace(of, data=replace(of.data, frames=mean), speech=None)
 
     return change
 
@@ -169,13 +168,11 @@ SETS = {
     "codec_16": SetSpec("codec", 16, unchanged, "16 components"),
     "codec_64": SetSpec("codec", 64, unchanged, "64 components"),
     "lyra_16": SetSpec("lyra", 16, unchanged, "Lyra, 16 components"),
-    "smoothed_more": SetSpec("codec", 32, smoothed(4), "mean of 4 frames"),
     "noised_more": SetSpec("codec", 32, noised(1.0), "with more noise"),
     "leg_1_8": SetSpec("leg_1", 8, unchanged, "first leg, 8 components"),
     "leg_2_16": SetSpec("leg_2", 16, unchanged, "second leg, 16 components"),
     "lyra_8": SetSpec("lyra", 8, unchanged, "Lyra, 8 components"),
 }
-MOST_COMPONENTS = max(spec.components for spec in SETS.values())
 
 
 def spec_of(name: str) -> SetSpec:
@@ -189,22 +186,30 @@ def spec_of(name: str) -> SetSpec:
     return SETS[name]
 
 
-def encode_row(row: str, manifest: pd.DataFrame, params: Params, work: Path) -> RankedSet:
-    """Encode the latents of a row, of which sets are made: all components that any of them has.
+def encode_row(
+    row: str, manifest: pd.DataFrame, params: Params, components: int, work: Path
+) -> RankedSet:
+    """Encode the latents of a row, of which sets are made.
 
     Args:
         row: see `SetSpec`.
         manifest: the clips, as stage `ingest` wrote them.
         params: all settings.
+        components: the most that any of its sets has.
         work: a folder for what is needed meanwhile, which is removed in the end.
 
     Raises:
-        InputError: there are no weights of the codec, or a clip cannot be encoded.
+        InputError: there are no weights of the codec, it has another rate or hears what follows a
+            frame, or a clip cannot be encoded.
     """
-    kept = params.latents.model_copy(update={"dim": MOST_COMPONENTS})
+    kept = params.latents.model_copy(update={"dim": components})
     wide = params.model_copy(update={"latents": kept})
     remove(work)
     codec = codec_of(row, params)
+    if codec.frame_size != FRAME_SIZE or codec.hears_ahead != 0:
+        raise InputError(
+            f"ranking_study.sets: {row}: must have a latent every 80 ms that hears nothing later"
+        )
     # A codec cannot stream any more after it was prepared for fast encoding.
     transplanted = transplant_corpus(codec, manifest, params.seed)
     latents, normalizer, data = encode_anew(codec, manifest, wide, work)

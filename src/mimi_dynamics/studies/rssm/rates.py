@@ -74,6 +74,7 @@ def state_innovation(sweep: Sweep, name: str, split: str) -> Estimate:
         split: name of the split.
     """
     measured, bootstrap = sweep.measured[name], sweep.bootstraps[split]
+    updates = measured.job.candidate.updates
     nll = measured.densities["conditional"].nll[split]
-    noise = NOISE_ENTROPY * measured.job.candidate.updates.dim
-    return bootstrap.mean(nll - noise, Scored.of(measured.job.fit, split).clip)
+    new = bootstrap.mean(nll - NOISE_ENTROPY * updates.dim, Scored.of(measured.job.fit, split).clip)
+    return new / (sweep.data.frame_rate / updates.frame_rate)  # frames in an update
