@@ -192,7 +192,7 @@ def window_distances(
 
 
 def floor(places: Places, params: Params) -> dict[str, float]:
-    """Give the distance of as many recorded windows of train, which no generator can be below."""
+    """Give the distance of as many recorded windows of train, where samples of one kind are."""
     random = np.random.default_rng(params.seed)
     other = places.train[random.choice(len(places.train), len(places.recorded), replace=False)]
     return window_distances({"recorded": other}, places, params)["recorded"].metrics("frechet")
