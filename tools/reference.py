@@ -144,10 +144,18 @@ def table_row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def ranking_measures() -> dict[str, str]:
+    """Give what each measure of `ranking_study` is called, by its key."""
+    from mimi_dynamics.studies.ranking.measures import MEASURES  # with torch, which takes seconds
+
+    return {key: of.label for key, of in MEASURES.items()}
+
+
 TEXTS = {
     "results_table": results_table,
     "params_tables": params_tables,
     "command_help": command_help,
     "library_rooms": library_rooms,
     "public_interface": public_interface,
+    "ranking_measures": ranking_measures,
 }

@@ -7,9 +7,11 @@ from typing import get_args
 import pytest
 import torch
 
+from mimi_dynamics.codec import base
 from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
 from mimi_dynamics.encoding.corpus import encode_batch
+from mimi_dynamics.pipeline import conventions
 from mimi_dynamics.pipeline.params import CodecName
 from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds, why_no_lyra
 from tests.harness.tiny_hf import KINDS, hf_params, why_no_hf, write_hf
@@ -140,3 +142,8 @@ def test_the_same_bits_twice_and_in_another_process(codec: Codec, audio: torch.T
 
 def test_every_codec_that_settings_may_name_is_there() -> None:
     assert set(get_args(CodecName)) == CODECS.keys()
+
+
+def test_the_rate_that_light_modules_assume_is_that_of_mimi() -> None:
+    """They do not import moshi, which takes seconds, to know it."""
+    assert conventions.FRAME_RATE == base.FRAME_RATE

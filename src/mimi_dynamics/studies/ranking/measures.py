@@ -159,7 +159,7 @@ def _velocity_variance(of: RankedSet, data: Sequences, params: Params) -> float:
     model = make_calm(matched(job.shape, job.parameters), *moments(data))
     training = VelocityTraining(model)
     train, validation = (batches(data, split, job.params) for split in ("train", "validation"))
-    epochs = enough_epochs(calm.epochs, len(train), params)
+    epochs = enough_epochs(calm.epochs, len(train), job.params)
     settings = TrainingParams(calm.lr, epochs, compute=uncompiled(params.compute))
     fit(training, train, validation, settings, torch.Generator().manual_seed(seed))
     training.eval()

@@ -111,19 +111,19 @@ def stacked(of: RankedSet, _: int) -> RankedSet:
     """
     data = of.data
     even = torch.from_numpy(data.index_in_clip < np.repeat(data.lengths // 2 * 2, data.lengths))
-    pairs = {name: getattr(data, name)[even].unflatten(0, (-1, 2)) for name in FRAMEWISE}
+
+    def pairs(values: Tensor) -> Tensor:
+        return values[even].unflatten(0, (-1, 2))
+
     steps = Sequences(
-        frames=pairs["frames"].flatten(1),
-        voiced=pairs["voiced"].any(1),
-        gated=pairs["gated"].any(1),
+        frames=pairs(data.frames).flatten(1),
+        voiced=pairs(data.voiced).any(1),
+        gated=pairs(data.gated).any(1),
         lengths=data.lengths // 2,
         splits=data.splits,
         frame_rate=data.frame_rate / 2,
     )
     return replace(of, data=steps, speech=None, frames_per_step=2)
-
-
-FRAMEWISE = ("frames", "voiced", "gated")
 
 
 def _mapped(of: RankedSet, change: Callable[[Tensor], Tensor]) -> RankedSet:
