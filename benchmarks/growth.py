@@ -38,19 +38,26 @@ from mimi_dynamics.latents.normalizer import (
     some_frames,
     voiced_frames,
 )
-from mimi_dynamics.latents.sequences import Batch, BatchSource, make_batches
+from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences, make_batches
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
+from mimi_dynamics.studies.codes.data import CodeData, fit_frequencies, make_code_data
+from mimi_dynamics.studies.codes.model import CodeModel
 from mimi_dynamics.studies.engram.model import build, make_optimizers
 from mimi_dynamics.studies.engram.subjects import first_codes, make_shape, make_subject
+from mimi_dynamics.studies.recurrence.keys import ContrastiveKey, keys_of
+from mimi_dynamics.studies.recurrence.lookup import Lookup, look_up, neighbour_counts
 from mimi_dynamics.studies.rssm.training import RssmJob, encode_states, make_training, settle
+from mimi_dynamics.studies.structure.study import HEAD
+from recurrence import read_key_data
 
 COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/growth.py"
 HOURS = (1, 10, 100)
 FRAMES_PER_HOUR = 45_000
 DIM, CLIP_FRAMES, CLIPS_PER_GROUP = 512, 100, 128  # clips in a row group as of the stage encode
 RHO = 0.7  # of every coordinate of 32 from frame to frame: a gain of −½ ln(1 − ρ²) a dimension
+CODES = 512
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 STEPS = 200
 CALM_WIDTH = 96
@@ -70,7 +77,7 @@ def make_latents(folder: Path, hours: float) -> None:
                 values = clips_of(count, generator) @ mixing
                 values += 0.02 * generator.standard_normal(values.shape, np.float32)
                 level, shut = np.zeros(CLIP_FRAMES, np.float32), np.zeros(CLIP_FRAMES, bool)
-                codes = generator.integers(0, 512, (count, CLIP_FRAMES, 1)).astype(np.int16)
+                codes = generator.integers(0, CODES, (count, CLIP_FRAMES, 1)).astype(np.int16)
                 names = [f"{split}/{start + n}" for n in range(count)]
                 writer.write(
                     [
@@ -114,16 +121,7 @@ def normalize(params: Params, watch: Watch) -> None:
 def predict(params: Params, watch: Watch) -> None:
     """The flow of stage `predict`, from memory or, where that is too little, from disk."""
     data = watch.time("read", partial(read_data, params))
-    job = FitSpec("real", data, "flow", 1, params.predict, params.seed)
-    train, validation, test = (batches_of(job, split) for split in SHARES)
-
-    def prepare() -> nn.Module:
-        gaussian, var = (fit_var(train, validation, order) for order in (0, 8))
-        marginal = make_marginal(gaussian, "flow", params.predict.width, params.predict.components)
-        return make_conditional(marginal, var, params.predict.width, params.predict.dropout)
-
-    model = watch.time("prepare", prepare)
-    steps_and_scores(watch, model, train, test, params.predict.lr)
+    density(watch, data, "flow", params)
 
 
 def rssm(params: Params, watch: Watch) -> None:
@@ -176,7 +174,65 @@ def steps_and_scores(
     watch.found["frames scored"] = len(nll)
 
 
-PARTS = {part.__name__: part for part in (normalize, predict, rssm, engram, calm)}
+def structure(params: Params, watch: Watch) -> None:
+    """The density of stage `structure`, on all of the past."""
+    _, _, data = watch.time("read", partial(load, params))
+    density(watch, data, HEAD, params)
+
+
+def density(watch: Watch, data: Sequences, head: str, params: Params) -> None:
+    """A density of the next frame given the past."""
+    job = FitSpec("real", data, head, 1, params.predict, params.seed)
+    train, validation, test = (batches_of(job, split) for split in SHARES)
+
+    def prepare() -> nn.Module:
+        gaussian, var = (fit_var(train, validation, order) for order in (0, 8))
+        marginal = make_marginal(gaussian, head, params.predict.width, params.predict.components)
+        return make_conditional(marginal, var, params.predict.width, params.predict.dropout)
+
+    model = watch.time("prepare", prepare)
+    steps_and_scores(watch, model, train, test, params.predict.lr)
+
+
+def recurrence(params: Params, watch: Watch) -> None:
+    """The keys of stage `recurrence`: one is learned, and others are looked up."""
+    data = watch.time("read", partial(read_key_data, params))
+    steps_and_scores(
+        watch,
+        ContrastiveKey(data.sequences.dim),
+        data.batches("train"),
+        data.batches("test"),
+        params.recurrence.lr,
+    )
+    counts = neighbour_counts(data, params.recurrence.neighbours)
+    for name in keys_of(data):
+        if name != "learned":
+            look_up(Lookup("real", name, data, counts, params.recurrence.samples))
+
+
+def codes(params: Params, watch: Watch) -> None:
+    """The model of stage `codes`, of codes that tell nothing."""
+    data = watch.time("read", partial(read_code_data, params))
+    train, validation, test = (data.batches(split) for split in SHARES)
+
+    def prepare() -> nn.Module:
+        frequencies = fit_frequencies(train, validation, CODES)
+        start = CodeModel(data.vectors, frequencies, params.codes.width, params.codes.dropout)
+        decoded = data.as_vectors()
+        var = fit_var(decoded.batches("train"), decoded.batches("validation"), 8)
+        return start.with_past(var, params.codes.width, params.codes.dropout)
+
+    model = watch.time("prepare", prepare)
+    steps_and_scores(watch, model, train, test, params.codes.lr)
+
+
+def read_code_data(params: Params) -> CodeData:
+    """As the stage does."""
+    return make_code_data(on_disk(LATENTS), CODES, params)
+
+
+EVERY = normalize, predict, structure, recurrence, codes, rssm, engram, calm
+PARTS = {part.__name__: part for part in EVERY}
 
 
 def peak() -> int:

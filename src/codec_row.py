@@ -13,9 +13,10 @@ does to the sound, so that gain can be seen against quality.
 
 A row is `codec`, that of the run, whose plain fits stage `horizon` has done; `untrained`, one of
 its shape with random weights; `leg_1`, ..., mimi-mini as it was after that leg of its training;
-`log_mel`; or another codec by its name.
-Reads data/manifest.parquet and data/audio/; for `codec` also data/latents/, data/horizons/ and
-models/normalizer.safetensors.
+`log_mel`; or another codec by its name. After `read_` any of them is measured on the corpora of
+read speech, kathleen and kerstin, whose train split mimi-mini has heard.
+Reads data/manifest.parquet and data/audio/; for `codec` also data/latents/, data/horizons/,
+models/normalizer.safetensors and metrics/detail/reconstruct.json.
 Writes metrics/detail/codec_rows/<row>.json.
 """
 
@@ -26,13 +27,13 @@ import pandas as pd
 from mimi_dynamics.evidence.scores import read_fits
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import require
+from mimi_dynamics.pipeline.files import remove, require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import clips_sha256
 from mimi_dynamics.pipeline.without_audio import has_audio, say_without
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
-from mimi_dynamics.studies.codec_row.quality import codec_quality
+from mimi_dynamics.studies.codec_row.quality import codec_quality, quality_of_run
 from mimi_dynamics.studies.codec_row.records import (
     bit_rate,
     facts,
@@ -41,11 +42,13 @@ from mimi_dynamics.studies.codec_row.records import (
     write_row,
 )
 from mimi_dynamics.studies.codec_row.subjects import (
+    READ,
     RUN,
     Subject,
     codec_of,
     make_subject,
     own_subject,
+    read_speech,
 )
 
 FURTHER = 2  # frames ahead, measured of the run's codec alone, and once
@@ -58,22 +61,28 @@ def codec_row(params: Params, row: str) -> None:
         params: all settings.
         row: its name.
     """
-    manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
+    work = Path("runs/codec_row") / row
+    if row.startswith(READ):
+        manifest = read_speech(params, work / "audio")
+    else:
+        manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     trainings = {NEXT_FRAME: trainings_of(row, params)}
     if row == RUN and FURTHER in params.horizons:
         trainings[FURTHER] = 1
     stored = {k: read_fits(k) for k in trainings} if row == RUN else {}
     if has_audio(manifest):
-        subject = make_subject(row, manifest, params, Path("runs/codec_row") / row)
+        subject = make_subject(row, manifest, params, work / "encoded")
         # Loaded anew, because that of the subject was prepared for fast encoding.
         codec = codec_of(row, params)
-        heard = bit_rate(codec) | codec_quality(codec, manifest, params)
+        known = quality_of_run(codec) if row == RUN else codec_quality(codec, manifest, params)
+        heard = bit_rate(codec) | known
     else:
         subject, heard = own_subject_of(row, params), {}
     leads = fit_leads(subject, params, trainings, stored)
     gains = measure(leads, params, subject.latents.info["frame_rate"])
     origin = origin_of(row, subject.weights_sha256, clips_sha256(manifest), params)
     write_row(row, facts(subject, params) | heard | gains, origin)
+    remove(work)
 
 
 def own_subject_of(row: str, params: Params) -> Subject:

@@ -62,7 +62,7 @@ def read_key_data(params: Params) -> KeyData:
         InputError: stage `encode` or `normalize` has not run, or its latents are not usable.
     """
     latents, normalizer, sequences = load(params)
-    return KeyData(
+    data = KeyData(
         sequences=sequences,
         codes=first_codes(latents),
         scale=torch.from_numpy(normalizer.scale).float(),
@@ -73,6 +73,7 @@ def read_key_data(params: Params) -> KeyData:
         epochs=params.recurrence.epochs,
         seed=params.seed,
     )
+    return data.few_enough()
 
 
 def first_codes(latents: Latents) -> torch.Tensor | None:

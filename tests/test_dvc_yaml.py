@@ -170,6 +170,20 @@ def test_the_lock_holds_no_stage_that_is_gone() -> None:
     assert {name.partition("@")[0] for name in locked} <= {n.partition("@")[0] for n in STAGES}
 
 
+def test_the_lock_has_what_stages_read_and_write_by_name() -> None:
+    """A stage that has come to read or write more would run again in every clone."""
+    locked = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    for name, entry in locked.items():
+        stage = STAGES[name.partition("@")[0]]
+        for kind, wanted in (
+            ("deps", stage["deps"]),
+            ("outs", [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]),
+        ):
+            named = {path for path in wanted if "$" not in path}
+            found = {item["path"] for item in entry[kind]}
+            assert stage.get("frozen") or named <= found, (name, kind, named - found)
+
+
 def test_rooms_are_found_through_a_package_and_within_functions(tmp_path: Path) -> None:
     """Otherwise the test above would pass by seeing nothing."""
     script = tmp_path / "script.py"

@@ -69,22 +69,29 @@ class Sequences:
 
     def select(self, split: str) -> "Sequences":
         """Select the clips of one split, in their order."""
-        return self._keep(self.splits == split)
+        return self.keep(self.splits == split)
 
     def train_mean(self) -> Tensor:
         """Give the mean of the frames of train that may be targets, as (dim,)."""
         train = self.select("train")
         return train.frames[~train.gated].mean(0)
 
+    def among_every(self, clips: int) -> np.ndarray:
+        """Tell which are every so many-th clip of their split, as (clips,) bool."""
+        kept = np.zeros(len(self.splits), bool)
+        for split in np.unique(self.splits):
+            kept[np.flatnonzero(self.splits == split)[::clips]] = True
+        return kept
+
     def part_of_train(self, parts: int) -> "Sequences":
         """Give the data with only every `parts`-th clip of train, and all clips of other splits."""
         train = np.flatnonzero(self.splits == "train")
         clips = np.ones(len(self.splits), bool)
         clips[np.setdiff1d(train, train[::parts])] = False
-        return self._keep(clips)
+        return self.keep(clips)
 
-    def _keep(self, clips: np.ndarray) -> "Sequences":
-        """Keep those clips that (clips,) bool says."""
+    def keep(self, clips: np.ndarray) -> "Sequences":
+        """Give those clips that (clips,) bool says."""
         kept = torch.from_numpy(clips[self.clip_of_frame])
         return replace(
             self,

@@ -58,14 +58,15 @@ def study_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:
     Returns:
         The settings by section. A list becomes a string with commas, and a truth value 0 or 1.
     """
-    return {name: _recordable(getattr(params, name)) for name in sections}
+    return {name: recordable(getattr(params, name)) for name in sections}
 
 
-def _recordable(value: object) -> object:
+def recordable(value: object) -> object:
+    """Convert one setting, or a mapping of them, as `study_settings` does."""
     if isinstance(value, Section):
-        return _recordable(value.model_dump())
+        return recordable(value.model_dump())
     if isinstance(value, Mapping):
-        return {str(key): _recordable(item) for key, item in value.items()}
+        return {str(key): recordable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
     return int(value) if isinstance(value, bool) else value
@@ -125,7 +126,7 @@ def differences(recorded: Mapping[str, Any], today: Mapping[str, Any]) -> list[s
 
     Args:
         recorded: the origin in their file, with `settings` beside the hashes.
-        today: that of this run. Weights that are not at hand, None, are not compared.
+        today: that of this run. Weights or clips that are not at hand, None, are not compared.
     """
     found = [
         words

@@ -5,12 +5,15 @@ over each other. So time and memory grow with the hours, not with their square.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.speech.alignment import same_performance
 from mimi_dynamics.speech.fingerprints import KEY_BITS, PATCH, WEAK, Fingerprint
 
@@ -55,26 +58,21 @@ def group_performances(fingerprints: Sequence[Fingerprint]) -> np.ndarray:
 
 
 def same_pairs(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
-    """Pairs that hold the same performance. A pair that others already join is not looked at."""
-    group = list(range(len(prints)))
-
-    def root(index: int) -> int:
-        while group[index] != index:
-            group[index] = group[group[index]]
-            index = group[index]
-        return index
-
-    pairs = []
+    """Pairs that hold the same performance."""
     found = candidates(prints)
-    for a, b, at_a, at_b in tqdm(found, "find copies", unit="pair", disable=None):
-        if root(a) == root(b):
-            continue
-        if len(prints[a].active) > len(prints[b].active):
-            a, b, at_a, at_b = b, a, at_b, at_a
-        if same_performance(prints[a], prints[b], (at_a, at_b)):
-            group[root(a)] = root(b)
-            pairs.append((a, b))
-    return pairs
+    # Threads, because processes would have to be sent 240 MB for an hour, and copies and products
+    # of arrays, which take most of the time, let other threads run.
+    with ThreadPoolExecutor(available_cores()) as pool:
+        alike = pool.map(partial(_alike, prints), found)
+        told = tqdm(alike, "find copies", len(found), unit="pair", disable=None)
+        return [(a, b) for (a, b, *_), same in zip(found, told, strict=True) if same]
+
+
+def _alike(prints: Sequence[Fingerprint], candidate: tuple[int, int, int, int]) -> bool:
+    a, b, at_a, at_b = candidate
+    if len(prints[a].active) > len(prints[b].active):
+        a, b, at_a, at_b = b, a, at_b, at_a
+    return same_performance(prints[a], prints[b], (at_a, at_b))
 
 
 def candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int, int]]:

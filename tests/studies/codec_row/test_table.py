@@ -126,6 +126,26 @@ def test_both_weights_and_settings_are_named() -> None:
     assert told == ["other weights", f"latents.dim = {PARAMS.latents.dim} (now 7)"]
 
 
+def test_a_row_of_read_speech_is_true_whatever_the_clips_of_the_run(rows: Path) -> None:
+    """Its own clips are not at hand; where they come from and how they are split is compared."""
+    write_row(
+        "read_lyra",
+        gains(0.2) | {"quality": quality(1.0)},
+        origin_of("read_lyra", "", "theirs", PARAMS),
+    )
+    params = with_section("codec_table", rows=[*PARAMS.codec_table.rows, "read_lyra"])
+    found = read_rows(params, "other")
+    assert set(found[NOT_TODAYS]) == {"codec", "untrained", "log_mel"}
+    assert found["read_lyra"]["gain_nats_per_dim"] == 0.2
+    assert "read_lyra" in set(plot_table(found)["row"])
+    assert "read_lyra" not in set(quality_table(found, PARAMS)["row"])
+    splits = PARAMS.ingest.splits.model_copy(update={"train": 0.7, "test": 0.2})
+    ingest = params.ingest.model_copy(update={"splits": splits})
+    others = read_rows(params.model_copy(update={"ingest": ingest}), CLIPS)[NOT_TODAYS]
+    differs = others["read_lyra"]
+    assert differs["differs"].startswith("ingest.splits.test = 0.1 (now 0.2)")
+
+
 def test_a_row_that_was_never_measured_is_left_out(rows: Path) -> None:
     row_path("log_mel").unlink()
     assert list(read_rows(PARAMS, CLIPS)) == ["codec", "untrained"]
@@ -167,7 +187,8 @@ def test_the_title_of_the_picture_is_what_was_found() -> None:
         ("c", "speech_borne"): 0.3,
     }
     table = pd.DataFrame([(*key, "test", low) for key, low in ends.items()])
-    said = finding(table.set_axis(["row", "what", "split", "low"], axis=1))
+    table = table.set_axis(["row", "what", "split", "low"], axis=1)
+    said = finding(pd.concat([table, table.assign(row="read_lyra")]))
     assert "in 2 of 3 representations; in 1 of them" in said
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mimi_dynamics.latents.sequences import Sequences
+from mimi_dynamics.studies.recurrence import keys
 from mimi_dynamics.studies.recurrence.keys import (
     KEYS,
     METRICS,
@@ -61,6 +62,21 @@ def test_without_codes_they_are_no_key_and_frames_are_shuffled_as_with_them() ->
     mixed = without.shuffled()
     assert mixed.codes is None
     assert torch.equal(mixed.sequences.frames, data.shuffled().sequences.frames)
+
+
+def test_of_a_large_corpus_every_nth_clip_of_each_split_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With its codes; a small one stays whole."""
+    data = key_data(simulate("linear", 5000, 3))
+    assert torch.equal(data.few_enough().sequences.frames, data.sequences.frames)
+    train = int((data.sequences.splits == "train").sum())
+    monkeypatch.setattr(keys, "MOST_FRAMES", train * 50 // 3)
+    few = data.few_enough()
+    for split in ("train", "validation", "test"):
+        whole, part = (of.sequences.select(split).frames.view(-1, 50, 3) for of in (data, few))
+        assert torch.equal(part, whole[::3])
+    assert torch.equal(few.codes, (few.sequences.frames[:, 0] > 0).long())
 
 
 def test_past_stops_at_the_start_of_the_clip() -> None:

@@ -63,11 +63,24 @@ class ReconstructParams(Section):
     listen_clips: Count
 
 
+RowName = Literal[
+    "untrained",
+    "log_mel",
+    "leg_1",
+    "leg_2",
+    "lyra",
+    "mimi",
+    "mimi-mini",
+    "read_codec",
+    "read_lyra",
+]
+
+
 class CodecTableParams(Section):
     """Which rows the table by codec has beside that of the run's own codec."""
 
     rows: Annotated[
-        list[Literal["untrained", "log_mel", "leg_1", "leg_2", "lyra", "mimi", "mimi-mini"]],
+        list[RowName],
         Field(min_length=1),
     ]
     trainings: Count

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.quality.clips import choose, from_codes, measure_clips, measure_words
 from mimi_dynamics.quality.summary import recognised, summarise
@@ -40,6 +41,24 @@ def codec_quality(codec: Codec, manifest: pd.DataFrame, params: Params) -> dict[
     if heard is not None and len(heard):
         found = recognised(heard, params)
         quality |= {**found[WAY], "words": found["words"]}
+    return {"quality": quality}
+
+
+def quality_of_run(codec: Codec) -> dict[str, object]:
+    """Give what stage `reconstruct` found of the run's codec, as `codec_quality` would find it.
+
+    Args:
+        codec: the codec of the run.
+
+    Raises:
+        InputError: the stage `reconstruct` has not run.
+    """
+    found = read_metrics(detail_path("reconstruct"))
+    if not codec.codebooks:
+        return {}
+    quality = _with_interval(found["test"][WAY], LOG_MEL) | {"clips": found["test"]["clips"]}
+    if WAY in (english := found.get("english", {})):
+        quality |= {**english[WAY], "words": english["words"]}
     return {"quality": quality}
 
 

@@ -17,7 +17,7 @@ from mimi_dynamics.latents.store import Latents
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import study_settings
+from mimi_dynamics.pipeline.studies import recordable, study_settings
 from mimi_dynamics.quality.clips import bits_per_second
 from mimi_dynamics.studies.codec_row.measures import (
     autocorrelation,
@@ -28,6 +28,8 @@ from mimi_dynamics.studies.codec_row.measures import (
 from mimi_dynamics.studies.codec_row.subjects import (
     LEGS,
     LOG_MEL,
+    READ,
+    READ_CORPORA,
     RUN,
     UNTRAINED,
     Subject,
@@ -66,13 +68,15 @@ def trainings_of(row: str, params: Params) -> int:
     return params.trainings if row == RUN else params.codec_table.trainings
 
 
-def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) -> dict[str, Any]:
+def origin_of(
+    row: str, weights_sha256: str | None, clips: str | None, params: Params
+) -> dict[str, Any]:
     """Give what a row depends on. While it is the same, the row is true of this run.
 
     Args:
         row: its name.
         weights_sha256: hash of the codec's weights, '' if they are no file, None if not at hand.
-        clips: see `pipeline.studies.clips_sha256`.
+        clips: see `pipeline.studies.clips_sha256`; None if they are not at hand.
         params: all settings.
     """
     settings = study_settings(params, SECTIONS)
@@ -80,6 +84,13 @@ def origin_of(row: str, weights_sha256: str | None, clips: str, params: Params) 
         del settings["predict"][name]
     settings["encode"] = {"dtype": params.encode.dtype}
     settings["trainings"] = trainings_of(row, params)
+    if row.startswith(READ):
+        own: dict[str, object] = {
+            "corpora": READ_CORPORA,
+            "splits": params.ingest.splits.model_dump(),
+        }
+        settings["ingest"] = recordable(own)
+        row = row.removeprefix(READ)
     if row != LOG_MEL:  # It has no way back to sound, and so no quality.
         clips_heard = study_settings(params, ["reconstruct"])["reconstruct"]
         settings["reconstruct"] = {name: clips_heard[name] for name in HEARD}

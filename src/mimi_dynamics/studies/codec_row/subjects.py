@@ -29,12 +29,15 @@ from mimi_dynamics.latents.store import Latents, read_latents
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import remove
 from mimi_dynamics.pipeline.params import CodecParams, Params
+from mimi_dynamics.speech.ingestion import ingest_corpora
 
 RUN = "codec"  # the row of the codec that all other stages are about
 UNTRAINED, LOG_MEL = "untrained", "log_mel"
 # Rows of mimi-mini as it was after a leg of its training, each with how many legs it had had.
 LEGS = {"leg_1": 1, "leg_2": 2}
 CHECKPOINTS = Path("models/checkpoints")
+READ = "read_"  # before the name of a row: the same of read speech, another corpus
+READ_CORPORA = ("kathleen", "kerstin")
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,13 @@ def codec_of(row: str, params: Params) -> Codec:
     Args:
         row: `codec` for that of the run, `untrained` for one of its shape with random weights,
             a key of `LEGS` for mimi-mini after so many legs of its training, `log_mel`, or a key of
-            `CODECS`.
+            `CODECS`; each of them also after `READ`.
         params: all settings.
 
     Raises:
         InputError: there is no such codec, or there are no weights of it.
     """
+    row = row.removeprefix(READ)
     if row == RUN:
         return load_codec(params.codec)
     if row == UNTRAINED:
@@ -108,6 +112,7 @@ def weights_of(row: str, params: Params) -> str | None:
         row: see `codec_of`.
         params: all settings.
     """
+    row = row.removeprefix(READ)
     if row in (UNTRAINED, LOG_MEL):
         return ""
     if row in LEGS:
@@ -160,6 +165,23 @@ def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -
             speech = None
     spliced_data = normalized_sequences(spliced, normalizer, params.latents.voiced_range_db)
     return Subject(codec.weights_sha256, latents, data, speech, spliced_data)
+
+
+def read_speech(params: Params, folder: Path) -> pd.DataFrame:
+    """Ingest the corpora of read speech, from where the settings say, with no voice held out.
+
+    Args:
+        params: all settings.
+        folder: receives the audio.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: a corpus cannot be had.
+    """
+    own = {"corpora": list(READ_CORPORA), "test_voices": []}
+    return ingest_corpora(params.ingest.model_copy(update=own), folder)[0]
 
 
 def own_subject(params: Params) -> Subject:

@@ -9,7 +9,7 @@ from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.studies import differences, in_words
 from mimi_dynamics.studies.codec_row.records import origin_of, row_path
-from mimi_dynamics.studies.codec_row.subjects import LEGS, RUN, UNTRAINED, weights_of
+from mimi_dynamics.studies.codec_row.subjects import LEGS, READ, RUN, UNTRAINED, weights_of
 
 NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
 MEASURES = {  # what the figure shows, by its name in the table of it
@@ -28,7 +28,8 @@ def read_rows(params: Params, clips: str, own_weights: str | None = None) -> dic
 
     Args:
         params: all settings.
-        clips: today's clips; see `pipeline.studies.clips_sha256`.
+        clips: today's clips; see `pipeline.studies.clips_sha256`. Rows of read speech have others,
+            which are not at hand.
         own_weights: what stands for the hash of weights in the row of the run if its latents have
             no codec; None if they have one.
 
@@ -48,7 +49,8 @@ def read_rows(params: Params, clips: str, own_weights: str | None = None) -> dic
         origin = metrics.pop("origin")
         own = row == RUN and own_weights is not None
         weights = own_weights if own else weights_of(row, params)
-        if told := differences(origin, origin_of(row, weights, clips, params)):
+        of = None if row.startswith(READ) else clips
+        if told := differences(origin, origin_of(row, weights, of, params)):
             others[row] = {**metrics, "differs": in_words(told)}
         else:
             rows[row] = metrics
@@ -78,7 +80,7 @@ def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def quality_table(rows: Mapping[str, Any], params: Params) -> pd.DataFrame:
-    """Give gain and quality of all rows that are true of this run and have a quality.
+    """Give gain and quality of all rows that are true of this run's clips and have a quality.
 
     Args:
         rows: see `read_rows`.
@@ -94,7 +96,7 @@ def quality_table(rows: Mapping[str, Any], params: Params) -> pd.DataFrame:
     found = [
         {"row": name, "legs": legs.get(name)} | _quality_and_gains(metrics)
         for name, metrics in rows.items()
-        if name != NOT_TODAYS and "quality" in metrics
+        if name != NOT_TODAYS and not name.startswith(READ) and "quality" in metrics
     ]
     measures = [f"{what}{end}" for what in (*QUALITY, *AGAINST_QUALITY) for end in ENDS]
     return pd.DataFrame(found, columns=["row", "legs", *measures])
