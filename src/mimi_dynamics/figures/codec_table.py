@@ -1,5 +1,7 @@
 """The figure of the table by codec: what is predictable, and what of it the speech carries."""
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -39,14 +41,17 @@ def codec_table_figure(table: pd.DataFrame) -> Figure:
         table: a line for each gain, with the columns `row`, `split`, `what`, `value`, `low`,
             `high`, in nats per dimension.
     """
-    splits = [split for split in SPLITS if split in set(table["split"])]
-    rows = list(dict.fromkeys(table["row"]))
+    of_split = {split: table[table["split"] == split] for split in SPLITS}
+    # Not all corpora have a held-out voice.
+    rows = {split: list(dict.fromkeys(of["row"])) for split, of in of_split.items() if len(of)}
+    widths = [len(of) for of in rows.values()] or [1]
     with mpl.rc_context(STYLE):
-        size = (max(4.5, 1.6 * len(rows)) * max(1, len(splits)), 4.6)
+        size = (max(4.5 * len(widths), 1.6 * sum(widths)), 4.6)
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, max(1, len(splits)), sharey=True, squeeze=False)[0]
-        for axes, split in zip(panels, splits, strict=False):
-            _bars(axes, table[table["split"] == split], rows)
+        shape: dict[str, Any] = {"sharey": True, "squeeze": False, "width_ratios": widths}
+        panels = figure.subplots(1, len(widths), **shape)[0]
+        for axes, split in zip(panels, rows, strict=False):
+            _bars(axes, of_split[split], rows[split])
             axes.set_title(SPLITS[split], loc="left")
         panels[0].set_ylabel("one frame ahead, nats per dimension")
         handles, labels = panels[0].get_legend_handles_labels()

@@ -56,7 +56,7 @@ HEADLINES = {
     "codec_table": Headline(
         tuple(
             f"{row}.{gain}_nats_per_dim"
-            for row in ("codec", "untrained", "log_mel", "lyra", "read_codec", "read_lyra")
+            for row in ("codec", "untrained", "log_mel", "lyra")
             for gain in ("dynamic_gain", "speech_borne_gain")
         )
     ),
