@@ -37,6 +37,7 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     return write_speech(tmp_path / "data/audio", CLIPS, FRAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.trains
 @pytest.mark.parametrize("name", NULLS)
 def test_overlap_is_found_and_no_speech(name: str, manifest: pd.DataFrame) -> None:
