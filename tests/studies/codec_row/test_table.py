@@ -146,6 +146,13 @@ def test_a_row_of_read_speech_is_true_whatever_the_clips_of_the_run(rows: Path) 
     assert differs["differs"].startswith("ingest.splits.test = 0.1 (now 0.2)")
 
 
+def test_latents_without_a_codec_have_no_row_of_read_speech(rows: Path) -> None:
+    """There is no codec whose row it could be."""
+    write_row("read_codec", gains(0.2), origin_of("read_codec", "abc", "theirs", PARAMS))
+    params = with_section("codec_table", rows=["read_codec"])
+    assert read_rows(params, CLIPS, "")[NOT_TODAYS]["read_codec"]["differs"] == "other weights"
+
+
 def test_a_row_that_was_never_measured_is_left_out(rows: Path) -> None:
     row_path("log_mel").unlink()
     assert list(read_rows(PARAMS, CLIPS)) == ["codec", "untrained"]

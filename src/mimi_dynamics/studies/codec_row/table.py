@@ -47,7 +47,7 @@ def read_rows(params: Params, clips: str, own_weights: str | None = None) -> dic
             continue
         metrics = read_metrics(row_path(row))
         origin = metrics.pop("origin")
-        own = row == RUN and own_weights is not None
+        own = row.removeprefix(READ) == RUN and own_weights is not None
         weights = own_weights if own else weights_of(row, params)
         of = None if row.startswith(READ) else clips
         if told := differences(origin, origin_of(row, weights, of, params)):
