@@ -42,7 +42,7 @@ from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences, make_
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
-from mimi_dynamics.studies.codes.data import CodeData, fit_frequencies, make_code_data
+from mimi_dynamics.studies.codes.data import fit_frequencies, make_code_data
 from mimi_dynamics.studies.codes.model import CodeModel
 from mimi_dynamics.studies.engram.model import build, make_optimizers
 from mimi_dynamics.studies.engram.subjects import first_codes, make_shape, make_subject
@@ -212,7 +212,7 @@ def recurrence(params: Params, watch: Watch) -> None:
 
 def codes(params: Params, watch: Watch) -> None:
     """The model of stage `codes`, of codes that tell nothing."""
-    data = watch.time("read", partial(read_code_data, params))
+    data = watch.time("read", lambda: make_code_data(on_disk(LATENTS), CODES, params))
     train, validation, test = (data.batches(split) for split in SHARES)
 
     def prepare() -> nn.Module:
@@ -226,13 +226,10 @@ def codes(params: Params, watch: Watch) -> None:
     steps_and_scores(watch, model, train, test, params.codes.lr)
 
 
-def read_code_data(params: Params) -> CodeData:
-    """As the stage does."""
-    return make_code_data(on_disk(LATENTS), CODES, params)
-
-
-EVERY = normalize, predict, structure, recurrence, codes, rssm, engram, calm
-PARTS = {part.__name__: part for part in EVERY}
+PARTS = {
+    part.__name__: part
+    for part in (normalize, predict, structure, recurrence, codes, rssm, engram, calm)
+}
 
 
 def peak() -> int:

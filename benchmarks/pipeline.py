@@ -63,7 +63,8 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, nargs="+", default=[1], help="as much speech")
-    parser.add_argument("--stages", nargs="+", help="of dvc.yaml; all but frozen ones if left out")
+    known = load_stages(Path("dvc.yaml"))
+    parser.add_argument("--stages", nargs="+", choices=known, help="all but frozen if left out")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--write", action="store_true", help="into docs/reference/performance.md")
     arguments = parser.parse_args()
@@ -86,7 +87,7 @@ def run(times: int, stages: list[str] | None, settings: list[str]) -> dict[str, 
         settings = [*settings, "ingest.corpora=[folder]", f"ingest.folder.path={folder}"]
     set_params(CLONE / "params.yaml", settings)
     forget_runs(CLONE / "dvc.lock")
-    only = [item for name in stages or [] for item in items_of(name)]
+    only = [name for name in load_stages(CLONE / "dvc.yaml") if name in (stages or [])]
     found = watch(["dvc", "repro", *(["--single-item"] if only else []), *only])
     found["disk"] = Cost(memory=bytes_below(CLONE / "data"))
     return found
@@ -130,16 +131,6 @@ def forget_runs(lock: Path) -> None:
         if not stages[name.partition("@")[0]].get("frozen"):
             del content["stages"][name]
     round_trip.dump(content, lock)
-
-
-def items_of(name: str) -> list[str]:
-    """Names by which DVC runs a stage: those of its items, if it is a group."""
-    stage = load_stages(CLONE / "dvc.yaml")[name]
-    if "foreach" not in stage and "matrix" not in stage:
-        return [name]
-    settings = YAML(typ="safe").load(CLONE / "params.yaml")
-    items = settings["horizons"] if "foreach" in stage else stage["matrix"]["row"]
-    return [f"{name}@{item}" for item in items]
 
 
 def watch(command: list[str]) -> dict[str, Cost]:
@@ -205,18 +196,20 @@ def table(found: dict[int, dict[str, Cost]], words: list[str]) -> str:
         "| stage | " + " | ".join(f"{times} × the default corpus" for times in found) + " |",
         "|---|" + "---|" * len(found),
     ]
-    names = [name for name in next(iter(found.values())) if name != "disk"]
+    names = list(dict.fromkeys(name for of in found.values() for name in of if name != "disk"))
     for name in names:
         cells = [
             f"{c.seconds:.0f} s, {c.busy / c.seconds:.1f}, {c.memory / GIB:.2f}"
-            for c in (costs[name] for costs in found.values())
+            if c.seconds
+            else "–"
+            for c in (costs.get(name, Cost()) for costs in found.values())
         ]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    for title, kept in (
-        ("together", names),
-        (f"together, `{LEFT_OUT}` left out", [name for name in names if name != LEFT_OUT]),
-    ):
-        sums = [sum(costs[name].seconds for name in kept) for costs in found.values()]
+    totals = {"together": names}
+    if LEFT_OUT in names:
+        totals[f"together, `{LEFT_OUT}` left out"] = [of for of in names if of != LEFT_OUT]
+    for title, kept in totals.items():
+        sums = [sum(costs[of].seconds for of in kept if of in costs) for costs in found.values()]
         lines.append(f"| {title} | " + " | ".join(f"{total:.0f} s" for total in sums) + " |")
     disk = [f"{costs['disk'].memory / GIB:.2f} GiB" for costs in found.values()]
     lines.append("| `data/` on disk | " + " | ".join(disk) + " |")

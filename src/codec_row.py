@@ -13,8 +13,8 @@ does to the sound, so that gain can be seen against quality.
 
 A row is `codec`, that of the run, whose plain fits stage `horizon` has done; `untrained`, one of
 its shape with random weights; `leg_1`, ..., mimi-mini as it was after that leg of its training;
-`log_mel`; or another codec by its name. After `read_` any of them is measured on the corpora of
-read speech, kathleen and kerstin, whose train split mimi-mini has heard.
+`log_mel`; or another codec by its name. With the prefix `read_`, it is measured on the corpora
+of read speech, kathleen and kerstin, on whose train split mimi-mini was trained.
 Reads data/manifest.parquet and data/audio/; for `codec` also data/latents/, data/horizons/,
 models/normalizer.safetensors and metrics/detail/reconstruct.json.
 Writes metrics/detail/codec_rows/<row>.json.
@@ -25,7 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from mimi_dynamics.evidence.scores import read_fits
-from mimi_dynamics.pipeline.conventions import NEXT_FRAME
+from mimi_dynamics.pipeline.conventions import NEXT_FRAME, READ
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import remove, require
 from mimi_dynamics.pipeline.params import Params
@@ -42,7 +42,6 @@ from mimi_dynamics.studies.codec_row.records import (
     write_row,
 )
 from mimi_dynamics.studies.codec_row.subjects import (
-    READ,
     RUN,
     Subject,
     codec_of,

@@ -42,13 +42,14 @@ def reconstruct(params: Params) -> None:
     """Run the stage."""
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
-    if not has_audio(manifest):
-        say_without("reconstruct", "audio", "there is nothing to encode and to decode")
+    codec = load_codec(params.codec) if has_audio(manifest) else None
+    if codec is None or not codec.codebooks:
+        lacking = "audio" if codec is None else "codes"
+        say_without("reconstruct", lacking, "there is nothing to decode")
         write_stage_metrics("reconstruct", {})
         write_plots({})
         write_sounds([], SOUNDS_TITLE, Path("data/reconstruct"))
         return
-    codec = load_codec(params.codec)
     spectral = spectral_beside(codec, *choose(manifest, "train", settings.fit_clips), seed)
     decode = partial(reconstruct_clip, codec, spectral)
     metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}

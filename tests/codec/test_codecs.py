@@ -95,8 +95,7 @@ def test_batch_equals_single(codec: Codec, audio: torch.Tensor) -> None:
         together[1, :5] = torch.from_numpy(
             encode_batch(codec, [audio[0].numpy(), short.numpy()])[1].latent
         )
-    # Of the largest, as weights at random make some of 70: up to 1.5e-6 of it was seen.
-    rounding = 1e-5 * max(1.0, together.abs().max().item())
+    rounding = 1e-6 * max(1.0, together.abs().max().item())  # weights at random may be larger
     torch.testing.assert_close(together[:1], codec.encode(audio[:1]), rtol=1e-4, atol=rounding)
     alone = codec.encode(short[None])
     torch.testing.assert_close(together[1:, :5], alone, rtol=1e-4, atol=rounding)

@@ -76,13 +76,6 @@ class Sequences:
         train = self.select("train")
         return train.frames[~train.gated].mean(0)
 
-    def among_every(self, clips: int) -> np.ndarray:
-        """Tell which are every so many-th clip of their split, as (clips,) bool."""
-        kept = np.zeros(len(self.splits), bool)
-        for split in np.unique(self.splits):
-            kept[np.flatnonzero(self.splits == split)[::clips]] = True
-        return kept
-
     def part_of_train(self, parts: int) -> "Sequences":
         """Give the data with only every `parts`-th clip of train, and all clips of other splits."""
         train = np.flatnonzero(self.splits == "train")

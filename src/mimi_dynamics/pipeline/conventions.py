@@ -9,6 +9,7 @@ FRAME_RATE = 12.5  # latents a second of Mimi; of others where nobody says it
 # How many frames ahead stages predict that are not about lead times. It is no setting: they are
 # compared with each other and bets rest on them, so `horizon`, which is of `predict`, moves none.
 NEXT_FRAME = 1
+READ = "read_"  # before the name of a row of the table by codec: the same on the second corpus
 # The ways of decoding in stage `reconstruct`, each with its label in figures.
 WAYS = {
     "codec_unquantized": "codec latents, not quantised",

@@ -58,15 +58,14 @@ def study_settings(params: Params, sections: Iterable[str]) -> dict[str, Any]:
     Returns:
         The settings by section. A list becomes a string with commas, and a truth value 0 or 1.
     """
-    return {name: recordable(getattr(params, name)) for name in sections}
+    return {name: _recordable(getattr(params, name)) for name in sections}
 
 
-def recordable(value: object) -> object:
-    """Convert one setting, or a mapping of them, as `study_settings` does."""
+def _recordable(value: object) -> object:
     if isinstance(value, Section):
-        return recordable(value.model_dump())
+        return _recordable(value.model_dump())
     if isinstance(value, Mapping):
-        return {str(key): recordable(item) for key, item in value.items()}
+        return {str(key): _recordable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
     return int(value) if isinstance(value, bool) else value

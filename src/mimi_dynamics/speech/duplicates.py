@@ -19,6 +19,7 @@ from mimi_dynamics.speech.fingerprints import KEY_BITS, PATCH, WEAK, Fingerprint
 
 QUERY_STEP = 3  # frames between the codes that are looked up
 LOOKUPS_AT_ONCE = 1 << 16
+PAIRS_AT_ONCE = 1 << 12
 MOST_ALIKE = 32  # codes that a code is compared with
 MOST_BITS = 12  # of 48 may differ; of two codes by chance, 3 in 10,000 differ by no more
 LAG_WIDTH = 16  # frames over which offsets count as one, as speed makes them drift
@@ -59,13 +60,22 @@ def group_performances(fingerprints: Sequence[Fingerprint]) -> np.ndarray:
 
 def same_pairs(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Pairs that hold the same performance."""
-    found = candidates(prints)
+    found, pairs = candidates(prints), []
     # Threads, because processes would have to be sent 240 MB for an hour, and copies and products
-    # of arrays, which take most of the time, let other threads run.
-    with ThreadPoolExecutor(available_cores()) as pool:
-        alike = pool.map(partial(_alike, prints), found)
-        told = tqdm(alike, "find copies", len(found), unit="pair", disable=None)
-        return [(a, b) for (a, b, *_), same in zip(found, told, strict=True) if same]
+    # of arrays, which take most of the time, let other threads run. What waits takes 2 kB a pair.
+    with (
+        ThreadPoolExecutor(available_cores()) as pool,
+        tqdm(total=len(found), desc="find copies", unit="pair", disable=None) as progress,
+    ):
+        for start in range(0, len(found), PAIRS_AT_ONCE):
+            block = found[start : start + PAIRS_AT_ONCE]
+            for (a, b, *_), same in zip(
+                block, pool.map(partial(_alike, prints), block), strict=True
+            ):
+                progress.update()
+                if same:
+                    pairs.append((a, b))
+    return pairs
 
 
 def _alike(prints: Sequence[Fingerprint], candidate: tuple[int, int, int, int]) -> bool:

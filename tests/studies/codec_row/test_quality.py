@@ -120,6 +120,22 @@ def test_a_codec_without_codes_has_no_quality() -> None:
     assert codec_quality(codec_of("log_mel", PARAMS), pd.DataFrame(), PARAMS) == {}
 
 
+@pytest.mark.usefixtures("manifest")
+def test_the_stage_says_in_a_line_that_a_codec_has_no_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And its row, which is of the run, has no quality."""
+    monkeypatch.setattr(reconstruct, "load_codec", lambda _: EchoCodec())
+    reconstruct.reconstruct(PARAMS)
+    assert capsys.readouterr().err == (
+        "reconstruct: these latents have no codes: there is nothing to decode\n"
+    )
+    assert json.loads(Path("metrics/detail/reconstruct.json").read_text()).keys() == {
+        "schema_version"
+    }
+    assert quality_of_run(EchoCodec()) == {}
+
+
 @pytest.mark.usefixtures("loudness")
 def test_of_the_codec_of_the_run_it_is_what_reconstruct_says(manifest: pd.DataFrame) -> None:
     """Which is what it would be if it were measured again."""

@@ -142,8 +142,21 @@ def test_a_row_of_read_speech_is_true_whatever_the_clips_of_the_run(rows: Path) 
     splits = PARAMS.ingest.splits.model_copy(update={"train": 0.7, "test": 0.2})
     ingest = params.ingest.model_copy(update={"splits": splits})
     others = read_rows(params.model_copy(update={"ingest": ingest}), CLIPS)[NOT_TODAYS]
-    differs = others["read_lyra"]
-    assert differs["differs"].startswith("ingest.splits.test = 0.1 (now 0.2)")
+    assert others["read_lyra"]["differs"].startswith("ingest.splits.test = 0.1 (now 0.2)")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"min_seconds": 3.0}, {"max_seconds": 5.0}, {"cut_long": False}, {"keep_copies": False}],
+)
+def test_a_row_of_read_speech_depends_on_what_decides_its_clips(changes: dict[str, object]) -> None:
+    """And on no voice or corpus of the run."""
+    recorded = origin_of("read_lyra", "", "theirs", PARAMS)
+    today = origin_of("read_lyra", "", None, with_section("ingest", **changes))
+    (told,) = differences(recorded, today)
+    assert told.startswith(f"ingest.{next(iter(changes))} = ")
+    others = with_section("ingest", corpora=["librispeech"], test_voices=[])
+    assert differences(recorded, origin_of("read_lyra", "", None, others)) == []
 
 
 def test_latents_without_a_codec_have_no_row_of_read_speech(rows: Path) -> None:
@@ -197,6 +210,7 @@ def test_the_title_of_the_picture_is_what_was_found() -> None:
     table = table.set_axis(["row", "what", "split", "low"], axis=1)
     said = finding(pd.concat([table, table.assign(row="read_lyra")]))
     assert "in 2 of 3 representations; in 1 of them" in said
+    assert finding(table.assign(row="read_lyra")) == "No row of this run's codec and clips"
 
 
 def test_gain_against_quality_has_the_rows_with_a_quality(rows: Path) -> None:

@@ -53,9 +53,9 @@ def quality_of_run(codec: Codec) -> dict[str, object]:
     Raises:
         InputError: the stage `reconstruct` has not run.
     """
-    found = read_metrics(detail_path("reconstruct"))
     if not codec.codebooks:
         return {}
+    found = read_metrics(detail_path("reconstruct"))
     quality = _with_interval(found["test"][WAY], LOG_MEL) | {"clips": found["test"]["clips"]}
     if WAY in (english := found.get("english", {})):
         quality |= {**english[WAY], "words": english["words"]}

@@ -14,10 +14,11 @@ from mimi_dynamics.latents.normalizer import (
     voiced_frames,
 )
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import READ
 from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, SCHEMA_VERSION
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import recordable, study_settings
+from mimi_dynamics.pipeline.studies import study_settings
 from mimi_dynamics.quality.clips import bits_per_second
 from mimi_dynamics.studies.codec_row.measures import (
     autocorrelation,
@@ -28,12 +29,11 @@ from mimi_dynamics.studies.codec_row.measures import (
 from mimi_dynamics.studies.codec_row.subjects import (
     LEGS,
     LOG_MEL,
-    READ,
-    READ_CORPORA,
     RUN,
     UNTRAINED,
     Subject,
     after_leg,
+    ingest_of_read_speech,
 )
 
 FOLDER = DETAIL_FOLDER / "codec_rows"
@@ -43,6 +43,8 @@ LYRA = "lyra"  # its latents depend on a setting of its own
 NOT_READ = ("heads", "linear_order")  # of `predict`: only stage predict has a use for them
 SHAPE = ("filters", "dim", "layers", "codebooks", "bins", "clip_frames")  # of a mimi-mini
 
+# Of `ingest`: what clips of read speech depend on, beside where they come from.
+READ_AS = ("corpora", "cut_long", "keep_copies", "max_seconds", "min_seconds", "splits")
 HEARD = ("clips", "english_clips")  # of `reconstruct`: what quality is measured on
 
 
@@ -85,11 +87,9 @@ def origin_of(
     settings["encode"] = {"dtype": params.encode.dtype}
     settings["trainings"] = trainings_of(row, params)
     if row.startswith(READ):
-        own: dict[str, object] = {
-            "corpora": READ_CORPORA,
-            "splits": params.ingest.splits.model_dump(),
-        }
-        settings["ingest"] = recordable(own)
+        of_speech = params.model_copy(update={"ingest": ingest_of_read_speech(params)})
+        ingest = study_settings(of_speech, ["ingest"])["ingest"]
+        settings["ingest"] = {name: ingest[name] for name in READ_AS}
         row = row.removeprefix(READ)
     if row != LOG_MEL:  # It has no way back to sound, and so no quality.
         clips_heard = study_settings(params, ["reconstruct"])["reconstruct"]

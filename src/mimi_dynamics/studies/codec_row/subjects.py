@@ -26,9 +26,10 @@ from mimi_dynamics.latents.normalizer import (
 )
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents, read_latents
+from mimi_dynamics.pipeline.conventions import READ
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import remove
-from mimi_dynamics.pipeline.params import CodecParams, Params
+from mimi_dynamics.pipeline.params import CodecParams, IngestParams, Params
 from mimi_dynamics.speech.ingestion import ingest_corpora
 
 RUN = "codec"  # the row of the codec that all other stages are about
@@ -36,8 +37,6 @@ UNTRAINED, LOG_MEL = "untrained", "log_mel"
 # Rows of mimi-mini as it was after a leg of its training, each with how many legs it had had.
 LEGS = {"leg_1": 1, "leg_2": 2}
 CHECKPOINTS = Path("models/checkpoints")
-READ = "read_"  # before the name of a row: the same of read speech, another corpus
-READ_CORPORA = ("kathleen", "kerstin")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def codec_of(row: str, params: Params) -> Codec:
     Args:
         row: `codec` for that of the run, `untrained` for one of its shape with random weights,
             a key of `LEGS` for mimi-mini after so many legs of its training, `log_mel`, or a key of
-            `CODECS`; each of them also after `READ`.
+            `CODECS`; each of them also with the prefix `READ`.
         params: all settings.
 
     Raises:
@@ -180,8 +179,13 @@ def read_speech(params: Params, folder: Path) -> pd.DataFrame:
     Raises:
         InputError: a corpus cannot be had.
     """
-    own = {"corpora": list(READ_CORPORA), "test_voices": []}
-    return ingest_corpora(params.ingest.model_copy(update=own), folder)[0]
+    return ingest_corpora(ingest_of_read_speech(params), folder)[0]
+
+
+def ingest_of_read_speech(params: Params) -> IngestParams:
+    """Give the settings by which read speech is ingested."""
+    own = {"corpora": ["kathleen", "kerstin"], "test_voices": []}
+    return params.ingest.model_copy(update=own)
 
 
 def own_subject(params: Params) -> Subject:

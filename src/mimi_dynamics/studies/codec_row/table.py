@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from mimi_dynamics.pipeline.conventions import READ
 from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.studies import differences, in_words
 from mimi_dynamics.studies.codec_row.records import origin_of, row_path
-from mimi_dynamics.studies.codec_row.subjects import LEGS, READ, RUN, UNTRAINED, weights_of
+from mimi_dynamics.studies.codec_row.subjects import LEGS, RUN, UNTRAINED, weights_of
 
 NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
 MEASURES = {  # what the figure shows, by its name in the table of it

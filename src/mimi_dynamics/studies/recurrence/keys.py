@@ -19,8 +19,8 @@ from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.evidence.surrogates import shuffle
 from mimi_dynamics.latents.sequences import Batch, Sequences, difference_targets, make_batches
 
-# Keys are made of all frames, and 8 frames of context of each: of more train frames, clips are left
-# out. Lookups are in 100,000 of them at most.
+# Keys are made of all frames of a split, with 8 frames of context each: of a split with more, clips
+# are left out. Lookups are among 100,000 at most.
 MOST_FRAMES = 200_000
 WINDOW_FRAMES = 4
 CODE_FRAMES = 2
@@ -69,16 +69,18 @@ class KeyData:
         return make_batches(sequences, self.horizon, self.warmup_frames, BATCH_FRAMES)
 
     def few_enough(self) -> "KeyData":
-        """Give every n-th clip of each split, so that train has about `MOST_FRAMES` at most."""
+        """Give every n-th clip of a split, so that it has about `MOST_FRAMES` at most."""
         of = self.sequences
-        train = int(of.lengths[of.splits == "train"].sum())
-        kept = of.among_every(max(1, round(train / MOST_FRAMES)))
+        kept = np.zeros(len(of.splits), bool)
+        for split in np.unique(of.splits):
+            clips = np.flatnonzero(of.splits == split)
+            kept[clips[:: -(-int(of.lengths[clips].sum()) // MOST_FRAMES)]] = True
         frames = torch.from_numpy(np.repeat(kept, of.lengths))
         codes = None if self.codes is None else self.codes[frames]
         return replace(self, sequences=of.keep(kept), codes=codes)
 
     def shuffled(self) -> "KeyData":
-        """Permute frames and their codes within each clip, in the same way as in `horizon@1`."""
+        """Permute frames and codes in each clip, as `horizon@1` does where all clips are kept."""
         generator = torch.Generator().manual_seed(self.seed)
         first = max(self.horizon, self.warmup_frames)
         if self.codes is None:
