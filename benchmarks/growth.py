@@ -5,7 +5,8 @@
 Makes up latents of 512 dimensions with a known gain in a temporary folder (9 GB at 100 hours), and
 does of each stage from `normalize` on what grows: reads what the stage reads, prepares what it
 trains on, takes 200 steps and scores test once, each in a process of its own. Prints a section,
-which --write puts into docs/reference/performance.md; --hours 1 10 measures less.
+which --write puts into docs/reference/performance.md with a picture; --hours 1 10 measures
+less.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from growth_figure import PICTURE, TITLE, draw
 from machine import write_section
 from mimi_dynamics.density.fit import FitSpec, batches_of
 from mimi_dynamics.density.predictor import make_conditional, make_marginal
@@ -254,6 +256,8 @@ def section(all_hours: list[float], folder_of_all: str | None) -> list[str]:
         f"*a step* the mean of {STEPS}, *scored* one pass over test, a tenth of all frames; memory",
         "is the most that the process held, and in brackets what it held before it began.",
         "",
+        f"![Memory and time of every stage, by hours of latents](../img/{PICTURE.name})",
+        "",
         "| stage | hours | memory, GiB | read, s | prepared, s | a step, ms | scored, µs a frame |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -297,7 +301,8 @@ def main() -> None:
     text = "\n".join(section(arguments.hours, arguments.folder))
     print(text)
     if arguments.write:
-        write_section("From one hour to a hundred", text)
+        write_section(TITLE, text)
+        draw()
 
 
 if __name__ == "__main__":
