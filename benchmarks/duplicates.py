@@ -62,7 +62,8 @@ def main() -> None:
         "",
         *_table(sounds, prints, performances, args.rounds),
     ]
-    command = f'benchmarks/duplicates.py FOLDER "{args.name}" --half {args.half}'
+    program = "PYTHONPATH=src .venv/bin/python benchmarks/duplicates.py"
+    command = f'{program} FOLDER "{args.name}" --half {args.half}'
     text = ["```sh", f"{command} --rounds {args.rounds} --limit {args.limit}", "```", "", *text]
     print("\n".join(text))
     if args.write:
@@ -107,8 +108,8 @@ def _true_groups(
     share = _share(2 * len(doubtful), len(groups))  # both of a pair
     return performances, [
         f"Without planted copies, {len(true)} recordings were grouped with one that their samples "
-        f"show to be the same (residual ≤ {TRUE_DB:.0f} dB), and {len(doubtful)} with one of which "
-        f"they do not: {share} false at most.",
+        f"show to be the same (residual ≤ {TRUE_DB:.0f} dB). Grouped wrongly, as far as samples "
+        f"tell, were {share}.",
         *([f"The latter: {'; '.join(doubtful)}."] if doubtful else []),
     ]
 

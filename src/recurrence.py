@@ -1,4 +1,4 @@
-"""Do patterns recur? Look up what came after similar moments, for every key and metric.
+"""Does looking up similar moments predict? For every key and metric, what came after them.
 
 Every frame has a key, which is computed from its past. For each frame of the test clips, this
 stage finds the train frames with the most similar keys, and takes the frame that came after each of

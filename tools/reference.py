@@ -10,6 +10,7 @@ from typing import Any
 from mimi_dynamics.pipeline.metrics import HEADLINES, headline_keys
 from mimi_dynamics.report.formatting import cell
 from mimi_dynamics.report.metrics_file import measured
+from mimi_dynamics.report.rules import BETS_FILE, load_bets
 from mimi_dynamics.results.files import FOLDER
 from mimi_dynamics.results.files import read as read_row
 from mimi_dynamics.results.row import LINES, Row
@@ -139,6 +140,13 @@ def _result_line(row: Row) -> str:
     )
 
 
+def rules_after_results() -> tuple[int, int]:
+    """Count the sets of rules that are younger than a result of theirs, and all of them."""
+    bets = load_bets(RESULTS.parent / BETS_FILE).bets
+    before = [rules.before_result for bet in bets.values() for rules in bet.rules.values()]
+    return before.count(False), len(before)
+
+
 def table_row(*cells: str) -> str:
     """Write a row of a table."""
     return f"| {' | '.join(cells)} |"
@@ -158,4 +166,5 @@ TEXTS = {
     "library_rooms": library_rooms,
     "public_interface": public_interface,
     "ranking_measures": ranking_measures,
+    "rules_after_results": rules_after_results,
 }

@@ -28,7 +28,7 @@ CONTENTS = (
     Section("codes", "codes", "bet1", "How many bits does the past save on codes?"),
     Section("rollout", "rollout", "bet1", "Does it run free?"),
     Section("rssm", "rssm", "bet2", "The state beside its rivals"),
-    Section("recurrence", "recurrence", "bet3", "Do patterns recur?"),
+    Section("recurrence", "recurrence", "bet3", "Does looking up similar moments predict?"),
     Section("engram", "engram", "bet3", "The memory beside its controls"),
     Section("calm", "calm", "bet4", "Samples and cost side by side"),
     Section("reconstruct", "reconstruct", "speech", "What does the codec keep?"),
