@@ -88,8 +88,8 @@ def report(codec: Codec, params: Params) -> Iterator[str]:
     yield f"By `{COMMAND}`: dynamic gain in nats per dimension of {CLIPS} clips of"
     yield f"{SECONDS:g} s, with its 95 % interval, by the frames that are left out as targets."
     yield "*Overlapped* frames are those that a gate overlaps, even in part, with so many before"
-    yield "and after. The last of these columns is what the pipeline leaves out. There is nothing to"
-    yield "be found but what neighbouring frames share through the encoder's overlap."
+    yield "and after. The last of these columns is what the pipeline leaves out. There is nothing"
+    yield "to be found but what neighbouring frames share through the encoder's overlap."
     yield ""
     heads = " | ".join(map(beside_in_words, BESIDE))
     yield f"| gate | nothing left out | {heads} | share left out |"
