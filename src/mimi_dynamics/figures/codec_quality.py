@@ -89,10 +89,10 @@ def _names(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def label_of(row: pd.Series) -> str:
-    """Say which codec a row of the table is, and the share of words lost, if it is known."""
+    """Say which codec a row of the table is, and the share of words wrong, if it is known."""
     name = NAMES.get(row["row"], row["row"])
     if row["row"] not in NAMES and pd.notna(row["legs"]):
         name = f"after leg {row['legs']:.0f}" if row["legs"] else "untrained"
     if pd.isna(row["word_error_rate"]):
         return name
-    return f"{name}\n{100 * row['word_error_rate']:.0f} % of words lost"
+    return f"{name}\n{100 * row['word_error_rate']:.0f} % of words wrong"

@@ -1,23 +1,16 @@
 """The figure of the table by codec: what is predictable, and what of it the speech carries."""
 
+import textwrap
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mimi_dynamics.pipeline.conventions import READ
+from mimi_dynamics.pipeline.conventions import CODEC_ROWS, READ
 from mimi_dynamics.pipeline.plotting import STYLE
 
-ROWS = {
-    "codec": "the codec\nof this run",
-    "untrained": "its shape,\nuntrained",
-    "log_mel": "log-mel\nframes",
-    "lyra": "Lyra V2",
-    "mimi": "Mimi",
-    "read_codec": "the codec,\nread speech",
-    "read_lyra": "Lyra V2,\nread speech",
-}
 MEASURES = {
     "gain": ("gain", "#b9cfe0"),
     "dynamic": ("dynamic: beyond shuffled frames", "#1b6ca8"),
@@ -30,6 +23,7 @@ SPLITS = {
 }
 THRESHOLD = 0.05  # nats per dimension; bet 1 asks for more
 WIDTH = 0.2  # of a bar; codecs are 1 apart
+LABEL = 14  # characters in a line of what a row is called
 
 
 def codec_table_figure(table: pd.DataFrame) -> Figure:
@@ -100,4 +94,4 @@ def _bars(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
     axes.axhline(0, color="#222222", lw=0.8)
     asked = f"{THRESHOLD:g}: what bet 1 asks of dynamic and speech-borne gain"
     axes.axhline(THRESHOLD, color="#b03030", lw=1.1, ls="--", label=asked)
-    axes.set_xticks(places, [ROWS.get(row, row) for row in rows])
+    axes.set_xticks(places, [textwrap.fill(CODEC_ROWS.get(row, row), LABEL) for row in rows])

@@ -10,6 +10,18 @@ FRAME_RATE = 12.5  # latents a second of Mimi; of others where nobody says it
 # compared with each other and bets rest on them, so `horizon`, which is of `predict`, moves none.
 NEXT_FRAME = 1
 READ = "read_"  # before the name of a row of the table by codec: the same on the second corpus
+# Rows of the table by codec, each with what figures and pages call it.
+CODEC_ROWS = {
+    "codec": "the codec of this run",
+    "untrained": "its shape, never trained",
+    "log_mel": "log-mel frames",
+    "lyra": "Lyra V2",
+    "mimi": "Kyutai's Mimi",
+    "leg_1": "mimi-mini after its first leg",
+    "leg_2": "mimi-mini after its second leg",
+    "read_codec": "the codec of this run, read speech",
+    "read_lyra": "Lyra V2, read speech",
+}
 # The ways of decoding in stage `reconstruct`, each with its label in figures.
 WAYS = {
     "codec_unquantized": "codec latents, not quantised",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jinja2
 
-from mimi_dynamics.pipeline.conventions import WAYS
+from mimi_dynamics.pipeline.conventions import CODEC_ROWS, WAYS
 from mimi_dynamics.pipeline.metrics import Metrics
 from mimi_dynamics.report import formatting
 from mimi_dynamics.report.bets import distances, informative_horizon, weakest_link
@@ -60,6 +60,7 @@ ENVIRONMENT.filters |= {
     "one_line": formatting.one_line,
 }
 ENVIRONMENT.globals |= {
+    "CODEC_ROWS": CODEC_ROWS,
     "WAYS": WAYS,
     "measured": measured,
     "ci": formatting.interval,
