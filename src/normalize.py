@@ -6,12 +6,13 @@ Reads data/manifest.parquet, data/audio/, data/latents/ and the codec.
 Writes models/normalizer.safetensors and metrics/detail/normalize.json.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.clips import read_clip
@@ -32,6 +33,7 @@ from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
+from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
@@ -103,28 +105,48 @@ def truncation_cost(
     heard = reach_of(latents.gated, latents.lengths) > 0
     clips = np.flatnonzero((latents.splits == "test") & heard)
     clips = clips[choose_evenly(len(clips), LISTENED_CLIPS)]
-    distances = []
-    for clip in tqdm(clips, desc="decode", unit="clip", disable=None):
-        part = slice(ends[clip] - latents.lengths[clip], ends[clip])
-        whole = latents.values[part]
-        kept = normalizer.restore(normalizer.normalize(whole))
-        with torch.no_grad():
-            decoded, truncated = codec.decode(torch.from_numpy(np.stack([whole, kept])))
-        path = manifest.loc[latents.clip_ids[clip], "path"]
-        original = torch.from_numpy(read_clip(Path(path)))
-        pairs = {
-            "whole_to_original": (decoded, original),
-            "truncated_to_original": (truncated, original),
-            "truncated_to_whole": (truncated, decoded),
-        }
-        samples = len(original)
-        distances.append(
-            {
-                name: heard_distance(a[:samples], b[:samples], latents.gated[part])
-                for name, (a, b) in pairs.items()
-            }
+    parts = [slice(ends[clip] - latents.lengths[clip], ends[clip]) for clip in clips]
+    jobs = [
+        TruncatedClip(
+            Path(manifest.loc[latents.clip_ids[clip], "path"]),
+            latents.values[part],
+            latents.gated[part],
         )
+        for clip, part in zip(clips, parts, strict=True)
+    ]
+    distances = run_in_threads(partial(distances_of, codec, normalizer), jobs, "decode")
     return pd.DataFrame(distances).mean().to_dict()
+
+
+class TruncatedClip(NamedTuple):
+    """A clip to be decoded from all and from the leading components.
+
+    Attributes:
+        path: of the recording.
+        latents: (frames, latent dim) as encoded.
+        gated: (frames,) whose sound does not count.
+    """
+
+    path: Path
+    latents: np.ndarray
+    gated: np.ndarray
+
+
+@torch.no_grad()
+def distances_of(codec: Codec, normalizer: Normalizer, clip: TruncatedClip) -> dict[str, float]:
+    """Give the distances of `truncation_cost` for one clip."""
+    kept = normalizer.restore(normalizer.normalize(clip.latents))
+    decoded, truncated = codec.decode(torch.from_numpy(np.stack([clip.latents, kept])))
+    original = torch.from_numpy(read_clip(clip.path))
+    pairs = {
+        "whole_to_original": (decoded, original),
+        "truncated_to_original": (truncated, original),
+        "truncated_to_whole": (truncated, decoded),
+    }
+    samples = len(original)
+    return {
+        name: heard_distance(a[:samples], b[:samples], clip.gated) for name, (a, b) in pairs.items()
+    }
 
 
 if __name__ == "__main__":

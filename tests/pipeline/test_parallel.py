@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import run_parallel
+from mimi_dynamics.pipeline.parallel import run_in_threads, run_parallel
 from tests.harness import ROOT
 from tests.harness.small_pipeline import heed_ctrl_c
 
@@ -43,6 +43,19 @@ def test_one_core_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
     alone = run_parallel([partial(draw, seed) for seed in (1, 2, 3)], "draw")
     assert all((first == second).all() for first, second in zip(several, alone, strict=True))
+
+
+def test_threads_give_what_one_after_the_other_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "available_cores", lambda: 4)
+    torch.manual_seed(0)
+    matrices = torch.randn(20, 200, 200)
+    threads = torch.get_num_threads()
+    found = run_in_threads(lambda matrix: matrix @ matrix, matrices, "multiply")
+    assert torch.get_num_threads() == threads
+    with parallel.one_thread_each():
+        assert all((of == each @ each).all() for of, each in zip(found, matrices, strict=True))
+    with pytest.raises(ZeroDivisionError):
+        run_in_threads(lambda number: 1 / number, [1, 0], "divide")
 
 
 def test_jobs_in_this_process_do_not_move_its_randomness(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -53,6 +53,7 @@ SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 # What libraries read when they are loaded, which may be after `use_one_thread`.
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -80,6 +81,28 @@ def one_thread_each() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def run_in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], description: str
+) -> list[Result]:
+    """Do the same to every item in as many threads as there are cores, and show a progress bar.
+
+    This is for work whose time goes to operations that let other threads run, as those of torch
+    do, on what is too large or not able to be sent to processes, such as codecs. Each operation
+    takes one thread, so that the results are the same on any number of cores.
+
+    Args:
+        work: may be called by several threads at once.
+        items: what it is called with.
+        description: the text of the progress bar.
+
+    Returns:
+        The results in the order of the items.
+    """
+    items = list(items)
+    with one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+        return list(tqdm(pool.map(work, items), description, len(items), disable=None))
 
 
 def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list[Result]:

@@ -5,7 +5,6 @@ keep the same pace and pitch for so long; the numbers are in docs/duplicates.md.
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from mimi_dynamics.speech.fingerprints import BANDS, FLOOR, LOWEST, UNITS_PER_DB, WIDTH, Fingerprint
 
@@ -156,25 +155,36 @@ def _by_offset(a: np.ndarray, b: np.ndarray, starts: list[int]) -> np.ndarray:
 
     The mean of each band over the segment is subtracted, as it is the microphone's.
     """
-    windows = sliding_window_view(b, SEGMENT, axis=0).transpose(0, 2, 1)
-    places = len(windows)
     sums = np.cumsum(np.pad(b, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
     squares = np.cumsum(np.pad((b**2).sum(axis=1), (1, 0)), dtype=np.float64)
     power = squares[SEGMENT:] - squares[:-SEGMENT]
     power -= ((sums[SEGMENT:] - sums[:-SEGMENT]) ** 2).sum(axis=1) / SEGMENT
     # A sound that hardly changes (1 dB) has nothing to compare.
     least = SEGMENT * BANDS * UNITS_PER_DB**2
-    segments = np.stack([a[start : start + SEGMENT] for start in starts])
-    segments -= segments.mean(axis=1, keepdims=True)
-    segments = segments.reshape(len(starts), -1)
-    norms = np.sqrt(np.maximum((segments**2).sum(axis=1), least))
-    correlation = segments @ windows.reshape(places, -1).T
-    correlation /= norms[:, None] * np.sqrt(np.maximum(power, least)).astype(np.float32)
+    norms = np.sqrt(np.maximum(power, least))
+    places = len(power)
     by_offset = np.full((len(starts), places + starts[-1] - starts[0]), -1.0, np.float32)
     for row, start in enumerate(starts):
+        segment = a[start : start + SEGMENT]
+        segment = segment - segment.mean(axis=0)
         begin = starts[-1] - start
-        by_offset[row, begin : begin + places] = correlation[row]
+        norm = np.sqrt(max(np.square(segment).sum(), least))
+        by_offset[row, begin : begin + places] = _products_along(segment, b) / (norm * norms)
     return by_offset
+
+
+def _products_along(segment: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Give Σ_t segment[t] · b[place + t] at every place of b.
+
+    All frames of the two are multiplied once, and sums run along diagonals. To lay every stretch
+    of b out for a product of matrices took six times as long.
+    """
+    width = len(b) + SEGMENT
+    products = np.empty((SEGMENT, width), np.float32)
+    products[:, : len(b)] = np.ascontiguousarray(segment[::-1]) @ b.T
+    # Read in rows that are shorter by one, a diagonal becomes a column.
+    diagonals = products.ravel()[: SEGMENT * (width - 1)].reshape(SEGMENT, width - 1)
+    return diagonals[:, SEGMENT - 1 : len(b)].sum(axis=0)
 
 
 def _faster(spectrum: np.ndarray, speed: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from mimi_dynamics.generation.generator import Grid
 from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.studies.calm.comparison import Comparison
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths
 
@@ -75,8 +76,8 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
     able = np.flatnonzero((grid.steps >= frames) & ~gated.all(1))
     if not len(able):
         raise InputError(f"calm: all that could be decoded, {frames} frames at a time, is gated")
-    rows = []
-    for number in able[choose_evenly(len(able), DECODED_STARTS)]:
+
+    def scores_of(number: int) -> dict[str, object]:
         clip, past = int(grid.starts.clip[number]), int(grid.starts.past[number])
         begin = int(clips.lengths[:clip].sum()) + past
         prompt = clips.frames[begin - min(past, PROMPT_FRAMES) : begin]
@@ -90,8 +91,10 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
         row = {"row": job.name, "clip": clip, "past": past}
         row |= {"log_mel_distance": error}
         row["log_mel_energy_score"] = error - np.mean(pairs) / 2 if pairs else error
-        rows.append(row)
-    return pd.DataFrame(rows)
+        return row
+
+    numbers = able[choose_evenly(len(able), DECODED_STARTS)]
+    return pd.DataFrame(run_in_threads(scores_of, numbers, f"decode {job.name}"))
 
 
 def _sound(prompt: Tensor, continued: Tensor, decode: Decoder) -> Tensor:
