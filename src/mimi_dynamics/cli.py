@@ -20,8 +20,8 @@ Measure how many nats per dimension the past tells about the latents that follow
 intervals, beside the same of shuffled frames and of processes whose gain is known.
 """
 MEASURE_EPILOG = """\
-PATH is a file or a folder of .npy (frames, dim), .npz, .safetensors, Parquet, or a store of latents
-of Pocket TTS. Nothing is downloaded or sent.
+PATH is a file or a folder of .npy (frames, dim) or (clips, frames, dim), .npz, .safetensors,
+Parquet, or a store of latents of Pocket TTS. Nothing is downloaded or sent.
 
 exit codes: 0 measured; 1 the latents cannot be measured, one line says why; 2 wrong arguments;
 130 stopped by Ctrl-C.
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--version", action="version", version=__version__, help="Show the version and exit."
     )
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     add_measure(commands)
     asked = parser.parse_args(arguments)
     if asked.command is None:

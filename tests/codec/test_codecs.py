@@ -47,6 +47,14 @@ def audio() -> torch.Tensor:
     return two_sounds()
 
 
+def decoded(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
+    """Sound of latents; a codec that is an encoder alone skips what needs it."""
+    try:
+        return codec.decode(latents)
+    except NotImplementedError as lacking:
+        pytest.skip(str(lacking))
+
+
 def test_shapes(codec: Codec, audio: torch.Tensor) -> None:
     """Of latents, codes and audio, for a clip that ends within a frame."""
     latents = codec.encode(audio[:, :-100])
@@ -54,9 +62,8 @@ def test_shapes(codec: Codec, audio: torch.Tensor) -> None:
     assert latents.shape == (2, 12, codec.dim)
     assert latents.dtype == torch.float32
     assert codes.shape == (2, 12, codec.codebooks)
-    assert codes.min() >= 0
-    assert codes.max() < codec.bins
-    assert codec.decode(latents).shape == codec.decode_codes(codes).shape == audio.shape
+    assert ((codes >= 0) & (codes < codec.bins)).all()
+    assert decoded(codec, latents).shape == codec.decode_codes(codes).shape == audio.shape
 
 
 def test_future_does_not_reach_the_past(codec: Codec, audio: torch.Tensor) -> None:
@@ -124,7 +131,7 @@ def test_gradients_flow_through_but_not_into_the_codec(codec: Codec, audio: torc
     if not codec.is_differentiable:
         pytest.skip(f"{codec.name} has no gradients")
     latents = codec.encode(audio).requires_grad_()
-    codec.decode(latents).square().mean().backward()
+    decoded(codec, latents).square().mean().backward()
     assert latents.grad is not None
     assert latents.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in codec.model.parameters())

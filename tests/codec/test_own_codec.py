@@ -1,9 +1,10 @@
 """The page on a codec of your own, followed literally."""
 
 import importlib
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,9 +14,11 @@ import torch
 from safetensors.torch import save_model
 
 from mimi_dynamics.codec import loading
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.studies.codec_row.subjects import make_subject
+from tests.codec import test_codecs
 from tests.harness import ROOT
 from tests.harness.tiny_codec import two_sounds
 from tests.studies.codec_row.fake_codec import write_speech
@@ -53,6 +56,27 @@ def test_it_is_a_codec(mine: ModuleType) -> None:
     other[:, 7 * codec.frame_size : 8 * codec.frame_size] += 0.1
     changed = (codec.encode(other) != latents).any(2).any(0)
     assert changed.nonzero().flatten().tolist() == [7]
+
+
+def checks_of_all_codecs() -> list[Callable[[Codec, torch.Tensor], None]]:
+    """The tests of `test_codecs` that a codec and sounds are given."""
+    tests = [of for name, of in vars(test_codecs).items() if name.startswith("test_")]
+    return [of for of in tests if list(inspect.signature(of).parameters) == ["codec", "audio"]]
+
+
+@pytest.mark.parametrize("check", checks_of_all_codecs(), ids=lambda check: check.__name__)
+def test_it_passes_what_all_codecs_pass(
+    mine: ModuleType, check: Callable[[Codec, torch.Tensor], None]
+) -> None:
+    check(mine.load(None), two_sounds())
+
+
+def test_the_page_says_how_weights_at_random_are_made(mine: ModuleType) -> None:
+    page = (ROOT / "docs/how_to/own_codec.md").read_text()
+    (made,) = re.findall(r"python -c 'from mimi_dynamics.codec import mine; (.*)'", page)
+    mine.WEIGHTS.unlink()
+    exec(made, {"mine": mine})
+    assert len(mine.load(None).weights_sha256) == 64
 
 
 def test_it_is_measured(mine: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
