@@ -159,6 +159,13 @@ def ranking_measures() -> dict[str, str]:
     return {key: of.label for key, of in MEASURES.items()}
 
 
+def least_telling(sets: int) -> float:
+    """Give the rank correlation above which the interval of so many sets leaves out 0."""
+    from mimi_dynamics.studies.ranking import correlations  # with torch, which takes seconds
+
+    return correlations.least_telling(sets)
+
+
 TEXTS = {
     "results_table": results_table,
     "params_tables": params_tables,
@@ -166,5 +173,6 @@ TEXTS = {
     "library_rooms": library_rooms,
     "public_interface": public_interface,
     "ranking_measures": ranking_measures,
+    "least_telling": least_telling,
     "rules_after_results": rules_after_results,
 }

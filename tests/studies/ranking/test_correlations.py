@@ -10,6 +10,8 @@ from mimi_dynamics.studies.ranking.correlations import (
     LEAST_SETS,
     OUTCOMES,
     between_trainings,
+    interval_of,
+    least_telling,
     rank,
     rank_correlation,
 )
@@ -25,6 +27,12 @@ def test_same_and_opposite_order() -> None:
         assert ends[0] > 0.95
         assert ends[1] == pytest.approx(1)
         assert found["sets"] == 8
+
+
+@pytest.mark.parametrize("sets", [8, 16])
+def test_the_interval_leaves_out_zero_from_there_on(sets: int) -> None:
+    least = least_telling(sets)
+    assert interval_of(least - 0.01, sets)[0] < 0 < interval_of(least + 0.01, sets)[0]
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])

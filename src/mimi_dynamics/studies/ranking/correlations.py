@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import norm, spearmanr
 
 from mimi_dynamics.evidence.bootstrap import COVERAGE
@@ -19,11 +20,7 @@ LEAST_SETS = 4  # below which there is no interval
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """Give Spearman's ρ with its 95 % interval.
-
-    The interval is that of Fisher's z = artanh ρ with the standard error
-    √[(1 + ρ²/2) / (n − 3)] (Bonett & Wright 2000, Psychometrika 65, 23–28). It takes the sets for a
-    sample of independent ones.
+    """Give Spearman's ρ with its 95 % interval, see `interval_of`.
 
     Args:
         first: (n,) values.
@@ -38,14 +35,24 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     if count < LEAST_SETS or 0.0 in sides:
         return {"sets": count}
     rho = float(spearmanr(first, second).statistic)
+    low, high = interval_of(rho, count)
+    return {"rho": rho, "rho_ci_low": low, "rho_ci_high": high, "sets": count}
+
+
+def interval_of(rho: float, count: int) -> tuple[float, float]:
+    """Give the 95 % interval of a rank correlation of `count` sets.
+
+    It is that of Fisher's z = artanh ρ with the standard error √[(1 + ρ²/2) / (n − 3)] (Bonett &
+    Wright 2000, Psychometrika 65, 23–28). It takes the sets for a sample of independent ones.
+    """
     z = math.atanh(np.clip(rho, -0.999, 0.999))  # of 1 it would be infinite
     half = norm.ppf((1 + COVERAGE) / 2) * math.sqrt((1 + rho**2 / 2) / (count - 3))
-    return {
-        "rho": rho,
-        "rho_ci_low": min(rho, math.tanh(z - half)),
-        "rho_ci_high": max(rho, math.tanh(z + half)),
-        "sets": count,
-    }
+    return min(rho, math.tanh(z - half)), max(rho, math.tanh(z + half))
+
+
+def least_telling(count: int) -> float:
+    """Give the ρ above which the interval of `count` sets leaves out 0."""
+    return float(brentq(lambda rho: interval_of(rho, count)[0], 0, 0.999))
 
 
 def rank(sets: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
