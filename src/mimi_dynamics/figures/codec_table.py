@@ -36,15 +36,16 @@ def codec_table_figure(table: pd.DataFrame) -> Figure:
     of_split = {split: table[table["split"] == split] for split in SPLITS}
     # Not all corpora have a held-out voice.
     rows = {split: list(dict.fromkeys(of["row"])) for split, of in of_split.items() if len(of)}
-    widths = [len(of) for of in rows.values()] or [1]
+    most = max([len(of) for of in rows.values()], default=1)
     with mpl.rc_context(STYLE):
-        size = (max(4.5 * len(widths), 1.6 * sum(widths)), 4.6)
+        size = (max(7.0, 1.5 * most), 1.2 + 2.1 * max(1, len(rows)))
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
+        panels = figure.subplots(max(1, len(rows)), 1, sharey=True, squeeze=False)[:, 0]
         for axes, split in zip(panels, rows, strict=False):
             _bars(axes, of_split[split], rows[split])
-            axes.set_title(SPLITS[split], loc="left")
-        panels[0].set_ylabel("one frame ahead, nats per dimension")
+            axes.set_title(SPLITS[split], loc="left", fontsize=11)
+            axes.set_xlim(-0.6, most - 0.4)  # the same rows below each other
+        figure.supylabel("one frame ahead, nats per dimension", fontsize=10)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9
@@ -89,7 +90,7 @@ def _bars(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
                     (0, 3),
                     textcoords="offset points",
                     ha="center",
-                    fontsize=7.5,
+                    fontsize=8,
                 )
     axes.axhline(0, color="#222222", lw=0.8)
     asked = f"{THRESHOLD:g}: what bet 1 asks of dynamic and speech-borne gain"
