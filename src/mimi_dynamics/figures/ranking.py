@@ -14,6 +14,7 @@ OUTCOMES = {  # whose correlations are drawn, with a label and a colour
 }
 SHOWN = "dynamic_gain_nats_per_dim", "dynamic gain, nats per dimension"
 APART = 0.16  # between the two correlations of a measure
+LINE = 0.061  # of the list of sets, as a share of the height
 
 
 def ranking_figure(ranks: pd.DataFrame, sets: pd.DataFrame) -> Figure:
@@ -24,8 +25,8 @@ def ranking_figure(ranks: pd.DataFrame, sets: pd.DataFrame) -> Figure:
         sets: see `studies.ranking.tables.sets_table`.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11.5, 5.0), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        figure = Figure(figsize=(12.5, 5.0), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1))
         _correlations(left, ranks)
         _sets(right, sets)
         figure.suptitle("Which measure ranks latents as a generator does?", fontsize=12)
@@ -48,17 +49,19 @@ def _correlations(axes: Axes, ranks: pd.DataFrame) -> None:
 
 
 def _sets(axes: Axes, sets: pd.DataFrame) -> None:
+    """Draw each set as a number, in the order of its distance, with a list of them beside."""
     column, label = SHOWN
-    colour = OUTCOMES["frechet"][1]
-    axes.plot(sets[column], sets["frechet"], "o", color=colour, ms=6)
-    for _, row in sets.iterrows():
-        axes.annotate(
-            row["label"],
-            (row[column], row["frechet"]),
-            xytext=(5, 3),
-            textcoords="offset points",
-            fontsize=8,
-        )
+    for place, (_, row) in enumerate(sets.sort_values("frechet").iterrows()):
+        at, number = (row[column], row["frechet"]), f"{place + 1}"
+        axes.plot(*at, "o", color=OUTCOMES["frechet"][1], ms=12, mec="white")
+        axes.annotate(number, at, ha="center", va="center", color="white", fontsize=7.5)
+        beside = (1.03, 1 - place * LINE)
+        listed = f"{number}  {row['label']}"
+        axes.annotate(listed, beside, xycoords="axes fraction", va="top", fontsize=8.5)
+    axes.set_yscale("log")
+    ticks = [tick for tick in (0.5, 1, 2, 4, 8) if tick < 1.5 * sets["frechet"].max()]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel(label)
     axes.set_ylabel("Fréchet distance of 0.96 s of log-mel; less is better")
-    axes.margins(x=0.18)
+    axes.margins(0.08, 0.1)

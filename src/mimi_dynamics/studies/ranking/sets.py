@@ -172,6 +172,7 @@ SETS = {
     "leg_1_8": SetSpec("leg_1", 8, unchanged, "first leg, 8 components"),
     "leg_2_16": SetSpec("leg_2", 16, unchanged, "second leg, 16 components"),
     "lyra_8": SetSpec("lyra", 8, unchanged, "Lyra, 8 components"),
+    "lyra_stacked": SetSpec("lyra", 32, stacked, "Lyra, 2 frames a step"),
 }
 
 
