@@ -41,7 +41,7 @@ repro: install
 compare: install
 	@$(BIN)/python tools/compare.py
 
-# A first look, in a clone of the last commit: one language, the stages up to predict at their default
+# A first look, in a clone of the last commit: one language, one frame ahead by two trainings, all else at default
 # settings, and the controls, which DVC leaves out while their committed result is that of code and settings.
 # Results of all other stages are removed first, so that none of the whole run passes for one of this.
 quick: install

@@ -110,7 +110,7 @@ def _true_groups(
         f"Without planted copies, {len(true)} recordings were grouped with one that their samples "
         f"show to be the same (residual ≤ {TRUE_DB:.0f} dB). Grouped wrongly, as far as samples "
         f"tell, were {share}.",
-        *([f"The latter: {'; '.join(doubtful)}."] if doubtful else []),
+        *([f"These: {'; '.join(doubtful)}."] if doubtful else []),
     ]
 
 

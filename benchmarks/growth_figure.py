@@ -87,9 +87,9 @@ def draw_panel(axes: Axes, table: pd.DataFrame, column: str, label: str) -> None
         axes.text(hours[0], AIM_GIB, "allowed", color="#606060", fontsize=9, va="bottom")
 
 
-def draw(page: Path = PAGE) -> None:
+def draw() -> None:
     """Write the picture of the page's table."""
-    save_figure(growth_figure(read_table(page)), PICTURE)
+    save_figure(growth_figure(read_table(PAGE)), PICTURE)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """The figure of gain against quality: does a codec that sounds better leave more to predict?"""
 
+import textwrap
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
+from mimi_dynamics.pipeline.conventions import CODEC_ROWS
 from mimi_dynamics.pipeline.plotting import STYLE
 
-NAMES = {"codec": "this run's codec", "lyra": "Lyra V2", "mimi": "Mimi"}
+LABEL = 15  # characters in a line of what a codec is called
 MEASURES = {
     "dynamic": ("dynamic: beyond shuffled frames", "#1b6ca8"),
     "speech_borne": ("speech-borne: on a target that shares no audio", "#4b9b69"),
@@ -90,9 +93,7 @@ def _names(axes: Axes, table: pd.DataFrame) -> None:
 
 def label_of(row: pd.Series) -> str:
     """Say which codec a row of the table is, and the share of words wrong, if it is known."""
-    name = NAMES.get(row["row"], row["row"])
-    if row["row"] not in NAMES and pd.notna(row["legs"]):
-        name = f"after leg {row['legs']:.0f}" if row["legs"] else "untrained"
+    name = textwrap.fill(CODEC_ROWS.get(row["row"], row["row"]), LABEL)
     if pd.isna(row["word_error_rate"]):
         return name
     return f"{name}\n{100 * row['word_error_rate']:.0f} % of words wrong"

@@ -5,21 +5,18 @@ over each other. So time and memory grow with the hours, not with their square.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
-from mimi_dynamics.pipeline.limits import available_cores
+from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.speech.alignment import same_performance
 from mimi_dynamics.speech.fingerprints import KEY_BITS, PATCH, WEAK, Fingerprint
 
 QUERY_STEP = 3  # frames between the codes that are looked up
 LOOKUPS_AT_ONCE = 1 << 16
-PAIRS_AT_ONCE = 1 << 12
 MOST_ALIKE = 32  # codes that a code is compared with
 MOST_BITS = 12  # of 48 may differ; of two codes by chance, 3 in 10,000 differ by no more
 LAG_WIDTH = 16  # frames over which offsets count as one, as speed makes them drift
@@ -60,22 +57,11 @@ def group_performances(fingerprints: Sequence[Fingerprint]) -> np.ndarray:
 
 def same_pairs(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Pairs that hold the same performance."""
-    found, pairs = candidates(prints), []
+    found = candidates(prints)
     # Threads, because processes would have to be sent 240 MB for an hour, and copies and products
-    # of arrays, which take most of the time, let other threads run. What waits takes 2 kB a pair.
-    with (
-        ThreadPoolExecutor(available_cores()) as pool,
-        tqdm(total=len(found), desc="find copies", unit="pair", disable=None) as progress,
-    ):
-        for start in range(0, len(found), PAIRS_AT_ONCE):
-            block = found[start : start + PAIRS_AT_ONCE]
-            for (a, b, *_), same in zip(
-                block, pool.map(partial(_alike, prints), block), strict=True
-            ):
-                progress.update()
-                if same:
-                    pairs.append((a, b))
-    return pairs
+    # of arrays, which take most of the time, let other threads run.
+    told = run_in_threads(partial(_alike, prints), found, "find copies")
+    return [(a, b) for (a, b, *_), same in zip(found, told, strict=True) if same]
 
 
 def _alike(prints: Sequence[Fingerprint], candidate: tuple[int, int, int, int]) -> bool:

@@ -248,6 +248,7 @@ def test_the_picture_of_quality_has_whatever_rows_there_are(
     assert (3 in joined) == ("leg_1" in kept)
     assert 4 not in joined
     lyra = "Lyra V2\n20 % of words wrong"
-    every = {"this run's codec", "untrained", "after leg 1\n80 % of words wrong", lyra}
+    run, untrained = "the codec of\nthis run", "its shape,\nnever trained"
+    every = {run, untrained, "mimi-mini after\nits first leg\n80 % of words wrong", lyra}
     told = {text.get_text() for text in axes.texts}
     assert told == {4: every, 1: {lyra}, 0: set()}[len(kept)]

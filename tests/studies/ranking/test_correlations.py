@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.studies.ranking.correlations import (
     LEAST_SETS,
     OUTCOMES,
@@ -16,6 +17,8 @@ from mimi_dynamics.studies.ranking.correlations import (
     rank_correlation,
 )
 from mimi_dynamics.studies.ranking.measures import MEASURES
+from mimi_dynamics.studies.ranking.sets import SETS
+from tests.harness import ROOT
 
 
 def test_same_and_opposite_order() -> None:
@@ -88,8 +91,11 @@ def test_signs_are_those_of_a_measure_that_ranks_right() -> None:
 
 
 def test_families_of_sets_make_the_interval_too_narrow() -> None:
-    """Of no association, 16 sets of four families whose members differ little: 1 of 7 above 0."""
-    random, families, above = np.random.default_rng(0), np.repeat(range(4), (9, 2, 2, 3)), 0
+    """Of no association, with the study's sets, alike where of one codec: 1 of 7 above 0."""
+    rows = [SETS[name].row for name in load_params(ROOT / "params.yaml").ranking_study.sets]
+    families = np.unique(rows, return_inverse=True)[1]
+    assert len(families) == 16
+    random, above = np.random.default_rng(0), 0
     draws = 1000
     for _ in range(draws):
         first, second = random.normal(size=(2, 4))[:, families] + 0.3 * random.normal(size=(2, 16))
