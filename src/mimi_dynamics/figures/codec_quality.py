@@ -18,7 +18,9 @@ MEASURES = {
 }
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10)  # nepers
 ROOM = 1.25  # beside the outermost codecs, for their names
-LEVELS = 3  # of names above the axes: codecs that are close have theirs at different heights
+FAINT = "#999999"  # lines from names to points
+LEVEL_POINTS = 36  # between two of these heights
+LEVELS = 4  # of names above the axes: codecs that are close have theirs at different heights
 
 
 def codec_quality_figure(table: pd.DataFrame) -> Figure:
@@ -30,7 +32,7 @@ def codec_quality_figure(table: pd.DataFrame) -> Figure:
         table: see `studies.codec_row.table.quality_table`. It may be empty.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+        figure = Figure(figsize=(7.6, 6.0), layout="constrained")
         axes = figure.subplots()
         for what, (label, colour) in MEASURES.items():
             _points(axes, table[table[what].notna()], what, label, colour)
@@ -66,28 +68,22 @@ def _points(axes: Axes, table: pd.DataFrame, what: str, label: str, colour: str)
 
 
 def _names(axes: Axes, table: pd.DataFrame) -> None:
-    """Write above the axes what each codec is, and how many words are lost."""
+    """Write above the axes what each codec is, and how many words are wrong after it."""
     above = axes.get_xaxis_transform()
     for place, (_, row) in enumerate(table.sort_values("log_mel").iterrows()):
-        height = 1.02 + 0.13 * (place % LEVELS)
-        axes.plot(
-            [row["log_mel"]] * 2,
-            [0, height],
-            ":",
-            color="#999999",
-            lw=0.8,
-            transform=above,
-            clip_on=False,
-            zorder=0,
-        )
-        axes.text(
-            row["log_mel"],
-            height,
+        level = place % LEVELS
+        axes.axvline(row["log_mel"], ls=":", color=FAINT, lw=0.8, zorder=0)
+        axes.annotate(
             label_of(row),
-            transform=above,
+            (row["log_mel"], 1),
+            xycoords=above,
+            xytext=(0, 4 + LEVEL_POINTS * level),
+            textcoords="offset points",
             ha="center",
             fontsize=8,
+            zorder=10 - level,  # over the lines of higher ones
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            arrowprops={"arrowstyle": "-", "ls": ":", "color": FAINT, "lw": 0.8, "shrinkB": 0},
         )
 
 
