@@ -27,7 +27,7 @@ from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.without_audio import has_audio, say_without
-from mimi_dynamics.quality.clips import bits_per_second, choose, measure_clips, measure_words
+from mimi_dynamics.quality.clips import choose, measure_clips, measure_words
 from mimi_dynamics.quality.summary import recognised, summarise
 from mimi_dynamics.studies.reconstruct.reconstruction import (
     rates,
@@ -43,8 +43,8 @@ def reconstruct(params: Params) -> None:
     settings, seed = params.reconstruct, params.seed
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     codec = load_codec(params.codec) if has_audio(manifest) else None
-    if codec is None or not codec.codebooks:
-        lacking = "audio" if codec is None else "codes"
+    if codec is None or not codec.can_decode:
+        lacking = "audio" if codec is None else "decoder"
         say_without("reconstruct", lacking, "there is nothing to decode")
         write_stage_metrics("reconstruct", {})
         write_plots({})
@@ -52,7 +52,7 @@ def reconstruct(params: Params) -> None:
         return
     spectral = spectral_beside(codec, *choose(manifest, "train", settings.fit_clips), seed)
     decode = partial(reconstruct_clip, codec, spectral)
-    metrics: dict[str, object] = {"bits_per_s": rates(bits_per_second(codec))}
+    metrics: dict[str, object] = {"bits_per_s": rates(codec)}
     for split in [name for name in EVALUATED_SPLITS if (manifest["split"] == name).any()]:
         paths, silence = choose(manifest, split, settings.clips)
         table = measure_clips(decode, paths, silence, english=False)

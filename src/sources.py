@@ -3,7 +3,7 @@
     python src/sources.py         (or: dvc repro sources)
 
 Reads the names of files in `ingest.folder.path`, `ingest.latents.path`, `ingest.mirror`,
-`ingest.voice_table`, `codec.lyra.weights` and `codec.mimi.weights`.
+`ingest.voice_table`, `codec.lyra.weights`, `codec.mimi.weights` and `codec.pocket_tts.weights`.
 Writes data/sources.txt, whose only use is that `ingest` comes after this stage.
 """
 

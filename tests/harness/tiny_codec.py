@@ -19,6 +19,7 @@ from mimi_dynamics.pipeline.params import (
     LyraParams,
     MimiParams,
     MiniParams,
+    PocketParams,
 )
 from mimi_dynamics.studies.codec.training import CodecTraining
 
@@ -38,6 +39,7 @@ TINY = MiniParams(
 # A folder of Lyra's three files, which are in no repository that tests may download from.
 LYRA_FOLDER = os.environ.get("MIMI_TEST_LYRA", "")
 LYRA = LyraParams(weights=LYRA_FOLDER, stages=46, frames_per_step=4)
+POCKET = PocketParams(weights="", config="english")
 HF = HfParams(revision="main", codebooks=0, frames_per_step=0)
 
 
@@ -51,7 +53,12 @@ def why_no_lyra() -> str:
 def tiny_params(mini: MiniParams = TINY) -> CodecParams:
     """Settings that name the tiny codec."""
     return CodecParams(
-        name="mimi-mini", mimi=MimiParams(weights="", codebooks=8), lyra=LYRA, hf=HF, mini=mini
+        name="mimi-mini",
+        mimi=MimiParams(weights="", codebooks=8),
+        lyra=LYRA,
+        pocket_tts=POCKET,
+        hf=HF,
+        mini=mini,
     )
 
 

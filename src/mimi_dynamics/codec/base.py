@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -37,12 +37,13 @@ class Codec(ABC):
         hears_ahead: the same of sound after the frame's own.
         decode_delay: by how many samples streamed sound is later than that of one `decode`.
         can_stream: whether there is `streaming`.
+        can_decode: whether there are `decode` and, if it has codes, `decode_codes`.
         is_differentiable: whether gradients flow through `encode` and `decode`.
         runtime: what computes it, with its version; latents depend on it.
         weights_sha256: hash of the weights file, or '' if there is none.
         model: the module that holds all of its weights.
         dim: number of coordinates of a latent.
-        codebooks: number of codes that `quantize` gives for each frame.
+        codebooks: number of codes that `quantize` gives for each frame; 0 if there is no quantiser.
         bins: number of values that each code can have.
     """
 
@@ -52,6 +53,7 @@ class Codec(ABC):
     hears_ahead: float | None = 0.0
     decode_delay: int = 0
     can_stream: bool = True
+    can_decode: bool = True
     is_differentiable: bool = True
     runtime: str = ""
 
@@ -116,7 +118,8 @@ class MimiCodec(Codec):
         size = model.dimension, model.num_codebooks, model.quantizer.cardinality
         super().__init__(name, weights_sha256, model, *size)
         self.dtype = torch.float32
-        self.hears_back = _hears_back(model)
+        parts = model.encoder, model.encoder_transformer, model.downsample
+        self.hears_back = seconds_back(filter(None, parts), StreamingMultiheadAttention)
 
     def encode(self, audio: torch.Tensor) -> torch.Tensor:
         """Give the latents of `audio`; see `Codec.encode`. The model is causal."""
@@ -214,20 +217,27 @@ def load_weights(name: str, path: Path, config: dict[str, Any] | None, codebooks
     return MimiCodec(name, sha256, model)
 
 
-def _hears_back(model: MimiModel) -> float | None:
-    """Add up how many seconds before its own samples each layer of the encoder looks at."""
+def seconds_back(parts: Iterable[nn.Module], attention: type[nn.Module]) -> float | None:
+    """Add up how many seconds before its own samples each layer of an encoder looks at.
+
+    Args:
+        parts: the encoder in the order of its layers, of causal convolutions and attention.
+        attention: class of its attention layers, whose `context` is how many steps they see.
+
+    Returns:
+        The seconds; None if a layer sees all there is.
+    """
     seconds, step = 0.0, 1 / SAMPLE_RATE
-    parts = (model.encoder, model.encoder_transformer, model.downsample)
-    for part in filter(None, parts):
+    for part in parts:
         for module in part.modules():
             if isinstance(module, nn.Conv1d):
                 (size,), (stride,), (dilation,) = module.kernel_size, module.stride, module.dilation
                 seconds += max(0, (size - 1) * dilation + 1 - stride) * step
                 step *= stride
-            elif isinstance(module, StreamingMultiheadAttention):
+            elif isinstance(module, attention):
                 if module.context is None:
                     return None
-                seconds += (module.context - 1) * step
+                seconds += (cast("int", module.context) - 1) * step
     return seconds
 
 
@@ -243,7 +253,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def initialise(model: MimiModel) -> None:
+def initialise(model: nn.Module) -> None:
     """Draw new weights for all convolutions, scaled so that signals keep their size.
 
     With torch's own initial weights, signals would shrink on their way through 30 layers.

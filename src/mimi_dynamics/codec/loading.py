@@ -9,12 +9,17 @@ from types import ModuleType
 
 import torch
 
-from mimi_dynamics.codec import hf, lyra, mimi, mimi_mini
+from mimi_dynamics.codec import hf, lyra, mimi, mimi_mini, pocket_tts
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.pipeline.devices import CPU, device_of
 from mimi_dynamics.pipeline.params import HF_PREFIX, PLAIN, CodecParams, ComputeParams
 
-CODECS: dict[str, ModuleType] = {"mimi-mini": mimi_mini, "mimi": mimi, "lyra": lyra}
+CODECS: dict[str, ModuleType] = {
+    "mimi-mini": mimi_mini,
+    "mimi": mimi,
+    "lyra": lyra,
+    "pocket-tts": pocket_tts,
+}
 
 
 def load_codec(params: CodecParams, compute: ComputeParams = PLAIN) -> Codec:

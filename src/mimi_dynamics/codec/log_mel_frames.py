@@ -20,7 +20,7 @@ class LogMelFrames(Codec):
     """Encodes each frame as 15 times of 40 bands, in nepers. It neither quantises nor decodes."""
 
     hears_back = (WINDOW - HOP) / SAMPLE_RATE
-    can_stream = False
+    can_stream = can_decode = False
 
     def __init__(self) -> None:
         super().__init__("log-mel", "", nn.Identity(), COLUMNS * MEL_BANDS[WINDOW], 0, 0)

@@ -17,6 +17,7 @@ CODEC_ROWS = {
     "log_mel": "log-mel frames",
     "lyra": "Lyra V2",
     "mimi": "Kyutai's Mimi",
+    "pocket-tts": "Pocket TTS",
     "leg_1": "mimi-mini after its first leg",
     "leg_2": "mimi-mini after its second leg",
     "read_codec": "the codec of this run, read speech",

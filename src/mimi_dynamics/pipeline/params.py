@@ -20,6 +20,7 @@ from mimi_dynamics.pipeline.sections.codec import (
     LyraParams,
     MimiParams,
     MiniParams,
+    PocketParams,
 )
 from mimi_dynamics.pipeline.sections.kinds import (
     NO_SOURCE,
@@ -91,6 +92,7 @@ __all__ = [
     "MimiParams",
     "MiniParams",
     "Params",
+    "PocketParams",
     "PredictParams",
     "RankingStudyParams",
     "ReconstructParams",

@@ -31,6 +31,7 @@ def check_sources(params: Params) -> None:
         "ingest.voice_table": params.ingest.voice_table,
         "codec.lyra.weights": params.codec.lyra.weights,
         "codec.mimi.weights": params.codec.mimi.weights,
+        "codec.pocket_tts.weights": params.codec.pocket_tts.weights,
     }
     for setting, path in named.items():
         if path:

@@ -45,16 +45,25 @@ def choose(manifest: pd.DataFrame, split: str, clips: int) -> tuple[list[Path], 
     return [Path(path) for path in chosen["path"]], list(chosen["gated"])
 
 
-def from_codes(codec: Codec, audio: np.ndarray) -> np.ndarray:
-    """Pass (samples,) audio through the codec and its quantiser.
+def way_of(codec: Codec) -> str:
+    """Name the way of decoding by which a codec is judged: from its codes, if it has any."""
+    return "codec" if codec.codebooks else "codec_unquantized"
+
+
+def pass_through(codec: Codec, audio: np.ndarray) -> np.ndarray:
+    """Pass (samples,) audio through the codec, and through its quantiser if it has one.
 
     Args:
-        codec: a codec with codes.
+        codec: a codec that can decode.
         audio: (samples,) the recording.
     """
     with torch.no_grad():
-        codes = codec.quantize(codec.encode(torch.from_numpy(audio)[None]))
-        return codec.decode_codes(codes)[0].numpy()[: len(audio)].clip(-1, 1)
+        latents = codec.encode(torch.from_numpy(audio)[None])
+        if codec.codebooks:
+            decoded = codec.decode_codes(codec.quantize(latents))
+        else:
+            decoded = codec.decode(latents)
+        return decoded[0].numpy()[: len(audio)].clip(-1, 1)
 
 
 def measure_clips(

@@ -25,6 +25,7 @@ class EchoCodec(Codec):
     """Reads the vectors."""
 
     hears_back = FRAME_SIZE / SAMPLE_RATE
+    can_decode = False
 
     def __init__(self, weights_sha256: str = "") -> None:
         super().__init__("echo", weights_sha256, nn.Identity(), DIM, 0, 0)

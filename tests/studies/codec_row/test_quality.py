@@ -115,20 +115,48 @@ def test_without_a_recogniser_no_word_is_counted_and_a_line_says_so(
     assert not capsys.readouterr().err
 
 
-def test_a_codec_without_codes_has_no_quality() -> None:
+class CodelessCodec(ExactCodec):
+    """The same without a quantiser: a latent is all it has."""
+
+    def __init__(self, heard: float = 1.0) -> None:
+        super().__init__(heard)
+        self.codebooks = self.bins = 0
+
+    def decode_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Raise an error."""
+        raise NotImplementedError
+
+
+@pytest.mark.usefixtures("loudness")
+def test_a_codec_without_codes_is_judged_by_what_its_latents_sound_like(
+    manifest: pd.DataFrame,
+) -> None:
+    """Beside as many log-mel components and Opus; of the run, it is what `reconstruct` found."""
+    quality = codec_quality(CodelessCodec(0.5), manifest, PARAMS)
+    assert quality == codec_quality(ExactCodec(0.5), manifest, PARAMS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconstruct, "load_codec", lambda _: CodelessCodec(0.5))
+        reconstruct.reconstruct(PARAMS)
+    assert quality_of_run(CodelessCodec())["quality"] == pytest.approx(quality["quality"], rel=1e-5)
+    found = json.loads(Path("metrics/detail/reconstruct.json").read_text())
+    assert found["test"].keys() == {"codec_unquantized", "log_mel_unquantized", "opus", "clips"}
+    assert found["bits_per_s"].keys() == {"opus"}
+
+
+def test_a_codec_that_cannot_decode_has_no_quality() -> None:
     assert codec_quality(EchoCodec(), pd.DataFrame(), PARAMS) == {}
     assert codec_quality(codec_of("log_mel", PARAMS), pd.DataFrame(), PARAMS) == {}
 
 
 @pytest.mark.usefixtures("manifest")
-def test_the_stage_says_in_a_line_that_a_codec_has_no_codes(
+def test_the_stage_says_in_a_line_that_a_codec_has_no_decoder(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And its row, which is of the run, has no quality."""
     monkeypatch.setattr(reconstruct, "load_codec", lambda _: EchoCodec())
     reconstruct.reconstruct(PARAMS)
     assert capsys.readouterr().err == (
-        "reconstruct: these latents have no codes: there is nothing to decode\n"
+        "reconstruct: these latents have no decoder: there is nothing to decode\n"
     )
     assert json.loads(Path("metrics/detail/reconstruct.json").read_text()).keys() == {
         "schema_version"
@@ -178,8 +206,7 @@ def test_legs_of_another_training_are_told_and_not_loaded(
 
 
 def test_a_leg_that_nobody_kept_is_named() -> None:
-    said = (
-        r"'leg_3': must be one of codec, untrained, leg_1, leg_2, log_mel, mimi-mini, mimi, lyra$"
-    )
+    known = "codec, untrained, leg_1, leg_2, log_mel, mimi-mini, mimi, lyra, pocket-tts"
+    said = f"'leg_3': must be one of {known}$"
     with pytest.raises(InputError, match=said):
         codec_of("leg_3", SETTINGS)

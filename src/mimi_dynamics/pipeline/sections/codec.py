@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from mimi_dynamics.pipeline.sections.kinds import CorpusName, Engine, Source
 from mimi_dynamics.pipeline.settings import Count, Name, Positive, Section
 
-CodecName = Literal["mimi-mini", "mimi", "lyra"]
+CodecName = Literal["mimi-mini", "mimi", "lyra", "pocket-tts"]
 HF_PREFIX = "hf:"  # and then a repository of the Hugging Face hub, or a folder
 
 
@@ -31,6 +31,13 @@ class LyraParams(Section):
     weights: Source
     stages: Annotated[int, Field(ge=1, le=46)]
     frames_per_step: Count
+
+
+class PocketParams(Section):
+    """Where the weights of Pocket TTS are, and which of its models they are of."""
+
+    weights: Source
+    config: Name
 
 
 class HfParams(Section):
@@ -70,6 +77,7 @@ class CodecParams(Section):
     name: Annotated[str, AfterValidator(_known_codec)]
     mimi: MimiParams
     lyra: LyraParams
+    pocket_tts: PocketParams
     hf: HfParams
     mini: MiniParams
 

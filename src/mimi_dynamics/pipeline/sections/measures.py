@@ -71,6 +71,7 @@ RowName = Literal[
     "lyra",
     "mimi",
     "mimi-mini",
+    "pocket-tts",
     "read_codec",
     "read_lyra",
 ]

@@ -8,15 +8,20 @@ import pandas as pd
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.quality.clips import choose, from_codes, measure_clips, measure_words
+from mimi_dynamics.quality.clips import (
+    choose,
+    measure_clips,
+    measure_words,
+    pass_through,
+    way_of,
+)
 from mimi_dynamics.quality.summary import recognised, summarise
 
-WAY = "codec"  # of decoding, by the name that stage `reconstruct` gives it
 LOG_MEL, WORDS = "log_mel", "word_error_rate"
 
 
 def codec_quality(codec: Codec, manifest: pd.DataFrame, params: Params) -> dict[str, object]:
-    """Measure what the codec, its quantiser included, does to held-out clips.
+    """Measure what the codec, and its quantiser if it has one, does to held-out clips.
 
     Args:
         codec: the codec, as it was loaded: one prepared for fast encoding has other latents.
@@ -26,21 +31,21 @@ def codec_quality(codec: Codec, manifest: pd.DataFrame, params: Params) -> dict[
     Returns:
         `quality`, with `log_mel`, the log-mel distance in nepers on `clips` clips of the test
         split, and, if there are English clips, words in them and a recogniser, the
-        `word_error_rate` and the number of `words`; nothing for a codec without codes.
+        `word_error_rate` and the number of `words`; nothing for a codec that cannot decode.
 
     Raises:
         InputError: every frame of the clips of the test split is gated.
     """
-    if not codec.codebooks:
+    if not codec.can_decode:
         return {}
-    decode = partial(_from_codes, codec)
+    way, decode = way_of(codec), partial(_pass_through, codec)
     paths, silence = choose(manifest, "test", params.reconstruct.clips)
-    sound = summarise(measure_clips(decode, paths, silence, english=False), params)[WAY]
+    sound = summarise(measure_clips(decode, paths, silence, english=False), params)[way]
     quality = _with_interval(sound, LOG_MEL) | {"clips": len(paths)}
     heard = measure_words(decode, manifest, params.reconstruct.english_clips, "codec_row")
     if heard is not None and len(heard):
         found = recognised(heard, params)
-        quality |= {**found[WAY], "words": found["words"]}
+        quality |= {**found[way], "words": found["words"]}
     return {"quality": quality}
 
 
@@ -53,17 +58,17 @@ def quality_of_run(codec: Codec) -> dict[str, object]:
     Raises:
         InputError: the stage `reconstruct` has not run.
     """
-    if not codec.codebooks:
+    if not codec.can_decode:
         return {}
-    found = read_metrics(detail_path("reconstruct"))
-    quality = _with_interval(found["test"][WAY], LOG_MEL) | {"clips": found["test"]["clips"]}
-    if WAY in (english := found.get("english", {})):
-        quality |= {**english[WAY], "words": english["words"]}
+    way, found = way_of(codec), read_metrics(detail_path("reconstruct"))
+    quality = _with_interval(found["test"][way], LOG_MEL) | {"clips": found["test"]["clips"]}
+    if way in (english := found.get("english", {})):
+        quality |= {**english[way], "words": english["words"]}
     return {"quality": quality}
 
 
-def _from_codes(codec: Codec, audio: np.ndarray) -> dict[str, np.ndarray]:
-    return {WAY: from_codes(codec, audio)}
+def _pass_through(codec: Codec, audio: np.ndarray) -> dict[str, np.ndarray]:
+    return {way_of(codec): pass_through(codec, audio)}
 
 
 def _with_interval(metrics: dict[str, float], name: str) -> dict[str, float]:

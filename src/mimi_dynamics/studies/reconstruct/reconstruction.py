@@ -11,20 +11,19 @@ import torch
 from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.encoding.frames import gated_frames
-from mimi_dynamics.quality.clips import from_codes
+from mimi_dynamics.pipeline.conventions import WAYS
+from mimi_dynamics.quality.clips import bits_per_second, pass_through
 from mimi_dynamics.speech.audio import decode_audio, to_pcm
 from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
 
 OPUS_BITS_PER_S = 6000  # the lowest rate that libopus accepts
+OF_CODES = "codec", "log_mel"  # ways of decoding that there are only beside codes
 
 
-def rates(codec: float) -> dict[str, float]:
-    """Give the bit rates, in bits per second, of the ways of decoding that have one.
-
-    Args:
-        codec: bit rate of the codec.
-    """
-    return {"codec": codec, "log_mel": codec, "opus": OPUS_BITS_PER_S}
+def rates(codec: Codec) -> dict[str, float]:
+    """Give the bit rates, in bits per second, of the ways of decoding `codec` that have one."""
+    of_codes = dict.fromkeys(OF_CODES, bits_per_second(codec)) if codec.codebooks else {}
+    return of_codes | {"opus": OPUS_BITS_PER_S}
 
 
 def spectral_beside(
@@ -54,19 +53,18 @@ def reconstruct_clip(
         audio: (samples,) the recording.
 
     Returns:
-        (samples,) audio by way of decoding, without the recording itself.
+        (samples,) audio by way of decoding, without the recording itself, and without those that
+        need codes if the codec has none.
     """
     with torch.no_grad():
         whole = codec.decode(codec.encode(torch.from_numpy(audio)[None]))[0].numpy()
     frames = spectral.encode(audio)
-    decoded = {
-        "codec_unquantized": whole,
-        "codec": from_codes(codec, audio),
-        "log_mel_unquantized": spectral.decode(frames),
-        "log_mel": spectral.decode(spectral.quantize(frames)),
-        "opus": through_opus(audio),
-    }
-    return {name: result[: len(audio)].clip(-1, 1) for name, result in decoded.items()}
+    decoded = {"codec_unquantized": whole, "log_mel_unquantized": spectral.decode(frames)}
+    if codec.codebooks:
+        at_its_rate = spectral.decode(spectral.quantize(frames))
+        decoded |= dict(zip(OF_CODES, (pass_through(codec, audio), at_its_rate), strict=True))
+    decoded["opus"] = through_opus(audio)
+    return {way: decoded[way][: len(audio)].clip(-1, 1) for way in WAYS if way in decoded}
 
 
 def through_opus(audio: np.ndarray) -> np.ndarray:
