@@ -88,10 +88,10 @@ def test_all_that_is_asked_for_is_written(
     [
         (["gone.npy"], "gone.npy: not there"),
         (["LATENTS", "--png", "a.jpg"], "--png a.jpg: must be a file that ends in .png"),
-        (["LATENTS", "--json", "gone/a.json"], "--json gone/a.json: no such folder"),
+        (["LATENTS", "--json", "LATENTS/a.json"], "/a.json: must not be within a file"),
         (["LATENTS", "--record"], "--record: must be given --codec and --corpus"),
         (["LATENTS", "--record", "--codec", "a/b", "--corpus", "x"], "--codec a/b: must be of"),
-        (["LATENTS", "--groups", "gone.json"], "gone.json: not readable as JSON"),
+        (["LATENTS", "--groups", "gone.json"], "gone.json: not readable: No such file"),
         (["LATENTS", "--horizons", "0"], "horizons = [0]"),
         (["LATENTS", "--frame-rate", "-1"], "frame_rate = -1.0"),
     ],
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_1(
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = [str(latents) if argument == "LATENTS" else argument for argument in arguments]
+    asked = [argument.replace("LATENTS", str(latents)) for argument in arguments]
     assert ended(*asked) == 1
     told = capsys.readouterr()
     assert words in told.err

@@ -35,6 +35,17 @@ def refused(latents: object, **arguments: object) -> str:
     return str(caught.value)
 
 
+def test_axes_the_wrong_way_round_are_asked_about() -> None:
+    """In a note, or where too little is left in the line that says so."""
+    random = np.random.default_rng(0)
+    drift = random.normal(size=(40, 300, 200)).astype("float32").cumsum(2) / 10
+    question = "are these (frames, dim)?"
+    assert any(question in note for note in prepared(drift).notes)
+    assert not any(question in note for note in prepared(drift.transpose(0, 2, 1)).notes)
+    assert "(4, 200), are these the wrong way round?" in refused(noise(frames=4, dim=200))
+    assert "wrong way" not in refused(noise(frames=100))
+
+
 def test_coordinates_are_white_on_train() -> None:
     mixed = noise() @ np.random.default_rng(1).normal(size=(4, 4)).astype("float32") + 3
     found = prepared(mixed)

@@ -26,7 +26,8 @@ from tests.harness.small_pipeline import heed_ctrl_c
 
 ADVICE = (
     "`dvc repro` starts this stage again, "
-    "`git restore --staged --worktree . && dvc checkout` goes back to what is committed"
+    "`git restore --staged --worktree . && dvc checkout --allow-missing` goes back to "
+    "what is committed"
 )
 
 

@@ -110,6 +110,7 @@ def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any, problem:
     message = str(caught.value)
     assert problem in message
     assert "\n" not in message
+    assert message.endswith("`git restore params.yaml`")
 
 
 @pytest.mark.parametrize("stage", ["ingest", "encode"])

@@ -77,7 +77,8 @@ def test_a_mistake_in_the_code_is_not_hidden(workplace: Path) -> None:
         (
             KeyboardInterrupt(),
             "measure: interrupted; `dvc repro` starts this stage again, "
-            "`git restore --staged --worktree . && dvc checkout` goes back to what is committed",
+            "`git restore --staged --worktree . && dvc checkout --allow-missing` goes back to "
+            "what is committed",
         ),
     ],
 )

@@ -58,8 +58,8 @@ def check_outputs(asked: argparse.Namespace) -> None:
         path = getattr(asked, kind)
         if path is not None and (path.is_dir() or path.suffix != suffix):
             raise InputError(f"--{kind} {path}: must be a file that ends in {suffix}")
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"--{kind} {path}: no such folder; make it first")
+        if path is not None and any(above.is_file() for above in path.absolute().parents):
+            raise InputError(f"--{kind} {path}: must not be within a file")
     if asked.record and not (asked.codec and asked.corpus):
         raise InputError("--record: must be given --codec and --corpus, by which others know them")
     if asked.record and not re.fullmatch(SLUG, asked.codec):

@@ -1,8 +1,9 @@
 """The call `measure`, and the result that it gives."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.plotting import save_figure
+from mimi_dynamics.report.formatting import counted
 
 SCHEMA_VERSION = 1
 LONGEST_HORIZON = 1000
+FEW_FRAMES = 500  # of test; 40,000 frames in all, as are advised, leave 4,000
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,9 @@ def measure(
     the same of frames shuffled within their clips is what it has to exceed.
 
     Args:
-        latents: an array (frames, dim), a list of such arrays or a dict of them by name, or the
-            path of a file or folder: `.npy`, `.npz`, `.safetensors`, Parquet, or a store of Pocket
-            TTS. A single array is cut into blocks.
+        latents: an array or tensor (frames, dim) or (clips, frames, dim), a list of (frames, dim)
+            ones or a dict of them by name, or the path of a file or folder: `.npy`, `.npz`,
+            `.safetensors`, Parquet, or a store of Pocket TTS. A single clip is cut into blocks.
         groups: the group of each clip, such as who speaks, in their order or by name. No group is
             on two sides of the split, if there are at least 5.
         splits: `train`, `validation` or `test` for each clip, in their order or by name; None to
@@ -172,6 +175,12 @@ def measure_prepared(
     notes = [*prepared.notes]
     if test_clips < 10:
         notes.append(f"Intervals rest on {test_clips} test clips, which are few.")
+    for horizon, found in results["horizons"].items():
+        if found["frames"] < FEW_FRAMES:
+            notes.append(
+                f"{counted(int(horizon), 'frame')} ahead, only {counted(found['frames'], 'frame')} "
+                "of test could be scored, which is too few to tell anything: clips end before."
+            )
     return Measurement(
         effort=name,
         seed=seed,
@@ -190,15 +199,16 @@ def checked_horizons(horizons: Sequence[int]) -> list[int]:
     Raises:
         InputError: one is no whole number above 0, or there is none.
     """
-    wanted = sorted(set(horizons))
+    is_list = isinstance(horizons, Iterable)
+    wanted = list(horizons) if is_list else []
     if not wanted or not all(
         isinstance(k, int) and not isinstance(k, bool) and 0 < k <= LONGEST_HORIZON for k in wanted
     ):
         raise InputError(
-            f"horizons = {list(horizons)}: must be whole numbers of frames from 1 to "
-            f"{LONGEST_HORIZON}"
+            f"horizons = {wanted if is_list else horizons!r}: must be a list of whole numbers of "
+            f"frames from 1 to {LONGEST_HORIZON}, such as [1, 2]"
         )
-    return wanted
+    return sorted(set(wanted))
 
 
 def check_numbers(frame_rate: float | None, seed: int) -> None:
@@ -207,7 +217,11 @@ def check_numbers(frame_rate: float | None, seed: int) -> None:
     Raises:
         InputError: one is out of range.
     """
-    if frame_rate is not None and not 0 < frame_rate < float("inf"):
-        raise InputError(f"frame_rate = {frame_rate}: must be above 0, in latents a second")
+    if frame_rate is not None and not (
+        isinstance(frame_rate, Real) and 0 < frame_rate < float("inf")
+    ):
+        raise InputError(
+            f"frame_rate = {frame_rate!r}: must be a number of latents a second above 0"
+        )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed = {seed!r}: must be a whole number, 0 or above")

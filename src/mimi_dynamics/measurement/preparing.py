@@ -88,6 +88,8 @@ def prepare(
     normalizer, kept = checked(checks, source.label, pieces, sides, voiced, components)
     if lost := min(dim, components) - len(normalizer.scale):
         notes.append(f"{counted(lost, 'component')} of no variance beyond rounding: left out.")
+    if warning := checks.neighbours.warning():
+        notes.append(warning)
     rate = frame_rate or source.frame_rate
     sequences = Sequences(
         frames=whitened(pieces, normalizer),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mimi_dynamics.latents.normalizer import Normalizer
+from mimi_dynamics.own_latents.axes import Neighbours
 from mimi_dynamics.own_latents.pieces import Piece
 from mimi_dynamics.pipeline.errors import InputError
 
@@ -38,6 +39,7 @@ class Checks:
     sample: list[np.ndarray] = field(default_factory=list)
     seen: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
     def see(self, piece: Piece, stored: np.ndarray) -> np.ndarray:
         """Check a piece as it was read, and give it as (frames, dim) float32.
@@ -49,6 +51,7 @@ class Checks:
             values = np.ascontiguousarray(stored, dtype=np.float32)
         if not np.isfinite(values).all():
             raise not_finite(piece, stored, values)
+        self.neighbours.see(values)
         self.digest.update(f"{values.shape}".encode())
         self.digest.update(values.data)
         step = max(1, self.frames // SAMPLED_FRAMES)

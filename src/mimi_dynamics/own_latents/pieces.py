@@ -66,9 +66,11 @@ def check_size(label: str, clips: Sequence[Clip]) -> None:
         )
     frames = sum(clip.frames for clip in clips)
     if frames < LEAST_FRAMES:
+        longest, dim = max(clip.frames for clip in clips), clips[0].shape[1]
+        asked = f"; of (frames, dim) = ({longest}, {dim}), are these the wrong way round?"
         raise InputError(
             f"{label}: {frames:,} frames; must be at least {LEAST_FRAMES:,}, better 40,000: give "
-            "more speech"
+            f"more speech{asked if longest < dim else ''}"
         )
 
 

@@ -71,14 +71,15 @@ def read_path(path: Path) -> Source:
         for file in path.rglob("*")
         if file.is_file() and not file.name.startswith(".") and is_of_latents(file)
     )
-    kinds = sorted({file.suffix.lower() for file in files})
+    kinds = {file.suffix.lower(): file for file in reversed(files)}
     if not files:
         raise InputError(f"{path}: no file of latents in it; must be one of {FORMATS}")
     if len(kinds) > 1:
         raise InputError(
-            f"{path}: has files of several kinds, {', '.join(kinds)}; give a folder of one kind"
+            f"{path}: has files of several kinds, such as "
+            f"{', '.join(str(kinds[kind]) for kind in sorted(kinds))}; give a folder of one kind"
         )
-    if kinds == [".parquet"]:
+    if set(kinds) == {".parquet"}:
         return parquet.read(path)
     return Source(str(path), _clips_of_files(path, files))
 

@@ -61,7 +61,9 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: not readable: {error.strerror}") from error
+    except ValueError as error:
         raise InputError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
 
 

@@ -108,6 +108,7 @@ __all__ = [
 ]
 
 PARAMS_FILE = Path("params.yaml")
+LEFT_BEHIND = "; if an earlier `dvc exp run -S` left that behind, `git restore params.yaml`"
 
 
 def _with_next_frame(horizons: list[int]) -> list[int]:
@@ -162,4 +163,4 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         InputError: the file is not usable. The message names, in one line, the file, the key, its
             value and what is allowed.
     """
-    return load_settings(path, Params)
+    return load_settings(path, Params, LEFT_BEHIND)

@@ -25,7 +25,7 @@ class Section(BaseModel):
 SomeSection = TypeVar("SomeSection", bound=Section)
 
 
-def load_settings(path: Path, model: type[SomeSection]) -> SomeSection:
+def load_settings(path: Path, model: type[SomeSection], hint: str = "") -> SomeSection:
     """Read a file of settings and check the whole of it against its model.
 
     The file is read by the rules of YAML 1.2, because DVC writes 0.00001 as 1e-05, which YAML 1.1
@@ -34,6 +34,7 @@ def load_settings(path: Path, model: type[SomeSection]) -> SomeSection:
     Args:
         path: a YAML file.
         model: the section that describes the whole file.
+        hint: what to say after a setting that is wrong.
 
     Raises:
         InputError: the file is not usable. The message names, in one line, the file, the key, its
@@ -48,7 +49,7 @@ def load_settings(path: Path, model: type[SomeSection]) -> SomeSection:
     try:
         return check_settings(settings, model)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}{hint}") from error
 
 
 def check_settings(settings: object, model: type[SomeSection]) -> SomeSection:

@@ -30,7 +30,7 @@ LIMIT_PROBLEMS = {
     errno.ENOMEM: f"{CORES_SETTING}=1 in front of the command needs least memory",
 }
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
-WAY_BACK = "`git restore --staged --worktree . && dvc checkout`"
+WAY_BACK = "`git restore --staged --worktree . && dvc checkout --allow-missing`"
 
 
 def run_stage(stage: Callable[..., None], *, shared: bool = False, **item: type) -> None:
@@ -116,8 +116,8 @@ def _interrupts_told() -> Iterator[None]:
 def _committed_kept() -> Iterator[None]:
     """Put back the outputs that are in git if a stage fails, since DVC removes them at its start.
 
-    DVC's own way to keep them, `persist`, would switch off its run cache, which restores the
-    results of earlier settings without running the stage again.
+    DVC's own way to keep them, `persist`, would keep a stage out of its run cache even where
+    `dvc commit --force` puts it there, so that results of earlier settings come back at once.
     """
     try:
         yield

@@ -129,10 +129,8 @@ def counts_lines(rows: Sequence[Row], commit: str, expected: bool) -> list[str]:
     if only["new"] or only["gone"]:
         lines += paragraph(f"{only['new']:,} are only here, {only['gone']:,} only in {commit}.")
     moved = count[OUTSIDE] + count[DIFFERS]
-    if not moved:
+    if not moved or expected:
         return lines
-    if expected:
-        return lines + paragraph(f"{LISTING} lists these {moved:,}.")
     for said, title in (
         (OUTSIDE, "Left their interval"),
         (DIFFERS, "Without interval and differing by more"),

@@ -25,6 +25,7 @@ from mimi_dynamics.speech.notes import notes_table, rejections
 from mimi_dynamics.speech.splits import DROPPED, assign_splits
 
 SOURCES = ".sources"  # No file or folder of a clip has a name that starts with a dot.
+NONE_HELD_OUT = "; -S 'ingest.test_voices=[]' holds none out"
 QUOTED = '; zeros before a number are kept only in double quotes, as in ["0011"]'
 RECORDINGS_PER_TASK = 64  # On a cluster, a task of this size is seconds of work for one core.
 COLUMN_TYPES = {
@@ -207,7 +208,7 @@ def check_voices(params: IngestParams, voices: set[str]) -> None:
             known = ", ".join(sorted(voices)[:20]) + (", …" if len(voices) > 20 else "")
             raise InputError(
                 f"ingest.test_voices: {voice!r} must be one of the voices with usable clips, "
-                f"which are {known or 'none'}{QUOTED if voice.isdigit() else ''}"
+                f"which are {known or 'none'}{QUOTED if voice.isdigit() else ''}{NONE_HELD_OUT}"
             )
 
 
