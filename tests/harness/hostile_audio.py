@@ -11,6 +11,7 @@ hang ends the command with a traceback.
 import argparse
 import contextlib
 import faulthandler
+import os
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ import pandas as pd
 import soundfile
 
 from ingest import ingest
+from mimi_dynamics.pipeline.limits import CORES_SETTING
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.speech import audio, conversion
 from mimi_dynamics.speech.corpora.recording import Recording, printable
@@ -96,14 +98,15 @@ def timed(seconds: dict[Path, float]) -> Iterator[None]:
     """Within, `seconds` notes how much work it is to convert each file, which is limited."""
     convert = conversion._convert
 
-    def convert_timed(recording: Recording, **arguments: object) -> list[conversion.Clip]:
+    def convert_timed(recording: Recording, *arguments: object) -> list[conversion.Clip]:
         start = time.thread_time()
         try:
-            return convert(recording, **arguments)
+            return convert(recording, *arguments)
         finally:
             seconds[recording.path] = time.thread_time() - start
 
     with (
+        mock.patch.dict(os.environ, {CORES_SETTING: "1"}),  # in this process, where patches are
         mock.patch.object(conversion, "_convert", convert_timed),
         mock.patch.object(audio, "MAX_WORK_SECONDS", MAX_SECONDS),
     ):

@@ -119,12 +119,33 @@ def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list
     """Run every job in processes that have one thread each, and show a progress bar.
 
     Args:
-        jobs: partial calls of module-level functions, because other processes must be able to
-            import them. Jobs start in this order, so put long ones first.
+        jobs: see `in_parallel`.
         description: the text of the progress bar.
 
     Returns:
         The results in the order of the jobs.
+
+    Raises:
+        InputError: see `in_parallel`.
+    """
+    jobs = list(jobs)
+    with tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress:
+        return list(in_parallel(jobs, description, progress.update))
+
+
+def in_parallel(
+    jobs: Iterable[Callable[[], Result]],
+    description: str,
+    finished: Callable[[], object] = lambda: None,
+) -> Iterator[Result]:
+    """Run every job in processes that have one thread each, and yield the results in their order.
+
+    Args:
+        jobs: partial calls of module-level functions, because other processes must be able to
+            import them. Jobs start in this order, so put long ones first.
+        description: what they do, by which a message names them.
+        finished: is called after every job, by whatever thread, when its result may still wait for
+            those before it.
 
     Raises:
         InputError: a worker was killed, or there is no folder in which to start workers.
@@ -132,28 +153,32 @@ def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list
     jobs = list(jobs)
     workers = min(_most_workers(), len(jobs))
     if workers <= 1:  # A separate process would gain nothing and take 4 s to start.
-        with one_thread_each(), torch.random.fork_rng(devices=[]):
-            return [job() for job in tqdm(jobs, description, unit="job", disable=None)]
+        for job in jobs:
+            with one_thread_each(), torch.random.fork_rng(devices=[]):
+                result = job()
+            finished()
+            yield result
+        return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name for name in IMPORTED_ONCE if name in sys.modules])
     with (
         _short_temporary_folder(),
         ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool,
-        tqdm(total=len(jobs), desc=description, unit="job", disable=None) as progress,
     ):
         sent: list[Any] = [PlainBytes(job) for job in jobs]  # each arrives as the job itself
         futures: list[Future[Any]] = [pool.submit(_run, job) for job in sent]
         for future in futures:
-            future.add_done_callback(lambda _: progress.update())
+            future.add_done_callback(lambda _: finished())
         try:
-            return [future.result() for future in futures]
+            while futures:  # What was yielded is not kept here.
+                yield futures.pop(0).result()
         except BrokenProcessPool as error:
             raise InputError(
                 f"{description}: one of {workers} workers was killed, as happens where memory "
                 f"runs out; {CORES_SETTING}={max(1, workers // 2)} in front of the command starts "
                 "fewer"
             ) from error
-        except BaseException:  # A job failed or the user pressed Ctrl-C: start no more jobs.
+        except BaseException:  # A job failed, or nobody wants the rest: start no more jobs.
             pool.shutdown(cancel_futures=True)
             raise
 

@@ -1,7 +1,6 @@
 """Turn one recording into 24 kHz clips: decode it, look at what each part holds, and write it."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import file_digest, sha256
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mimi_dynamics.pipeline.parallel import in_parallel
 from mimi_dynamics.pipeline.params import IngestParams
 from mimi_dynamics.speech.audio import SAMPLE_RATE, Part, read_parts, to_pcm, write_flac
 from mimi_dynamics.speech.corpora import Recording
@@ -17,6 +17,8 @@ from mimi_dynamics.speech.file_names import file_name
 from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
 from mimi_dynamics.speech.gates import gated_intervals
 from mimi_dynamics.speech.stretches import Limits
+
+RECORDINGS_AT_ONCE = 16  # 0.1 s of work each for prompts, so that both ends of a pool are short
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Converter:
     Attributes:
         params: what to reject.
         folder: receives a file for each clip.
-        cores: how many recordings are converted at the same time. They are converted by threads,
-            since FFmpeg and FLAC do not hold Python's lock while they work.
+        cores: whether recordings are converted here, one after the other (1), or by processes.
+            Threads kept one core busy and not two, as half of the work is Python's own.
     """
 
     params: IngestParams
@@ -97,9 +99,22 @@ class Converter:
 
     def __call__(self, recordings: Sequence[Recording]) -> Iterator[list[Clip]]:
         """Convert recordings, and yield what became of the parts of each, in their order."""
-        convert = partial(_convert, params=self.params, folder=self.folder)
-        with ThreadPoolExecutor(self.cores) as pool:
-            yield from pool.map(convert, recordings)
+        if self.cores == 1:
+            yield from (_convert(one, self.params, self.folder) for one in recordings)
+            return
+        starts = range(0, len(recordings), RECORDINGS_AT_ONCE)
+        jobs = [
+            partial(_convert_all, recordings[i : i + RECORDINGS_AT_ONCE], self.params, self.folder)
+            for i in starts
+        ]
+        for converted in in_parallel(jobs, "ingest"):
+            yield from converted
+
+
+def _convert_all(
+    recordings: Sequence[Recording], params: IngestParams, folder: Path
+) -> list[list[Clip]]:
+    return [_convert(recording, params, folder) for recording in recordings]
 
 
 def _convert(recording: Recording, params: IngestParams, folder: Path) -> list[Clip]:

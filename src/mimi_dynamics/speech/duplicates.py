@@ -4,14 +4,14 @@ An index of codes gives a bounded number of candidates for each recording, and o
 over each other. So time and memory grow with the hours, not with their square.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mimi_dynamics.pipeline.parallel import run_in_threads
+from mimi_dynamics.pipeline.parallel import run_parallel
 from mimi_dynamics.speech.alignment import same_performance
 from mimi_dynamics.speech.fingerprints import KEY_BITS, PATCH, WEAK, Fingerprint
 
@@ -28,6 +28,8 @@ MOST_CANDIDATES = 6  # for each recording
 LEAST_VARIETY = 2.9
 MOST_COPIES = 32  # More recordings that sound the same are a kind of sound, such as a jingle.
 KEY = np.uint64((1 << KEY_BITS) - 1)
+PAIRS_AT_ONCE = 256  # 1 s of work, for which up to 6 MB are sent
+Candidate = tuple[int, int, int, int]  # two recordings, and a frame of each
 
 
 def group_performances(fingerprints: Sequence[Fingerprint]) -> np.ndarray:
@@ -57,21 +59,26 @@ def group_performances(fingerprints: Sequence[Fingerprint]) -> np.ndarray:
 
 def same_pairs(prints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Pairs that hold the same performance."""
-    found = candidates(prints)
-    # Threads, because processes would have to be sent 240 MB for an hour, and copies and products
-    # of arrays, which take most of the time, let other threads run.
-    told = run_in_threads(partial(_alike, prints), found, "find copies")
+    # In their order neighbours share a recording, so that a process is sent few for its pairs.
+    found = sorted(candidates(prints))
+    parts = [found[start : start + PAIRS_AT_ONCE] for start in range(0, len(found), PAIRS_AT_ONCE)]
+    jobs = [
+        partial(_alike, {i: prints[i] for pair in part for i in pair[:2]}, part) for part in parts
+    ]
+    told = [same for of_part in run_parallel(jobs, "find copies") for same in of_part]
     return [(a, b) for (a, b, *_), same in zip(found, told, strict=True) if same]
 
 
-def _alike(prints: Sequence[Fingerprint], candidate: tuple[int, int, int, int]) -> bool:
-    a, b, at_a, at_b = candidate
-    if len(prints[a].active) > len(prints[b].active):
-        a, b, at_a, at_b = b, a, at_b, at_a
-    return same_performance(prints[a], prints[b], (at_a, at_b))
+def _alike(prints: Mapping[int, Fingerprint], pairs: Sequence[Candidate]) -> list[bool]:
+    told = []
+    for a, b, at_a, at_b in pairs:
+        at = {a: at_a, b: at_b}
+        shorter, longer = sorted((a, b), key=lambda index: len(prints[index].active))
+        told.append(same_performance(prints[shorter], prints[longer], (at[shorter], at[longer])))
+    return told
 
 
-def candidates(prints: Sequence[Fingerprint]) -> list[tuple[int, int, int, int]]:
+def candidates(prints: Sequence[Fingerprint]) -> list[Candidate]:
     """Pairs of recordings whose codes agree, those that agree most often first.
 
     Returns:
