@@ -13,6 +13,7 @@ from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.devices import CPU
+from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.studies.rssm.rates import bits_per_s
 from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
@@ -184,14 +185,15 @@ def decoded_distances(
     ends = np.cumsum(test.lengths)
     heard = np.flatnonzero(test.reach)
     clips = heard[np.unique(np.linspace(0, len(heard) - 1, DECODED_CLIPS).astype(int))]
-    distances: dict[str, list[float]] = {name: [] for name in readings}
-    for clip in clips:
+
+    def distances_of(clip: int) -> list[float]:
         part = slice(ends[clip] - test.lengths[clip], ends[clip])
         latents = [normalizer.restore(frames[part].numpy()) for frames in versions.values()]
         with torch.no_grad():
             stacked = torch.from_numpy(np.stack(latents)).to(codec.device)
             original, *others = codec.decode(stacked).to(CPU)
-        for name, other in zip(readings, others, strict=True):
-            pair = other.flatten(), original.flatten()
-            distances[name].append(heard_distance(*pair, test.gated[part].numpy()))
-    return {name: float(np.mean(values)) for name, values in distances.items()}
+        gated = test.gated[part].numpy()
+        return [heard_distance(other.flatten(), original.flatten(), gated) for other in others]
+
+    columns = zip(*run_in_threads(distances_of, clips.tolist(), "decode"), strict=True)
+    return {name: float(np.mean(of)) for name, of in zip(readings, columns, strict=True)}

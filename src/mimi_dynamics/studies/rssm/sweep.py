@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -94,27 +94,39 @@ class Sweep:
             compute=self.params.compute,
         )
 
-    def add(self, jobs: Sequence[Measure], states: Sequence[tuple[str, str]] = ()) -> None:
+    def add(
+        self,
+        jobs: Sequence[Measure],
+        states: Sequence[tuple[str, str]] = (),
+        first: Sequence[Callable[[], Any]] = (),
+    ) -> list[Any]:
         """Measure candidates, and what states alone tell about x, on all cores or on a GPU.
 
         Args:
             jobs: measurements of candidates.
             states: pairs of the name of a measured state and the name of raw x at the lead to use.
+            first: longer work to begin with, so that no core waits for it.
+
+        Returns:
+            What came of `first`.
         """
         from_state = [
             FromState(self.measured[state].job, raw.job, raw.densities["marginal"].network)
             for state, raw in ((state, self.measured[raw]) for state, raw in states)
         ]
-        work: list[Callable[[], Fitted | FittedDensity]] = [
+        work: list[Callable[[], Any]] = [
+            *first,
             *(partial(measure, job) for job in jobs),
             *(partial(fit_from_state, job) for job in from_state),
         ]
-        results = run_fits(work, "measure", self.params.compute)
+        done = run_fits(work, "measure", self.params.compute)
+        before, results = done[: len(first)], done[len(first) :]
         for job, found in zip(jobs, cast("list[Fitted]", results[: len(jobs)]), strict=True):
             self.measured[job.candidate.name] = Measured(job, *found)
         from_states = cast("list[FittedDensity]", results[len(jobs) :])
         for (state, raw), fitted in zip(states, from_states, strict=True):
             self.sufficiencies[state, raw] = Sufficiency(self.measured[raw], fitted)
+        return before
 
     def held_states(self, states: Tensor) -> Tensor:
         """Hold states between updates, so that every frame has the newest update.
@@ -243,23 +255,22 @@ def run_sweep(params: Params, data: Sequences, scale: Tensor) -> tuple[Sweep, st
     ]
     sweep = Sweep(params, data, scale, {job.name: job for job in models})
     rest = settings, params.seed, compute
-    work: list[Callable[[], Trained | dict[str, Tensor]]] = [
-        *(partial(train_rssm, job) for job in models),
-        *(partial(rivals, data, dim, *rest) for dim in settings.state_dims),
-    ]
-    results = run_fits(work, "train", compute)
-    sweep.trained = dict(
-        zip(sweep.jobs, cast("list[Trained]", results[: len(models)]), strict=True)
-    )
-    by_dim = cast("list[dict[str, Tensor]]", results[len(models) :])
-
     first = max(NEXT_FRAME, params.predict.warmup_frames) * settings.state_stride
     made = make_surrogates(data, first, params.predict.linear_order, params.seed)
-    jobs = [
+    raw = [
         sweep.job(RAW, data.frames),
         sweep.job(RAW_SHUFFLED, made["shuffled"].frames, readout=False),
         sweep.job(RAW_LONG, data.frames, readout=False, lead=settings.long_lead),
     ]
+    training: list[Callable[[], Any]] = [
+        *(partial(train_rssm, job) for job in models),
+        *(partial(rivals, data, dim, *rest) for dim in settings.state_dims),
+    ]
+    results = sweep.add(raw, first=training)
+    sweep.trained = dict(zip(sweep.jobs, results[: len(models)], strict=True))
+    by_dim: list[dict[str, Tensor]] = results[len(models) :]
+
+    jobs = []
     for dim, coordinates in zip(settings.state_dims, by_dim, strict=True):
         named = {f"dim{dim}_{rival}": values for rival, values in coordinates.items()}
         sweep.rivals[dim] = [RAW, *named]
