@@ -141,7 +141,8 @@ def watch(command: list[str]) -> dict[str, Cost]:
     environment = os.environ | {"PATH": f"{Path('.venv/bin').resolve()}:{os.environ['PATH']}"}
     found: dict[str, Cost] = {}
     started: list[str] = []
-    at, before, looks = time.monotonic(), 0.0, 0
+    at, looks = time.monotonic(), 0
+    known: dict[int, float] = {}
     with subprocess.Popen(
         command, cwd=CLONE, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -149,17 +150,17 @@ def watch(command: list[str]) -> dict[str, Cost]:
         while process.poll() is None:
             time.sleep(LOOK_SECONDS)
             now, processes = time.monotonic(), alive(process.pid)
-            used = seconds_used(processes)
+            used = seconds_used(processes, known)
             held = 0 if looks % MEMORY_LOOKS else bytes_held(processes)
             looks += 1
             if started:
                 cost = found.get(started[-1], Cost())
                 found[started[-1]] = Cost(
                     cost.seconds + now - at,
-                    cost.busy + max(0.0, used - before),
+                    cost.busy + used,
                     max(cost.memory, held),
                 )
-            at, before = now, max(before, used)
+            at = now
     if process.returncode:
         sys.exit(f"pipeline: error: {' '.join(command)} failed")
     return found
@@ -182,13 +183,22 @@ def alive(pid: int) -> list[psutil.Process]:
         return []
 
 
-def seconds_used(processes: list[psutil.Process]) -> float:
-    """Seconds of processors so far."""
+def seconds_used(processes: list[psutil.Process], known: dict[int, float]) -> float:
+    """Seconds of processors since the last look, but for what processes did after it and ended.
+
+    Nobody adds up the time of workers that have ended: they are children of a server of forks.
+
+    Args:
+        processes: those that are there now.
+        known: the seconds of each at the last look, which become those of now.
+    """
     used = 0.0
     for process in processes:
         with suppress(psutil.Error):
             times = process.cpu_times()
-            used += times.user + times.system + times.children_user + times.children_system
+            now = times.user + times.system
+            used += max(0.0, now - known.get(process.pid, 0.0))
+            known[process.pid] = now
     return used
 
 

@@ -6,7 +6,8 @@ ahead, the dynamic gain, which is what it is beyond that of shuffled frames, and
 gain: that on the latent of the next frame's audio after a look-back from another clip, which shares
 no sample with the past, beyond the same with these targets shuffled. Spliced speech, its frames in
 another order, shows what overlap alone makes of the dynamic gain. Beside them stands what the codec
-does to the sound, so that gain can be seen against quality.
+does to the sound, so that gain can be seen against quality, and what the gain is where components
+count by what they change in the sound. Two frames ahead, gains are of one training.
 
     python src/codec_row.py codec        (or: dvc repro codec_row@codec)
     python src/codec_row.py untrained    (in make studies, for every row of codec_table.rows)
@@ -32,6 +33,7 @@ from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import clips_sha256
 from mimi_dynamics.pipeline.without_audio import has_audio, say_without
+from mimi_dynamics.studies.codec_row.audible import audible
 from mimi_dynamics.studies.codec_row.gains import fit_leads, measure
 from mimi_dynamics.studies.codec_row.quality import codec_quality, quality_of_run
 from mimi_dynamics.studies.codec_row.records import (
@@ -50,7 +52,7 @@ from mimi_dynamics.studies.codec_row.subjects import (
     read_speech,
 )
 
-FURTHER = 2  # frames ahead, measured of the run's codec alone, and once
+FURTHER = 2  # frames ahead, measured by one training
 
 
 def codec_row(params: Params, row: str) -> None:
@@ -66,7 +68,7 @@ def codec_row(params: Params, row: str) -> None:
     else:
         manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
     trainings = {NEXT_FRAME: trainings_of(row, params)}
-    if row == RUN and FURTHER in params.horizons:
+    if FURTHER in params.horizons:
         trainings[FURTHER] = 1
     stored = {k: read_fits(k) for k in trainings} if row == RUN else {}
     if has_audio(manifest):
@@ -74,7 +76,7 @@ def codec_row(params: Params, row: str) -> None:
         # Loaded anew, because that of the subject was prepared for fast encoding.
         codec = codec_of(row, params)
         known = quality_of_run(codec) if row == RUN else codec_quality(codec, manifest, params)
-        heard = bit_rate(codec) | known
+        heard = bit_rate(codec) | known | audible(subject, codec, params)
     else:
         subject, heard = own_subject_of(row, params), {}
     leads = fit_leads(subject, params, trainings, stored)

@@ -25,11 +25,8 @@ from mimi_dynamics.pipeline.metrics import Metrics, write_stage_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
-from mimi_dynamics.studies.structure.components import (
-    component_effects,
-    component_gains,
-    effect_metrics,
-)
+from mimi_dynamics.quality.components import component_effects
+from mimi_dynamics.studies.structure.components import component_gains, effect_metrics
 from mimi_dynamics.studies.structure.study import (
     HEAD,
     summarise,

@@ -213,7 +213,6 @@ def test_few_studies_import_others() -> None:
         ("calm", "rssm"),
         ("ranking", "calm"),
         ("ranking", "codec_row"),
-        ("ranking", "structure"),
     }
 
 

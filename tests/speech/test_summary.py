@@ -53,7 +53,18 @@ def test_voices_are_listed_by_hours_with_their_splits() -> None:
         ["0.04", "3", "1", "0", "0", "ann"],
         ["12.04", "903", "301", "0", "0", "in", "all,", "2", "voices"],
     ]
-    assert lines[4:] == ["", "no file was rejected"]
+    few = "0 clips of test: too few for intervals that say much"
+    assert lines[4:] == [few, "", "no file was rejected"]
+
+
+def test_less_than_an_hour_is_in_minutes_and_enough_of_test_is_not_told() -> None:
+    manifest = manifest_of({"ann": 40}).assign(split="test")
+    assert overview(manifest, rejected_of()).splitlines()[:3] == [
+        "   minutes       train  validation        test  test_voice  voice (clips of each split)",
+        "      24.0           0           0          40           0  ann",
+        "      24.0           0           0          40           0  in all, 1 voice",
+    ]
+    assert "too few" not in overview(manifest, rejected_of())
 
 
 def test_reasons_are_counted_with_a_first_example() -> None:
@@ -87,7 +98,7 @@ def test_thousands_of_voices_and_long_names_fit_a_screen() -> None:
     lines = overview(manifest, rejected).splitlines()
     assert len(lines) <= 40
     assert max(columns(line) for line in lines) <= 100
-    assert any("… and 1,231 more" in line for line in lines)
+    assert any("… and 1,232 more" in line for line in lines)
     assert any("1,249 voices" in line for line in lines)
 
 

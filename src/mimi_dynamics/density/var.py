@@ -144,3 +144,23 @@ def longest_lag(batches: list[Batch]) -> int:
     """Give the longest lag that is known before at least `SHARE_KNOWN` of all targets."""
     known = torch.cat([batch.scored.nonzero()[:, 1] for batch in batches])
     return int(known.sort().values[int((1 - SHARE_KNOWN) * len(known))])
+
+
+@torch.no_grad()
+def squared_errors(var: Var, batches: Iterable[Batch], mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Give what a VAR leaves of each coordinate of scored targets, and what a constant leaves.
+
+    Args:
+        var: predicts the targets.
+        batches: of the targets.
+        mean: (dim,) the constant.
+
+    Returns:
+        Two (scored, dim) tensors of squares.
+    """
+    left, whole = [], []
+    for batch in batches:
+        target = batch.target[batch.scored]
+        left.append((target - var.mean(batch.context)[batch.scored]).double().square())
+        whole.append((target - mean).double().square())
+    return torch.cat(left), torch.cat(whole)

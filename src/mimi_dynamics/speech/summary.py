@@ -23,8 +23,9 @@ REASONS = (
     "too_slow",
     "undecodable",
 )
-SHOWN_VOICES = 18
+SHOWN_VOICES = 17
 SHOWN_REASONS = 12
+FEW_CLIPS = 20  # of test; the default corpus has 127
 COLUMNS = 100  # The text is at most this wide on a screen.
 
 
@@ -96,7 +97,11 @@ def overview(manifest: pd.DataFrame, rejected: pd.DataFrame) -> str:
         manifest: what `ingest_corpora` gave.
         rejected: what `ingest_corpora` gave.
     """
-    lines = [*_voice_lines(manifest), "", *_rejected_lines(rejected)]
+    lines = list(_voice_lines(manifest))
+    of_test = int((manifest["split"] == "test").sum())
+    if of_test < FEW_CLIPS:
+        lines.append(f"{_counted(of_test, 'clip')} of test: too few for intervals that say much")
+    lines += ["", *_rejected_lines(rejected)]
     shared = repeated(manifest)
     if len(shared):
         count = _counted(shared["performance"].nunique(), "performance")
@@ -114,30 +119,32 @@ def tell(text: str) -> None:
 
 
 def _voice_lines(manifest: pd.DataFrame) -> Iterator[str]:
-    """List the voices with the most hours, with how many of their clips are in each split."""
+    """List the voices with the most speech, with how many of their clips are in each split."""
     counts = manifest.groupby(["voice", "split"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=list(SPLITS), fill_value=0)
-    hours = manifest.groupby("voice")["seconds"].sum() / 3600
-    # Of voices with as many hours, the first by name comes first.
-    hours = hours.sort_values(ascending=False, kind="stable")
-    yield _voice_line("hours", [*SPLITS], "voice (clips of each split)")
-    for voice in hours.index[:SHOWN_VOICES]:
-        yield _voice_line(f"{hours[voice]:,.2f}", counts.loc[voice].tolist(), str(voice))
-    rest = hours.index[SHOWN_VOICES:]
+    seconds = manifest.groupby("voice")["seconds"].sum()
+    unit, scale, digits = ("hours", 3600, 2) if seconds.sum() >= 3600 else ("minutes", 60, 1)
+    # Of voices with as much speech, the first by name comes first.
+    spoken = (seconds / scale).sort_values(ascending=False, kind="stable")
+    yield _voice_line(unit, [*SPLITS], "voice (clips of each split)")
+    for voice in spoken.index[:SHOWN_VOICES]:
+        yield _voice_line(f"{spoken[voice]:,.{digits}f}", counts.loc[voice].tolist(), str(voice))
+    rest = spoken.index[SHOWN_VOICES:]
     if len(rest):
         name = f"… and {len(rest):,} more"
-        yield _voice_line(f"{hours[rest].sum():,.2f}", counts.loc[rest].sum().tolist(), name)
-    voices = f"in all, {_counted(len(hours), 'voice')}"
-    yield _voice_line(f"{hours.sum():,.2f}", counts.sum().tolist(), voices)
+        total = f"{spoken[rest].sum():,.{digits}f}"
+        yield _voice_line(total, counts.loc[rest].sum().tolist(), name)
+    voices = f"in all, {_counted(len(spoken), 'voice')}"
+    yield _voice_line(f"{spoken.sum():,.{digits}f}", counts.sum().tolist(), voices)
 
 
 def _counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + "s" * (number != 1)
 
 
-def _voice_line(hours: str, clips: list[Any], voice: str) -> str:
+def _voice_line(spoken: str, clips: list[Any], voice: str) -> str:
     numbers = [count if isinstance(count, str) else f"{count:,}" for count in clips]
-    return f"{hours:>10}" + "".join(f"{number:>12}" for number in numbers) + f"  {voice}"
+    return f"{spoken:>10}" + "".join(f"{number:>12}" for number in numbers) + f"  {voice}"
 
 
 def _rejected_lines(rejected: pd.DataFrame) -> Iterator[str]:

@@ -117,7 +117,7 @@ def _subject(
     latents, normalizer, data = encode_anew(codec, manifest, params, work)
     remove(work)
     speech = with_targets(data, latents, normalizer, transplanted)
-    return Subject(codec.weights_sha256, latents, data, speech, None)
+    return Subject(codec.weights_sha256, latents, normalizer, data, speech, None)
 
 
 NULLS: dict[str, MakeNull] = {"spliced_speech": spliced_speech, "gated_noise": gated_noise}

@@ -19,6 +19,7 @@ from mimi_dynamics.encoding.spliced import splice_corpus
 from mimi_dynamics.encoding.transplant import transplant_corpus, with_targets
 from mimi_dynamics.latents.loading import Loaded, load
 from mimi_dynamics.latents.normalizer import (
+    Normalizer,
     fit_normalizer,
     frames_in_split,
     normalized_sequences,
@@ -46,6 +47,7 @@ class Subject:
     Attributes:
         weights_sha256: hash of the codec's weights.
         latents: its latents as encoded.
+        normalizer: maps them to whitened components.
         data: the same, whitened.
         speech: the same with transplanted latents as targets; None if the codec hears what follows
             a frame, or no frame of some split has such a target, or there is no audio.
@@ -55,6 +57,7 @@ class Subject:
 
     weights_sha256: str
     latents: Latents
+    normalizer: Normalizer
     data: Sequences
     speech: Sequences | None
     spliced: Sequences | None
@@ -163,7 +166,7 @@ def make_subject(row: str, manifest: pd.DataFrame, params: Params, work: Path) -
             print(f"{row}: too few clips of a voice to take look-backs from", file=sys.stderr)
             speech = None
     spliced_data = normalized_sequences(spliced, normalizer, params.latents.voiced_range_db)
-    return Subject(codec.weights_sha256, latents, data, speech, spliced_data)
+    return Subject(codec.weights_sha256, latents, normalizer, data, speech, spliced_data)
 
 
 def read_speech(params: Params, folder: Path) -> pd.DataFrame:
@@ -194,8 +197,8 @@ def own_subject(params: Params) -> Subject:
     Raises:
         InputError: the stage `encode` or `normalize` has not run.
     """
-    latents, _, data = load(params)
-    return Subject(latents.info["weights_sha256"], latents, data, None, None)
+    loaded = load(params)
+    return Subject(loaded.latents.info["weights_sha256"], *loaded, None, None)
 
 
 def _of_the_run(codec: Codec, params: Params) -> Loaded:

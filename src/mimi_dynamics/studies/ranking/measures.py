@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from mimi_dynamics.density.devices import uncompiled
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.density.training import TrainingParams, fit
+from mimi_dynamics.density.var import squared_errors
 from mimi_dynamics.evidence.surrogates import permute
 from mimi_dynamics.latents.sequences import Batch, Sequences, in_memory
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.devices import draws_of
 from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.quality.components import component_effects
 from mimi_dynamics.studies.calm.comparison import linear_model
 from mimi_dynamics.studies.calm.model import EVALUATION_SEED, head_of, make_calm, matched, moments
 from mimi_dynamics.studies.calm.training import enough_epochs, seed_of
@@ -24,7 +26,6 @@ from mimi_dynamics.studies.codec_row.subjects import Subject
 from mimi_dynamics.studies.ranking.generating import calm_job, generator_params, in_steps
 from mimi_dynamics.studies.ranking.places import Places
 from mimi_dynamics.studies.ranking.sets import RankedSet
-from mimi_dynamics.studies.structure.components import component_effects
 
 VELOCITY = "flow_matching"
 GAIN_PARTS = 3  # one clip of train in so many; with all of them a set would take 5 minutes more
@@ -64,7 +65,7 @@ def gains(of: RankedSet, params: Params) -> dict[str, float]:
     params = params.model_copy(update={"predict": small})
     data = of.data.part_of_train(GAIN_PARTS)
     speech = None if of.speech is None else of.speech.part_of_train(GAIN_PARTS)
-    subject = Subject(of.codec.weights_sha256, of.latents, data, speech, None)
+    subject = Subject(of.codec.weights_sha256, of.latents, of.normalizer, data, speech, None)
     leads = fit_leads(subject, params, {NEXT_FRAME: 1}, {})
     found = measure(leads, params, of.data.frame_rate)
     return {
@@ -81,12 +82,8 @@ def linear_measures(of: RankedSet, params: Params) -> dict[str, float]:
     """
     params = generator_params(params, of.frames_per_step, params.calm.head)
     var = linear_model(params, of.data)
-    mean, errors, targets = of.data.train_mean(), [], []
-    for batch in batches(of.data, "test", params):
-        target = batch.target[batch.scored]
-        errors.append((target - var.mean(batch.context)[batch.scored]).double().square())
-        targets.append((target - mean).double().square())
-    left, whole = torch.cat(errors).mean(0), torch.cat(targets).mean(0)
+    squares = squared_errors(var, batches(of.data, "test", params), of.data.train_mean())
+    left, whole = (of_all.mean(0) for of_all in squares)
     by_component = (-0.5 * (left / whole).log()).numpy()
     effects = component_effects(of.codec, of.normalizer, of.latents, EFFECT_CLIPS, params.seed)
     weights = np.tile(effects / effects.sum(), of.frames_per_step) / of.frames_per_step
