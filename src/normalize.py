@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.base import Codec, in_threads
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.log_mel import heard_distance
@@ -33,7 +33,6 @@ from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.metrics import write_stage_metrics
-from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.without_audio import has_decoder, say_without
@@ -114,7 +113,7 @@ def truncation_cost(
         )
         for clip, part in zip(clips, parts, strict=True)
     ]
-    distances = run_in_threads(partial(distances_of, codec, normalizer), jobs, "decode")
+    distances = in_threads(partial(distances_of, codec, normalizer), jobs, "decode")
     return pd.DataFrame(distances).mean().to_dict()
 
 

@@ -100,7 +100,10 @@ def test_weights_that_do_not_fit(params: CodecParams, tmp_path: Path) -> None:
     )
     tensors = load_file(params.pocket_tts.weights)
     save_file({name: of for name, of in tensors.items() if "encoder" not in name}, other)
-    assert "must be the weights with voice cloning" in problem_of(pocket_params(other, config))
+    assert "does not fit pocket-tts: Missing" in problem_of(pocket_params(other, config))
+    silenced = {n: of * 0 if n.startswith("mimi.encoder.") else of for n, of in tensors.items()}
+    save_file(silenced, other)
+    assert "must be weights with voice cloning" in problem_of(pocket_params(other, config))
     other.write_bytes(b"no weights")
     assert "not a safetensors file" in problem_of(pocket_params(other, config))
 
@@ -115,11 +118,19 @@ def test_settings_that_are_none_of_the_package(params: CodecParams, tmp_path: Pa
     for key, value, told in (
         ("frame_rate", 25.0, "25 latents a second at 24000 Hz: must be 12.5"),
         ("sample_rate", "fast", "valid integer"),
+        ("inner_dim", 16, "its encoder gives 16 numbers and its decoder takes 8"),
+        ("encoder_frame_rate", 1.0, "Extra inputs"),
     ):
         changed = tiny_config()
         changed["mimi"][key] = value
         config.write_text(json.dumps(changed))
         assert told in problem_of(pocket_params(weights, config))
+    config.write_text("{")
+    assert "codec.pocket_tts.config = " in problem_of(pocket_params(weights, config))
+    changed = tiny_config()
+    changed["mimi"]["seanet"]["pad_mode"] = "reflect"
+    config.write_text(json.dumps(changed))
+    assert "no such model: reflect" in problem_of(pocket_params(weights, config))
 
 
 @needs_package

@@ -125,6 +125,8 @@ def test_what_is_saved_is_what_was_found(found: Measurement, tmp_path: Path) -> 
         ({"horizons": [1.5]}, "horizons = [1.5]"),
         ({"horizons": 1}, "horizons = 1: must be a list"),
         ({"frame_rate": 0}, "frame_rate = 0: must be a number of latents a second above 0"),
+        ({"horizons": "12"}, "horizons = '12': must be a list"),
+        ({"frame_rate": True}, "frame_rate = True: must be a number"),
         ({"frame_rate": "12.5"}, "frame_rate = '12.5': must be a number"),
         ({"frame_rate": math.nan}, "frame_rate = nan: must be a number"),
         ({"seed": -1}, "seed = -1: must be a whole number"),

@@ -38,6 +38,10 @@ def test_only_what_is_transposed_gets_a_warning(coefficient: float) -> None:
     assert wrong.correlations[1] == pytest.approx(coefficient, abs=0.05)
 
 
+def test_of_clips_of_one_frame_there_is_nothing_to_say() -> None:
+    assert seen([np.ones((1, DIM), np.float32)] * 3).warning() is None
+
+
 def test_neither_white_noise_nor_smooth_spectra_get_one() -> None:
     """The bands of a spectrum are alike, and so are its frames."""
     assert seen(autoregressions(0)).warning() is None

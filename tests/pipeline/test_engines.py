@@ -21,6 +21,7 @@ import mimi_dynamics.speech.ingestion
 from mimi_dynamics.encoding.corpus import ShardEncoder, ShardFacts, encode_corpus
 from mimi_dynamics.encoding.shards import Part, PartWriter, Shard
 from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.engines import run_jobs
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import atomic_path
@@ -211,6 +212,22 @@ def test_locally_one_worker_has_all_cores_and_jobs(monkeypatch: pytest.MonkeyPat
 
     assert list(run_jobs(make_worker, [7, 5, 6], "local", "ingest", 2)) == [7, 5, 6]
     assert made == [5]
+
+
+def test_processes_convert_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, and to the same files."""
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
+    recordings = []
+    for number in range(9):
+        path = write_sound(tmp_path / f"{number}.wav", tone(0.3, 300 + 40 * number))
+        recordings.append(Recording(f"{number}", f"{number}", "folder", "v", "", "a", path))
+    found = []
+    for cores in (1, 2):
+        folder = tmp_path / f"by-{cores}"
+        folder.mkdir()
+        found.append((list(Converter(ingest_params(), folder, cores)(recordings)), tree(folder)))
+    assert found[0] == found[1]
+    assert [clip.clip_id for (clip,) in found[0][0]] == [str(number) for number in range(9)]
 
 
 def test_a_recording_converted_twice_leaves_the_same(tmp_path: Path) -> None:

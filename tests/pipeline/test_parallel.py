@@ -1,5 +1,6 @@
 """Jobs give the same bits on one core as on several, and leave nothing behind."""
 
+import itertools
 import math
 import os
 import shutil
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import run_in_threads, run_parallel
+from mimi_dynamics.pipeline.parallel import in_parallel, run_in_threads, run_parallel
 from tests.harness import ROOT
 from tests.harness.small_pipeline import heed_ctrl_c
 
@@ -44,6 +45,32 @@ def test_one_core_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
     alone = run_parallel([partial(draw, seed) for seed in (1, 2, 3)], "draw")
     assert all((first == second).all() for first, second in zip(several, alone, strict=True))
+
+
+def inverse(number: int) -> float:
+    """Of which there is none of 0."""
+    return 1 / number
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_results_come_in_order_until_nobody_wants_more_or_one_fails(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "available_cores", lambda: cores)
+    folder = tempfile.gettempdir()
+    finished: list[int] = []
+    jobs = [partial(inverse, number) for number in (1, 2, 4, 5, 0, 8)]
+    results = in_parallel(jobs, "invert", lambda: finished.append(1))
+    assert [next(results), next(results)] == [1, 0.5]
+    assert tempfile.gettempdir() == folder
+    assert len(finished) >= 2
+    assert list(itertools.islice(results, 2)) == [0.25, 0.2]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    unwanted = in_parallel(jobs[:4], "invert")
+    assert next(unwanted) == 1
+    unwanted.close()
+    assert not list(unwanted)
 
 
 def test_threads_give_what_one_after_the_other_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +209,8 @@ def test_a_worker_that_is_killed_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     with pytest.raises(InputError) as caught:
         run_parallel([partial(killed, number) for number in range(4)], "train")
     assert str(caught.value) == (
-        "train: one of 4 workers was killed, as happens where memory runs out; "
+        "train: one of 4 workers was killed, as happens where memory runs out or "
+        "a library crashes; "
         "MIMI_DYNAMICS_CORES=2 in front of the command starts fewer"
     )
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
+from yaml import YAMLError
 
 from mimi_dynamics.codec.base import (
     FRAME_RATE,
@@ -27,6 +28,7 @@ from mimi_dynamics.codec.base import (
 )
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import CodecParams
+from mimi_dynamics.pipeline.sources import expanded
 
 NAME = "pocket-tts"
 
@@ -42,8 +44,9 @@ class PocketCodec(Codec):
         from pocket_tts.modules.attention import StreamingMultiheadAttention
 
         super().__init__(name, weights_sha256, model, config.quantizer.dimension, 0, 0)
-        parts = model.encoder, model.encoder_transformer, model.downsample
-        self.hears_back = seconds_back(parts, StreamingMultiheadAttention)
+        # One whose encoder has the frames' rate already has no downsampling.
+        parts = model.encoder, model.encoder_transformer, getattr(model, "downsample", None)
+        self.hears_back = seconds_back(filter(None, parts), StreamingMultiheadAttention)
         settings = sha256(config.model_dump_json().encode()).hexdigest()
         self.runtime = f"{NAME} {version(NAME)} {settings:.12}"
 
@@ -73,7 +76,7 @@ class PocketCodec(Codec):
         raise NotImplementedError(f"{self.name} has no codes")
 
     def encode_in(self, dtype: torch.dtype) -> None:
-        """Refuse any other number format than float32, in which its convolutions start.
+        """Refuse any other number format than float32, as convolutions start from float32 zeros.
 
         Raises:
             InputError: `dtype` is not float32.
@@ -82,7 +85,7 @@ class PocketCodec(Codec):
             raise InputError(f"encode.dtype: must be float32 for codec.name = {NAME!r}")
 
     def streaming(self, batch: int, frames: int = 1) -> AbstractContextManager[None]:
-        """Refuse: the package keeps as many steps as it is told before the first.
+        """Refuse: the package must be told the number of steps in advance.
 
         Raises:
             NotImplementedError: always.
@@ -98,23 +101,24 @@ def load(params: CodecParams) -> Codec:
     """
     config = _config(params)
     named = params.pocket_tts.weights
-    path = Path(named).expanduser() if named else _download(config)
+    path = expanded(named) if named else _download(config)
     model = _model(config.mimi)
     from pocket_tts.utils.weights_loading import get_mimi_state_dict
 
     try:
-        hash_of_file = sha256_of(path)
-        model.load_state_dict(get_mimi_state_dict(path))
+        hash_of_file, tensors = sha256_of(path), get_mimi_state_dict(path)
+        model.load_state_dict(tensors)
     except OSError as error:
         raise InputError(f"{path}: codec weights not readable: {error.strerror}") from error
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file: {error}") from error
     except RuntimeError as error:
         # The message of load_state_dict has a title and then one line per tensor that is wrong.
-        problem = str(error).splitlines()[1].strip()
-        if problem.startswith("Missing") and "encoder" in problem:
-            problem = "no encoder is in it: must be the weights with voice cloning"
+        problem = str(error).splitlines()[-1].strip()
         raise InputError(f"{path}: does not fit {NAME}: {problem:.200}") from error
+    # Those who publish weights without voice cloning put zeros in the place of the encoder.
+    if not any(tensor.any() for tensor in model.encoder.state_dict().values()):
+        raise InputError(f"{path}: its encoder is all zeros: must be weights with voice cloning")
     return PocketCodec(NAME, hash_of_file, model, config.mimi)
 
 
@@ -122,7 +126,7 @@ def untrained(params: CodecParams) -> Codec:
     """Build a codec of the same shape with random weights.
 
     Raises:
-        InputError: `pocket-tts` is not installed, or `codec.pocket_tts.config` is none of its own.
+        InputError: `pocket-tts` is not installed, or cannot build `codec.pocket_tts.config`.
     """
     config = _config(params).mimi
     model = _model(config)
@@ -145,13 +149,13 @@ def _config(params: CodecParams) -> Any:  # noqa: ANN401
     from pocket_tts.utils.config import CONFIGS_DIR, load_config
 
     name = params.pocket_tts.config
-    path = Path(name).expanduser() if name.endswith(".yaml") else CONFIGS_DIR / f"{name}.yaml"
+    path = expanded(name) if name.endswith(".yaml") else CONFIGS_DIR / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(path.stem for path in CONFIGS_DIR.glob("*.yaml")))
         raise InputError(f"codec.pocket_tts.config = {name!r}: must be a .yaml file, or of {known}")
     try:
         config = load_config(path)
-    except (ValueError, TypeError) as error:  # pydantic's own is a ValueError
+    except (ValueError, TypeError, YAMLError) as error:  # pydantic's own is a ValueError
         problem = " ".join(str(error).split())
         raise InputError(f"codec.pocket_tts.config = {name!r}: {problem:.200}") from error
     rates = config.mimi.sample_rate, config.mimi.frame_rate
@@ -159,6 +163,13 @@ def _config(params: CodecParams) -> Any:  # noqa: ANN401
         raise InputError(
             f"codec.pocket_tts.config = {name!r}: has {rates[1]:g} latents a second at {rates[0]} "
             f"Hz: must be {FRAME_RATE:g} at {SAMPLE_RATE} Hz"
+        )
+    # As of one of its oldest, whose encoder is of another kind.
+    given = config.mimi.inner_dim or config.mimi.seanet.dimension
+    if given != config.mimi.quantizer.dimension:
+        raise InputError(
+            f"codec.pocket_tts.config = {name!r}: its encoder gives {given} numbers and its "
+            f"decoder takes {config.mimi.quantizer.dimension}; choose another"
         )
     return config
 
@@ -168,7 +179,11 @@ def _model(config: Any) -> Any:  # noqa: ANN401
     from pocket_tts.models.mimi import build_mimi
     from pocket_tts.modules.stateful_module import StatefulModule
 
-    model = build_mimi(config)
+    try:
+        model = build_mimi(config)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        problem = " ".join(str(error).split()) or "the package cannot build it"
+        raise InputError(f"codec.pocket_tts.config: no such model: {problem:.200}") from error
     for name, module in model.named_modules():
         if isinstance(module, StatefulModule):
             module._module_absolute_name = name
@@ -185,6 +200,6 @@ def _download(config: Any) -> Path:  # noqa: ANN401
         return Path(download_if_necessary(address))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{address}: not cached and not to be had ({type(error).__name__}): Kyutai asks to "
-            "accept its terms there and to log in; or set codec.pocket_tts.weights to a local copy"
+            f"{address}: not cached and not to be had ({type(error).__name__}); of its own, Kyutai "
+            "asks to accept its terms there and to log in; codec.pocket_tts.weights may name a copy"
         ) from error

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def measure_prepared(
         if found["frames"] < FEW_FRAMES:
             notes.append(
                 f"{counted(int(horizon), 'frame')} ahead, only {counted(found['frames'], 'frame')} "
-                "of test could be scored, which is too few to tell anything: clips end before."
+                "of test could be scored, which is too few to tell much."
             )
     return Measurement(
         effort=name,
@@ -199,16 +199,17 @@ def checked_horizons(horizons: Sequence[int]) -> list[int]:
     Raises:
         InputError: one is no whole number above 0, or there is none.
     """
-    is_list = isinstance(horizons, Iterable)
+    is_list = isinstance(horizons, Iterable) and not isinstance(horizons, str)
     wanted = list(horizons) if is_list else []
     if not wanted or not all(
-        isinstance(k, int) and not isinstance(k, bool) and 0 < k <= LONGEST_HORIZON for k in wanted
+        isinstance(k, Integral) and not isinstance(k, bool) and 0 < k <= LONGEST_HORIZON
+        for k in wanted
     ):
         raise InputError(
             f"horizons = {wanted if is_list else horizons!r}: must be a list of whole numbers of "
             f"frames from 1 to {LONGEST_HORIZON}, such as [1, 2]"
         )
-    return sorted(set(wanted))
+    return sorted({int(k) for k in wanted})
 
 
 def check_numbers(frame_rate: float | None, seed: int) -> None:
@@ -218,7 +219,9 @@ def check_numbers(frame_rate: float | None, seed: int) -> None:
         InputError: one is out of range.
     """
     if frame_rate is not None and not (
-        isinstance(frame_rate, Real) and 0 < frame_rate < float("inf")
+        isinstance(frame_rate, Real)
+        and not isinstance(frame_rate, bool)
+        and 0 < frame_rate < float("inf")
     ):
         raise InputError(
             f"frame_rate = {frame_rate!r}: must be a number of latents a second above 0"

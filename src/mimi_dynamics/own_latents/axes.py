@@ -32,6 +32,8 @@ class Neighbours:
 
     def warning(self) -> str | None:
         """Ask in a sentence whether the axes are the wrong way round; None if they look right."""
+        if not self._squares:  # as of clips of one frame each
+            return None
         frames, columns = self.correlations
         if columns < ALIKE or columns < TIMES_FRAMES * frames:
             return None

@@ -144,8 +144,8 @@ def in_parallel(
         jobs: partial calls of module-level functions, because other processes must be able to
             import them. Jobs start in this order, so put long ones first.
         description: what they do, by which a message names them.
-        finished: is called after every job, by whatever thread, when its result may still wait for
-            those before it.
+        finished: is called after every job that has run, by whatever thread, when its result may
+            still wait for those before it.
 
     Raises:
         InputError: a worker was killed, or there is no folder in which to start workers.
@@ -161,22 +161,20 @@ def in_parallel(
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name for name in IMPORTED_ONCE if name in sys.modules])
-    with (
-        _short_temporary_folder(),
-        ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool,
-    ):
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         sent: list[Any] = [PlainBytes(job) for job in jobs]  # each arrives as the job itself
-        futures: list[Future[Any]] = [pool.submit(_run, job) for job in sent]
+        with _short_temporary_folder():  # in which workers start
+            futures: list[Future[Any]] = [pool.submit(_run, job) for job in sent]
         for future in futures:
-            future.add_done_callback(lambda _: finished())
+            future.add_done_callback(lambda done: done.cancelled() or finished())
         try:
             while futures:  # What was yielded is not kept here.
                 yield futures.pop(0).result()
         except BrokenProcessPool as error:
             raise InputError(
                 f"{description}: one of {workers} workers was killed, as happens where memory "
-                f"runs out; {CORES_SETTING}={max(1, workers // 2)} in front of the command starts "
-                "fewer"
+                f"runs out or a library crashes; {CORES_SETTING}={max(1, workers // 2)} in front "
+                "of the command starts fewer"
             ) from error
         except BaseException:  # A job failed, or nobody wants the rest: start no more jobs.
             pool.shutdown(cancel_futures=True)

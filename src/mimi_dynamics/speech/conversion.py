@@ -18,7 +18,8 @@ from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
 from mimi_dynamics.speech.gates import gated_intervals
 from mimi_dynamics.speech.stretches import Limits
 
-RECORDINGS_AT_ONCE = 16  # 0.1 s of work each for prompts, so that both ends of a pool are short
+RECORDINGS_AT_ONCE = 16  # at most; of prompts they are 0.1 s of work
+JOBS_EACH = 4  # for every core at least, as long as there are recordings
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ class Converter:
         if self.cores == 1:
             yield from (_convert(one, self.params, self.folder) for one in recordings)
             return
-        starts = range(0, len(recordings), RECORDINGS_AT_ONCE)
+        together = max(1, min(RECORDINGS_AT_ONCE, len(recordings) // (JOBS_EACH * self.cores)))
         jobs = [
-            partial(_convert_all, recordings[i : i + RECORDINGS_AT_ONCE], self.params, self.folder)
-            for i in starts
+            partial(_convert_all, recordings[start : start + together], self.params, self.folder)
+            for start in range(0, len(recordings), together)
         ]
         for converted in in_parallel(jobs, "ingest"):
             yield from converted

@@ -28,7 +28,7 @@ MOST_CANDIDATES = 6  # for each recording
 LEAST_VARIETY = 2.9
 MOST_COPIES = 32  # More recordings that sound the same are a kind of sound, such as a jingle.
 KEY = np.uint64((1 << KEY_BITS) - 1)
-PAIRS_AT_ONCE = 256  # 1 s of work, for which up to 6 MB are sent
+PAIRS_AT_ONCE = 256  # 1 s of work; of prompts up to 6 MB are sent for it
 Candidate = tuple[int, int, int, int]  # two recordings, and a frame of each
 
 

@@ -52,7 +52,7 @@ def test_components_count_by_their_effect_on_the_sound(
     monkeypatch.setattr(module, "component_effects", lambda *_: np.array(effects, float))
     found = audible(subject(), HeardCodec(), PARAMS)
     assert found["audible_gain_nats_per_dim"] == pytest.approx(heard * TRUE, abs=0.03)
-    assert found["audible_share"] == pytest.approx(2 * heard, abs=0.03)
+    assert found["audible_ratio"] == pytest.approx(2 * heard, abs=0.03)
     ends = found["audible_gain_nats_per_dim_ci_low"], found["audible_gain_nats_per_dim_ci_high"]
     assert ends[0] - 0.02 < heard * TRUE < ends[1] + 0.02
 

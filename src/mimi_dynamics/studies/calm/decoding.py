@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mimi_dynamics.codec.base import FRAME_SIZE
+from mimi_dynamics.codec.base import FRAME_SIZE, in_threads
 from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.generation import continuations
 from mimi_dynamics.generation.continuations import Decoder
@@ -16,7 +16,6 @@ from mimi_dynamics.generation.generator import Grid
 from mimi_dynamics.generation.sounds import Listening
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.studies.calm.comparison import Comparison
 from mimi_dynamics.studies.calm.samples import Drawn, first_runs, recorded_paths
 
@@ -94,7 +93,7 @@ def decoded_scores(job: Continuations, decode: Decoder) -> pd.DataFrame:
         return row
 
     numbers = able[choose_evenly(len(able), DECODED_STARTS)]
-    return pd.DataFrame(run_in_threads(scores_of, numbers, f"decode {job.name}"))
+    return pd.DataFrame(in_threads(scores_of, numbers, f"decode {job.name}"))
 
 
 def _sound(prompt: Tensor, continued: Tensor, decode: Decoder) -> Tensor:

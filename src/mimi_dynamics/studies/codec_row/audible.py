@@ -30,9 +30,10 @@ def audible(subject: Subject, codec: Codec, params: Params) -> dict[str, float]:
         params: all settings.
 
     Returns:
-        With intervals over clips of test, `audible_gain_nats_per_dim`, and `audible_share`, the
-        same over the mean of all components: it is above 1 if what is heard more can be predicted
-        better. Nothing for a codec that cannot decode.
+        `audible_gain_nats_per_dim`, and `audible_ratio`, the same over the mean of all components
+        alike, by the same model: it is above 1 if what is heard more can be predicted better. Their
+        intervals are over clips of test, and hold the effects fixed. Nothing for a codec that
+        cannot decode.
     """
     if not codec.can_decode:
         return {}
@@ -52,8 +53,8 @@ def audible(subject: Subject, codec: Codec, params: Params) -> dict[str, float]:
     weighted, plain = (
         Estimate(float(of[0]), of[1:]) for of in (effects / effects.sum() @ gains, gains.mean(0))
     )
-    share = weighted / plain
-    return {**weighted.metrics("audible_gain_nats_per_dim"), **share.metrics("audible_share")}
+    ratio = weighted / plain
+    return {**weighted.metrics("audible_gain_nats_per_dim"), **ratio.metrics("audible_ratio")}
 
 
 def _by_draw(values: np.ndarray, clip: np.ndarray, draws: ClipBootstrap) -> np.ndarray:

@@ -39,7 +39,7 @@ from mimi_dynamics.studies.codec_row.subjects import (
 FOLDER = DETAIL_FOLDER / "codec_rows"
 LAGS = (1, 2)  # frames
 SECTIONS = ("head", "latents", "predict", "seed")
-LYRA = "lyra"  # its latents depend on a setting of its own
+LYRA, POCKET_TTS = "lyra", "pocket-tts"  # their latents depend on a setting of their own
 NOT_READ = ("heads", "linear_order")  # of `predict`: only stage predict has a use for them
 SHAPE = ("filters", "dim", "layers", "codebooks", "bins", "clip_frames")  # of a mimi-mini
 
@@ -105,6 +105,9 @@ def origin_of(
     if LYRA in (row, params.codec.name if row == RUN else ""):
         own = {"frames_per_step": params.codec.lyra.frames_per_step}
         settings["codec"] = settings.get("codec", {}) | {LYRA: own}
+    if POCKET_TTS in (row, params.codec.name if row in (RUN, UNTRAINED) else ""):
+        of_package = {"config": params.codec.pocket_tts.config}
+        settings["codec"] = settings.get("codec", {}) | {"pocket_tts": of_package}
     return {"weights_sha256": weights_sha256, "clips_sha256": clips, "settings": settings}
 
 

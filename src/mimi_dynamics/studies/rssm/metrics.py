@@ -7,13 +7,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.base import Codec, in_threads
 from mimi_dynamics.codec.log_mel import heard_distance
 from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.devices import CPU
-from mimi_dynamics.pipeline.parallel import run_in_threads
 from mimi_dynamics.studies.rssm.rates import bits_per_s
 from mimi_dynamics.studies.rssm.sweep import RAW, RAW_LONG, RAW_SHUFFLED, SURROGATES, Sweep
 
@@ -195,5 +194,5 @@ def decoded_distances(
         gated = test.gated[part].numpy()
         return [heard_distance(other.flatten(), original.flatten(), gated) for other in others]
 
-    columns = zip(*run_in_threads(distances_of, clips.tolist(), "decode"), strict=True)
+    columns = zip(*in_threads(distances_of, clips.tolist(), "decode"), strict=True)
     return {name: float(np.mean(of)) for name, of in zip(readings, columns, strict=True)}

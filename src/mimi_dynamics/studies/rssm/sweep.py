@@ -119,7 +119,7 @@ class Sweep:
             *(partial(measure, job) for job in jobs),
             *(partial(fit_from_state, job) for job in from_state),
         ]
-        done = run_fits(work, "measure", self.params.compute)
+        done = run_fits(work, "train" if first else "measure", self.params.compute)
         before, results = done[: len(first)], done[len(first) :]
         for job, found in zip(jobs, cast("list[Fitted]", results[: len(jobs)]), strict=True):
             self.measured[job.candidate.name] = Measured(job, *found)
