@@ -23,7 +23,7 @@ from mimi_dynamics.studies.calm.heads import CALM_HEADS
 MODES, SPREAD, SHARES = (-1.0, 1.0), 0.15, (0.2, 0.7)
 ROWS, LR = 256, 4e-3
 DRAWS = 20_000  # a share of them has a standard error of 0.0035 at most
-SAMPLING_STEPS = {"consistency": (1,), "lsd": (1, 2), "flow_matching": (16,)}
+SAMPLING_STEPS = {"consistency": (1, 2), "lsd": (1, 2), "flow_matching": (16,)}
 
 
 def make_head(kind: str, dim: int = 1, **changes: object) -> CalmHead:
@@ -40,7 +40,14 @@ def two_modes(rows: int) -> tuple[Tensor, Tensor]:
 
 
 def train_head(
-    kind: str, draw: object = two_modes, *, steps: int, seed: int, clip: float = GRADIENT_NORM
+    kind: str,
+    draw: object = two_modes,
+    *,
+    steps: int,
+    seed: int,
+    clip: float = GRADIENT_NORM,
+    lr: float = LR,
+    **changes: object,
 ) -> CalmHead:
     """Train by Adam with a cosine, the gradients clipped as in the training of CALM.
 
@@ -50,10 +57,12 @@ def train_head(
         steps: of the optimizer.
         seed: of weights and draws.
         clip: largest norm of a gradient.
+        lr: learning rate to begin with.
+        changes: of the head, see `HeadShape`.
     """
     torch.manual_seed(seed)
-    head = make_head(kind)
-    optimizer = torch.optim.Adam(head.parameters(), LR)
+    head = make_head(kind, **changes)
+    optimizer = torch.optim.Adam(head.parameters(), lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         loss = head.losses(*draw(ROWS), step / steps)
@@ -95,13 +104,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of the optimizer")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each head")
     parser.add_argument("--clip", type=float, default=GRADIENT_NORM, help="largest gradient norm")
+    parser.add_argument("--lr", type=float, default=LR, help="learning rate to begin with")
+    usual = HeadShape("", 0, 4, 1)
+    parser.add_argument("--batch", type=int, default=usual.batch, help="draws of noise a frame")
+    parser.add_argument(
+        "--warmup", type=float, default=usual.tangent_warmup, help="share of training, of a tangent"
+    )
     options = parser.parse_args()
+    changes = {"batch": options.batch, "tangent_warmup": options.warmup}
     torch.set_num_threads(1)
     print(f"steps {options.steps}, gradients clipped at {options.clip:g}")
     for kind in [options.kind] if options.kind else SAMPLING_STEPS:
         off: dict[int, list[float]] = {steps: [] for steps in SAMPLING_STEPS[kind]}
         for seed in range(options.seeds):
-            head = train_head(kind, steps=options.steps, seed=seed, clip=options.clip)
+            training = {"steps": options.steps, "clip": options.clip, "lr": options.lr}
+            head = train_head(kind, seed=seed, **training, **changes)
             for steps, all_off in off.items():
                 near, here = errors_of(in_steps(head, steps))
                 all_off += here
