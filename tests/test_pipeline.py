@@ -136,6 +136,7 @@ def test_gliding_formants_are_predictable(clone: Path) -> None:
     assert abs(found["surrogates"]["permuted"]["gain_nats_per_dim"]) < 0.03
 
 
+@pytest.mark.slow
 def test_measure_agrees_with_predict(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given the same latents, splits and settings, to the last digit."""
     monkeypatch.setattr(pieces, "LEAST_FRAMES", 100)
