@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mimi_dynamics.codec.base import Codec, in_threads
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.codec.log_mel import heard_distance
+from mimi_dynamics.codec.threads import in_threads
 from mimi_dynamics.latents.lengths import all_gated, reach_of
 from mimi_dynamics.latents.loading import LATENTS, on_disk
 from mimi_dynamics.latents.normalizer import (

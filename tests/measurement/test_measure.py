@@ -12,11 +12,13 @@ import pytest
 
 import mimi_dynamics as md
 from mimi_dynamics.evidence.bootstrap import ClipBootstrap
-from mimi_dynamics.measurement import efforts
+from mimi_dynamics.measurement import efforts, measurement
 from mimi_dynamics.measurement.efforts import EFFORTS, STANDARD
 from mimi_dynamics.measurement.estimating import UnitBootstrap
 from mimi_dynamics.measurement.measurement import Measurement
+from mimi_dynamics.measurement.preparing import prepare
 from mimi_dynamics.measurement.table import WIDTH
+from mimi_dynamics.own_latents.reading import read_source
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from tests.harness import ROOT
@@ -138,6 +140,16 @@ def test_arguments_that_cannot_be_are_refused(arguments: dict, words: str) -> No
         md.measure(clips_of("white_noise"), **arguments)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_horizon_at_the_end_of_the_clips_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored = {"1": {"frames": 600}, "90": {"frames": 30}}
+    monkeypatch.setattr(measurement, "estimate", lambda *_: {"horizons": scored})
+    prepared = prepare(read_source(clips_of("white_noise")))
+    notes = measurement.measure_prepared(prepared, "fast", quick(), [1, 90], 0).notes
+    few = [note for note in notes if "too few" in note]
+    assert len(few) == 1
+    assert few[0].startswith("90 frames ahead, only 30 frames of test could be scored")
 
 
 def test_standard_has_the_settings_of_the_pipeline() -> None:

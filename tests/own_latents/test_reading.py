@@ -198,7 +198,7 @@ def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
     ("files", "words"),
     [
         ({"readme.txt": b"text"}, "no file of latents in it; must be one of .npy"),
-        ({"a.npy": b"", "b.npz": b""}, "several kinds, such as "),
+        ({"a.npy": b"", "b.npz": b""}, "b.npz; give a folder of one kind"),
         ({"a.npy": b"\x93NUMPY"}, "a.npy: not read"),
         ({"a.npz": b"PK\x03\x04"}, "a.npz: not read"),
         ({"a.safetensors": b"\xff" * 20}, "a.safetensors: not readable as safetensors"),

@@ -2,10 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import moshi
 import torch
@@ -15,20 +15,15 @@ from moshi.models.loaders import SAMPLE_RATE as SAMPLE_RATE  # the rooms take bo
 from moshi.models.loaders import get_mimi
 from moshi.modules.transformer import RingKVCache, StreamingMultiheadAttention
 from moshi.quantization.vq import SplitResidualVectorQuantizer
-from moshi.utils.compile import no_compile
 from safetensors import SafetensorError
 from torch import nn
 
 from mimi_dynamics.pipeline.devices import device_at
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.parallel import run_in_threads
 
 # Clips are at `SAMPLE_RATE`, as is all audio that codecs take and give, whatever their own rate.
 FRAME_SIZE = round(SAMPLE_RATE / FRAME_RATE)  # 1920 samples are 80 ms.
 TRANSFORMER_STEPS_PER_FRAME = 2  # SEANet gives 25 steps per second, latents come at 12.5 Hz.
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Codec(ABC):
@@ -110,23 +105,6 @@ class Codec(ABC):
     @abstractmethod
     def streaming(self, batch: int, frames: int = 1) -> AbstractContextManager[None]:
         """Within it, `encode` and `decode` go on from call to call, `frames` at a time at most."""
-
-
-def in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], description: str
-) -> list[Result]:
-    """Do the same to every item with a codec, in as many threads as there are cores.
-
-    On a CPU, moshi switches torch's compiler off by a global flag, which threads reset for each
-    other. In one start of seven, part of a batch was compiled, and its last bits differed.
-
-    Args:
-        work: see `pipeline.parallel.run_in_threads`, as of the other arguments.
-        items: what it is called with.
-        description: the text of the progress bar.
-    """
-    with no_compile():
-        return run_in_threads(work, items, description)
 
 
 class MimiCodec(Codec):

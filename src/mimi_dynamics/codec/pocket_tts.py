@@ -106,8 +106,8 @@ def load(params: CodecParams) -> Codec:
     from pocket_tts.utils.weights_loading import get_mimi_state_dict
 
     try:
-        hash_of_file, tensors = sha256_of(path), get_mimi_state_dict(path)
-        model.load_state_dict(tensors)
+        hash_of_file = sha256_of(path)
+        model.load_state_dict(get_mimi_state_dict(path))
     except OSError as error:
         raise InputError(f"{path}: codec weights not readable: {error.strerror}") from error
     except SafetensorError as error:

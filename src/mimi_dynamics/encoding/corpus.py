@@ -256,8 +256,7 @@ def encode_group(
     def encode_rows(batch: np.ndarray) -> list[EncodedArrays]:
         return encode_batch(codec, [read_clip(Path(path)) for path in group["path"].iloc[batch]])
 
-    # On a CPU, moshi switches torch's compiler off by a global flag, which threads reset for each
-    # other. In one start of seven, part of a batch was compiled, and its last bits differed.
+    # Why without torch's compiler: see `codec.threads`.
     with one_thread_each(), no_compile(), ThreadPoolExecutor(cores) as pool:
         all_encoded = list(pool.map(encode_rows, batches))
     for batch, encoded in zip(batches, all_encoded, strict=True):

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mimi_dynamics.codec.base import FRAME_SIZE, in_threads
+from mimi_dynamics.codec.base import FRAME_SIZE
 from mimi_dynamics.codec.log_mel import heard_distance
+from mimi_dynamics.codec.threads import in_threads
 from mimi_dynamics.generation import continuations
 from mimi_dynamics.generation.continuations import Decoder
 from mimi_dynamics.generation.generator import Grid

@@ -17,13 +17,14 @@ from mimi_dynamics.speech.audio import decode_audio, to_pcm
 from mimi_dynamics.studies.reconstruct.spectral import SpectralCodec, fit_spectral
 
 OPUS_BITS_PER_S = 6000  # the lowest rate that libopus accepts
-OF_CODES = "codec", "log_mel"  # ways of decoding that there are only beside codes
 
 
 def rates(codec: Codec) -> dict[str, float]:
     """Give the bit rates, in bits per second, of the ways of decoding `codec` that have one."""
-    of_codes = dict.fromkeys(OF_CODES, bits_per_second(codec)) if codec.codebooks else {}
-    return of_codes | {"opus": OPUS_BITS_PER_S}
+    known: dict[str, float] = {"opus": OPUS_BITS_PER_S}
+    if codec.codebooks:
+        known |= {"codec": bits_per_second(codec), "log_mel": bits_per_second(codec)}
+    return known
 
 
 def spectral_beside(
@@ -61,8 +62,8 @@ def reconstruct_clip(
     frames = spectral.encode(audio)
     decoded = {"codec_unquantized": whole, "log_mel_unquantized": spectral.decode(frames)}
     if codec.codebooks:
-        at_its_rate = spectral.decode(spectral.quantize(frames))
-        decoded |= dict(zip(OF_CODES, (pass_through(codec, audio), at_its_rate), strict=True))
+        decoded["codec"] = pass_through(codec, audio)
+        decoded["log_mel"] = spectral.decode(spectral.quantize(frames))
     decoded["opus"] = through_opus(audio)
     return {way: decoded[way][: len(audio)].clip(-1, 1) for way in WAYS if way in decoded}
 

@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mimi_dynamics.codec.base import Codec, in_threads
+from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.log_mel import heard_distance
+from mimi_dynamics.codec.threads import in_threads
 from mimi_dynamics.generation.scores import scores_of_each_lead
 from mimi_dynamics.latents.normalizer import Normalizer
 from mimi_dynamics.latents.sequences import Sequences
