@@ -53,8 +53,6 @@ SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 # What libraries read when they are loaded, which may be after `use_one_thread`.
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-ITEMS_AT_ONCE = 1 << 12  # that wait for a thread, with 2 kB each
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -102,17 +100,9 @@ def run_in_threads(
     Returns:
         The results in the order of the items.
     """
-    items, results = list(items), []
-    with (
-        one_thread_each(),
-        ThreadPoolExecutor(available_cores()) as pool,
-        tqdm(total=len(items), desc=description, disable=None) as progress,
-    ):
-        for start in range(0, len(items), ITEMS_AT_ONCE):
-            for result in pool.map(work, items[start : start + ITEMS_AT_ONCE]):
-                results.append(result)
-                progress.update()
-    return results
+    items = list(items)
+    with one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+        return list(tqdm(pool.map(work, items), description, len(items), disable=None))
 
 
 def run_parallel(jobs: Iterable[Callable[[], Result]], description: str) -> list[Result]:
