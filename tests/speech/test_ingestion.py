@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from ingest import ingest
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.limits import CORES_SETTING
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.speech.file_names import file_name
@@ -262,7 +263,12 @@ def test_the_stage_writes_the_same_bytes_twice(workplace: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to be killed without a new start")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_killed_run_leaves_no_trace_in_the_next(workplace: Path) -> None:
+def test_a_killed_run_leaves_no_trace_in_the_next(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        CORES_SETTING, "1"
+    )  # A fork cannot use the server of forks it was born with.
     params = settings_for(write_voices(workplace / "speech", clips=60))
     stage = multiprocessing.get_context("fork").Process(target=ingest, args=[params])
     stage.start()
