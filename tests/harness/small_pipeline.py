@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from mimi_dynamics.pipeline.definitions import load_stages
+from mimi_dynamics.pipeline.limits import CORES_SETTING
 from tests.harness import ROOT
 from tests.harness.speechlike import write_corpus
 
@@ -69,9 +70,9 @@ def heed_ctrl_c() -> None:
 
 
 def environment() -> dict[str, str]:
-    """With this interpreter first on the path, as in an activated one."""
+    """With this interpreter first on the path, as in an activated one, and no limit of cores."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path}
+    return os.environ | {"PATH": path, CORES_SETTING: ""}
 
 
 def run(
