@@ -39,6 +39,7 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import remove, remove_leftovers
 from mimi_dynamics.pipeline.parallel import one_thread_each
 from mimi_dynamics.pipeline.params import EncodeParams
+from mimi_dynamics.pipeline.without_audio import ENCODER_ALONE
 
 ALONE_CLIPS = 8  # This many clips are also encoded alone, to measure what batching changes.
 # On a CPU, encoders of Mimi's size or larger use `MatrixEncoder`, faster but rounding differently.
@@ -94,7 +95,7 @@ def encode_corpus(
     info = {
         "codec": codec.name,
         "weights_sha256": codec.weights_sha256,
-        "latent_kind": LATENT_KIND,
+        "latent_kind": LATENT_KIND if codec.can_decode else ENCODER_ALONE,
         "dim": codec.dim,
         "codebooks": codec.codebooks,
         "frame_rate": codec.frame_rate,

@@ -98,8 +98,8 @@ class Latents:
         clip_ids: (clips,) str, names in the manifest.
         voices: (clips,) str, who speaks.
         splits: (clips,) str, `train`, `validation`, `test` or `test_voice`.
-        info: the metadata of `INFO_TYPES`: codec, weights_sha256, latent_kind, dim, codebooks,
-            frame_rate, sample_rate.
+        info: the metadata of `INFO_TYPES`: codec, weights_sha256, latent_kind (`pre_quantizer`, or
+            `no_decoder` of an encoder alone), dim, codebooks, frame_rate, sample_rate.
     """
 
     values: Frames

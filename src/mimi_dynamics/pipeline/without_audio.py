@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 OWN_CODEC = "own-latents"  # in place of a codec's name in data/latents
 OWN_IN_WORDS = "latents of your own"  # the same for people
+ENCODER_ALONE = "no_decoder"  # the kind, in data/latents, of those that no decoder turns into sound
 NOTHING = "none"  # the only file of a folder of sounds if there are none
 
 
@@ -22,10 +23,12 @@ def has_audio(manifest: "pd.DataFrame") -> bool:
 def has_decoder(info: Mapping[str, Any]) -> bool:
     """Tell whether latents can be heard, by what `data/latents` says of them.
 
-    Those of somebody's own have no codec. Of those at another rate than a latent every 80 ms, what
-    is decoded could not be laid beside frames, which sound is judged by.
+    Those of somebody's own have no codec, and some codecs have an encoder alone. Of those at
+    another rate than a latent every 80 ms, what is decoded could not be laid beside frames, which
+    sound is judged by.
     """
-    return info["codec"] != OWN_CODEC and info["frame_rate"] == FRAME_RATE
+    decodable = info["codec"] != OWN_CODEC and info["latent_kind"] != ENCODER_ALONE
+    return decodable and info["frame_rate"] == FRAME_RATE
 
 
 def say_without(stage: str, lacking: str, left_out: str) -> None:

@@ -9,12 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mimi_dynamics.latents.store import read_latents
+from mimi_dynamics.latents.store import LATENT_KIND, read_latents
 from mimi_dynamics.own_latents.listing import read_own
 from mimi_dynamics.own_latents.pieces import GAP_FRAMES, LONGEST_PIECE
 from mimi_dynamics.own_latents.storing import store
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.without_audio import OWN_CODEC, has_audio, has_decoder
+from mimi_dynamics.pipeline.without_audio import (
+    ENCODER_ALONE,
+    OWN_CODEC,
+    has_audio,
+    has_decoder,
+)
 from mimi_dynamics.studies.ingest.latents import ingest_latents
 from tests.harness.audio_files import ingest_params
 from tests.harness.own_latents import Clips, planted, write_npz, write_store
@@ -180,4 +185,7 @@ def test_names_that_clash_and_voices_that_are_not_there_are_told(tmp_path: Path)
 )
 def test_only_a_codec_of_frames_of_80_ms_is_heard(codec: str, rate: float, heard: bool) -> None:
     """Sound at another rate could not be laid beside frames, by which stages judge it."""
-    assert has_decoder({"codec": codec, "frame_rate": rate}) == heard
+    kinds = {LATENT_KIND: heard, ENCODER_ALONE: False}
+    for kind, expected in kinds.items():
+        info = {"codec": codec, "frame_rate": rate, "latent_kind": kind}
+        assert has_decoder(info) == expected
