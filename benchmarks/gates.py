@@ -27,6 +27,7 @@ from mimi_dynamics.evidence.surrogates import reorderings
 from mimi_dynamics.latents.normalizer import fit_normalizer, frames_in_split, normalized_sequences
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.latents.store import Latents
+from mimi_dynamics.pipeline.conventions import FRAME_RATE
 from mimi_dynamics.pipeline.parallel import use_one_thread
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.speech.audio import SAMPLE_RATE, to_pcm
@@ -166,7 +167,7 @@ def sequences(
         clip_ids=np.array([str(number) for number in range(len(clips))]),
         voices=np.full(len(clips), "noise"),
         splits=np.array((["train"] * 8 + ["validation", "test"]) * (len(clips) // 10)),
-        info={},
+        info={"frame_rate": FRAME_RATE},
     )
     heard = frames_in_split(latents, "train") & ~gated
     return normalized_sequences(latents, fit_normalizer(latents.values[heard], DIM), 35.0)

@@ -93,7 +93,7 @@ def test_ctrl_c_ends_in_one_line_of_advice_and_keeps_what_is_committed(clone: Pa
     output = process.communicate()[0]
     print(output)
     assert process.returncode != 0
-    assert "encode: interrupted; `dvc repro` starts this stage again, `git checkout" in output
+    assert "encode: interrupted; `dvc repro` starts this stage again, `git restore" in output
     assert "Traceback" not in output
     assert (clone / "metrics/detail/encode.json").read_bytes() == before
     assert not run(clone, "git", "status", "--porcelain").stdout

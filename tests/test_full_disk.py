@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from mimi_dynamics.pipeline.limits import CORES_SETTING
 from tests.harness import ROOT
 from tests.harness.small_pipeline import environment
 
@@ -26,7 +27,8 @@ def test_every_writer_survives_a_full_and_a_read_only_disk() -> None:
     done = subprocess.run(
         [*NAMESPACE, sys.executable, "-m", "tests.harness.full_disk"],
         cwd=ROOT,
-        env=environment() | {"PYTHONPATH": "src"},
+        # Workers start in the folder in which this process did, and not on the small disk.
+        env=environment() | {"PYTHONPATH": "src", CORES_SETTING: "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ from copies import KINDS
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.speech import duplicates
 from mimi_dynamics.speech.duplicates import MOST_COPIES, candidates, group_performances
-from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
+from mimi_dynamics.speech.fingerprints import HOP, Fingerprint, fingerprint
 from tests.harness.audio_files import tone
 from tests.harness.speechlike import RATE, speechlike
 
@@ -51,9 +51,30 @@ def test_candidates_are_bounded(prints: list[Fingerprint]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_copies_are_found(prints: list[Fingerprint], kind: str) -> None:
     sounds = [speechlike(3.0, seed, 100.0 + 15 * (seed % 8)) for seed in range(3)]
-    copies = [KINDS[kind](sound, np.random.default_rng(9)) for sound in sounds]
+    copies = [KINDS[kind](sound, np.random.default_rng(12)) for sound in sounds]
     groups = group_performances([*prints, *map(fingerprint, copies)])
     assert groups.tolist() == [*range(CLIPS), 0, 1, 2]
+
+
+def test_short_copies_with_a_pause_in_a_word_are_found() -> None:
+    """Of 1.4 s, where each second has the pause in it: most are, and none is taken for another."""
+    sounds = [speechlike(1.4, seed, 100.0 + 15 * (seed % 8)) for seed in range(CLIPS)]
+    silence = np.zeros(round(0.47 * RATE), np.float32)
+    copies = [np.concatenate([of[: RATE * 2 // 3], silence, of[RATE * 2 // 3 :]]) for of in sounds]
+    groups = group_performances(list(map(fingerprint, [*sounds, *copies])))
+    assert groups[:CLIPS].tolist() == list(range(CLIPS))
+    found = groups[CLIPS:] == np.arange(CLIPS)
+    assert found.sum() >= 0.75 * CLIPS
+    assert (groups[CLIPS:][~found] == np.flatnonzero(~found) + CLIPS).all()
+
+
+def test_silence_around_a_recording_does_not_change_what_is_loud_in_it() -> None:
+    sound = speechlike(1.0, 4)
+    alone, after = fingerprint(sound), fingerprint(np.pad(sound, (2 * RATE, RATE)))
+    inside = slice(2, len(alone.active) - 2)
+    shifted = after.spectrum[2 * RATE // HOP :][inside].astype(int)
+    assert np.abs(shifted - alone.spectrum[inside]).max() <= 1
+    assert (after.active[2 * RATE // HOP :][inside] == alone.active[inside]).all()
 
 
 def test_groups_do_not_depend_on_the_order(prints: list[Fingerprint]) -> None:

@@ -26,6 +26,7 @@ BITS = TIME_ORDERS * BAND_ORDERS
 KEY_BITS = 24  # of the lowest orders, which change least from a copy to the next
 WEAK = 4  # bits of a key that are nearest to the other value
 QUIET_DB = 25.0  # below its loud level, a frame is a pause
+SILENT_DB = 40.0  # below the loudest frame, a frame tells nothing of what is loud
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,15 @@ def fingerprint(samples: np.ndarray) -> Fingerprint:
     scale = 2.0**-15 if samples.dtype == np.int16 else 1.0
     mono = samples.astype(np.float32) * np.float32(scale)
     energy = _band_energy(mono - mono.mean() if mono.size else mono)
-    loud = np.percentile(energy, 95, axis=0)
+    total = energy.sum(axis=1)
+    # Silence that was added before a copy, or into it, must not change what is loud in it.
+    sounding = total >= 10 ** (-SILENT_DB / 10) * total.max()
+    loud = np.percentile(energy[sounding], 95, axis=0)
     # What lies 50 dB under the loudest band (a codec's upper limit) is no speech, nor is 1e-9.
     loud = np.maximum(loud, 1e-5 * loud.max()) + 1e-6
     level = 10 * np.log10(energy / loud + FLOOR)
     spectrum = np.clip(np.rint(UNITS_PER_DB * level), -128, 127).astype(np.int8)
-    total = energy.sum(axis=1)
-    active = total > np.percentile(total, 95) * 10 ** (-QUIET_DB / 10) + 1e-5
+    active = total > np.percentile(total[sounding], 95) * 10 ** (-QUIET_DB / 10) + 1e-5
     codes, weak = _codes(spectrum.astype(np.float32))
     return Fingerprint(spectrum, active, codes, weak, sha256(spectrum.tobytes()).digest())
 

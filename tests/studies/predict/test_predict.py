@@ -108,14 +108,11 @@ def test_with_little_memory_the_same_is_found(
     streamed = run_predict("linear", tmp_path, monkeypatch, memory_gib=0.0015)
     blocks = re.search(r"train is read from disk in (\d+) blocks", capsys.readouterr().err)
     assert int(blocks.group(1)) > 3
-    assert resident["gain_nats_per_dim"] > 0.4
-    for first, second in (
-        (resident, streamed),
-        *(
-            (resident["surrogates"][row], streamed["surrogates"][row])
-            for row in streamed["surrogates"]
-        ),
-    ):
-        gain = "gain_nats_per_dim"
-        assert second[gain] == pytest.approx(first[gain], abs=0.015)
+    gain = "gain_nats_per_dim"
+    assert resident[gain] > 0.4
+    assert streamed[gain] == pytest.approx(resident[gain], abs=0.015)
+    for row, found in streamed["surrogates"].items():
+        # The linear twin is drawn block by block: another one, whose gain differs by 0.035 (SD).
+        near = 0.08 if row == "linear" else 0.015
+        assert found[gain] == pytest.approx(resident["surrogates"][row][gain], abs=near)
     assert streamed["r2_one_step"] == pytest.approx(resident["r2_one_step"], abs=0.01)
