@@ -2,12 +2,21 @@
 
 import pytest
 
+import gates
 from gates import Gate, dynamic_gain, encoded, sequences
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.encoding import frames
 from mimi_dynamics.pipeline.params import load_params
 
 BESIDE = (frames.FRAMES_BEFORE, frames.FRAMES_AFTER)
+
+
+def test_frames_beside_a_shut_gate_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a few clips: what is trained on them takes minutes, and is left to `make nightly`."""
+    monkeypatch.setattr(gates, "CLIPS", 10)
+    clips = encoded(load_codec(load_params().codec), Gate(1.0))
+    assert not sequences(clips, None).gated.any()
+    assert 0.3 < sequences(clips, BESIDE).gated.float().mean() < 0.95
 
 
 @pytest.mark.trains
