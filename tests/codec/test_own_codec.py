@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.studies.codec_row.subjects import make_subject
 from tests.codec import test_codecs
 from tests.harness import ROOT
+from tests.harness.own_codec import shown_making_of_weights, shown_module
 from tests.harness.tiny_codec import two_sounds
 from tests.studies.codec_row.fake_codec import write_speech
 
@@ -30,8 +30,7 @@ CLIPS = {"train": 20, "validation": 6, "test": 6}
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module on the page, in `CODECS`, with weights where it looks for them."""
-    page = (ROOT / "docs/how_to/own_codec.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = shown_module()
     assert len([line for line in code.splitlines() if line.strip()]) <= MOST_LINES
     (tmp_path / "mine.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
@@ -72,9 +71,9 @@ def test_it_passes_what_all_codecs_pass(
 
 
 def test_the_page_says_how_weights_at_random_are_made(mine: ModuleType) -> None:
-    page = (ROOT / "docs/how_to/own_codec.md").read_text()
-    (made,) = re.findall(r"python -c 'from mimi_dynamics.codec import mine; (.*)'", page)
     mine.WEIGHTS.unlink()
+    imported, made = shown_making_of_weights().split("; ", 1)
+    assert imported == "from mimi_dynamics.codec import mine"
     exec(made, {"mine": mine})
     assert len(mine.load(None).weights_sha256) == 64
 

@@ -11,6 +11,7 @@ from mimi_dynamics.evidence.gains import clip_bootstrap
 from mimi_dynamics.latents.sequences import in_memory
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
 from mimi_dynamics.pipeline.params import Params
+from mimi_dynamics.pipeline.without_audio import has_decoder
 from mimi_dynamics.quality.components import component_effects
 from mimi_dynamics.studies.codec_row.subjects import Subject
 
@@ -32,10 +33,10 @@ def audible(subject: Subject, codec: Codec, params: Params) -> dict[str, float]:
     Returns:
         `audible_gain_nats_per_dim`, and `audible_ratio`, the same over the mean of all components
         alike, by the same model: it is above 1 if what is heard more can be predicted better. Their
-        intervals are over clips of test, and hold the effects fixed. Nothing for a codec that
-        cannot decode.
+        intervals are over clips of test, and hold the effects fixed. Nothing for latents that have
+        no sound beside them; see `has_decoder`.
     """
-    if not codec.can_decode:
+    if not has_decoder(subject.latents.info):
         return {}
     data = subject.data
     effects = component_effects(
