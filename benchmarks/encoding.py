@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,6 @@ from mimi_dynamics.pipeline.params import CodecParams, Params, load_params
 MANIFEST = Path("data/manifest.parquet")
 PLAIN = "plain loop of moshi"
 CODECS = {"mimi-mini": 5.0, "mimi": 1.0}  # and of how much audio, as the first takes less time
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Work = Callable[[], object]
 
 
@@ -81,6 +81,17 @@ class Round:
     limits: dict[str, float]
     wall: dict[str, float]
     cpu: dict[str, float]
+
+
+@cache
+def dtypes() -> dict[str, torch.dtype]:
+    """Number types worth encoding in: bfloat16 only where its matrix products are the faster.
+
+    Processors without it take tens of times as long.
+    """
+    both = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    faster = matrix_rate(both["bfloat16"]) > matrix_rate(both["float32"])
+    return both if faster else {"float32": both["float32"]}
 
 
 def choose_clips(manifest: pd.DataFrame, seconds: float) -> pd.DataFrame:
@@ -148,9 +159,9 @@ def make_subject(params: Params, name: str, audio_seconds: float) -> Subject:
         return untrained_codec(settings, params.seed)
 
     clips = choose_clips(pd.read_parquet(MANIFEST), CODECS[name] * audio_seconds)
-    plain, codecs = load(), {dtype: load() for dtype in DTYPES}
+    plain, codecs = load(), {dtype: load() for dtype in dtypes()}
     for dtype, codec in codecs.items():
-        prepare(codec, DTYPES[dtype])
+        prepare(codec, dtypes()[dtype])
     seconds = params.encode.batch_seconds
     works: dict[str, Work] = {PLAIN: lambda: plain_loop(plain, clips)}
     if importlib.util.find_spec("transformers"):
@@ -194,7 +205,7 @@ def run_rounds(subject: Subject, repeats: int) -> list[Round]:
     """All works in turn, again and again."""
     rounds = []
     for _ in tqdm(range(repeats), subject.title, unit="round", disable=None):
-        limits = {name: matrix_rate(dtype) for name, dtype in DTYPES.items()}
+        limits = {name: matrix_rate(dtype) for name, dtype in dtypes().items()}
         times = {name: timed(work) for name, work in subject.works.items()}
         wall = {name: seconds for name, (seconds, _) in times.items()}
         rounds.append(Round(limits, wall, {name: cpu for name, (_, cpu) in times.items()}))
@@ -233,9 +244,12 @@ def page(params: Params, audio_seconds: float, repeats: int) -> str:
     subjects = [make_subject(params, name, audio_seconds) for name in CODECS]
     rounds = [run_rounds(subject, repeats) for subject in subjects]
     limits = [turn.limits for turns in rounds for turn in turns]
-    rates = {
-        name: spread(np.array([limit[name] for limit in limits]) / 1e9, ".0f") for name in DTYPES
-    }
+    rates = [
+        f"{spread(np.array([limit[name] for limit in limits]) / 1e9, '.0f')} GFLOP/s in {name}"
+        for name in dtypes()
+    ]
+    if len(rates) == 1:
+        rates.append("slower in bfloat16, which is left out")
     copies = spread(np.array([copy_rate() for _ in range(repeats)]) / 1e9, ".1f")
     lines = [
         f"By `PYTHONPATH=src benchmarks/.venv/bin/python benchmarks/encoding.py --write` on"
@@ -244,8 +258,8 @@ def page(params: Params, audio_seconds: float, repeats: int) -> str:
         " rounds, least and",
         f"most in brackets. Batches of {params.encode.batch_seconds:g} s (`encode.batch_seconds`).",
         "",
-        f"The machine's own limits: matrix products at {rates['float32']} GFLOP/s in float32 and",
-        f"{rates['bfloat16']} in bfloat16, copies at {copies} GB/s.",
+        f"The machine's own limits: matrix products at {' and '.join(rates)};",
+        f"copies at {copies} GB/s.",
         "",
     ]
     for subject, turns in zip(subjects, rounds, strict=True):

@@ -29,7 +29,7 @@ ROUNDS, TIMES = 2, 5  # in turns, and how often each format is converted in each
 SECONDS = 30.0  # of what is converted
 PAGE, HEADING = Path("docs/explanation/ingestion.md"), "## Measured"
 COMMAND = "PYTHONPATH=src:. .venv/bin/python benchmarks/ingestion.py --before ../before --write"
-FAST = ("g722", "wav", "flac", "mp3", "opus", "m4a", "aac")
+FAST = ("g722", "wav", "flac", "mp3", "opus", "m4a", "aac", "mp2", "ac3")
 Found = dict[str, Any]
 
 
@@ -52,7 +52,7 @@ def main() -> None:
             {tree: run(path, Path(name)) for tree, path in trees.items()}
             for trees in [{"before": arguments.before, "after": Path()}] * ROUNDS
         ]
-    text = "\n".join([*kinds(rounds[0]), "", *speeds(rounds)])
+    text = "\n".join([*kinds(rounds[0], commit_of(arguments.before)), "", *speeds(rounds)])
     print(text)
     if arguments.write:
         above = PAGE.read_text(encoding="utf-8").partition(HEADING)[0]
@@ -184,9 +184,20 @@ def write_speech(folder: Path) -> None:
         (folder / f"speech.{ending}").write_bytes(encode_as(ending, speechlike(SECONDS, 0)))
 
 
-def kinds(found: dict[str, Found]) -> Iterator[str]:
-    """Yield the table of what became of each example."""
-    yield f"By `{COMMAND}`, where `../before` is a working tree of the revision to compare with."
+def commit_of(tree: Path) -> str:
+    """Give the commit of a working tree, in short."""
+    command = ["git", "-C", tree, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def kinds(found: dict[str, Found], before: str) -> Iterator[str]:
+    """Yield the table of what became of each example.
+
+    Args:
+        found: by working tree.
+        before: the commit of the one to compare with.
+    """
+    yield f"By `{COMMAND}`, where `../before` is a working tree of commit {before}."
     yield "Of each file of ten seconds: its clips, and in brackets what is not used."
     yield ""
     yield "| file | before | after |"
