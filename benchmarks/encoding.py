@@ -85,7 +85,7 @@ class Round:
 
 @cache
 def dtypes() -> dict[str, torch.dtype]:
-    """Number types worth encoding in: bfloat16 only where its matrix products are the faster.
+    """Give the number types to encode in, bfloat16 only where its matrix products are the faster.
 
     Processors without it take tens of times as long.
     """

@@ -2,9 +2,9 @@
 
     PYTHONPATH=src:. .venv/bin/python benchmarks/joins.py [--audio data/audio] [--splits test]
 
-Prompts that `ingest` made (of the splits that the thresholds in `speech/joins.py` were not chosen
-on) are encoded without the name of the encoder, as they are and with the noise of a room. Two in
-one file, and each alone, are then read as `ingest` reads recordings. Prints a section, which
+Prompts that `ingest` made, none on which the thresholds in `speech/joins.py` and `holes.py` were
+chosen, are encoded without the name of the encoder, as they are and with the noise of a room. Two
+in one file, and each alone, are then read as `ingest` reads recordings. Prints a section, which
 --write keeps in docs/explanation/ingestion.md. Takes 4 minutes of a core.
 """
 
@@ -32,6 +32,7 @@ COMMAND = "PYTHONPATH=src:. .venv/bin/python benchmarks/joins.py --write"
 PAGE, TITLE = Path("docs/explanation/ingestion.md"), "Joins that are told"
 SPLITS = ("test", "test_voice")
 JOINS, MINUTES = 40, 12.0
+TUNED_MINUTES = 3.0  # of prompts in the same order, on which thresholds were chosen
 ROOM_DB = -60.0  # of full scale, white
 NEAR_SECONDS = 0.1  # A cut so far from the join is another; so much after a cut is not used.
 BREAKS = {"joined", "damaged", "gap"}
@@ -108,13 +109,21 @@ def main() -> None:
         machine.write_section(TITLE, text)
 
 
-def read_prompts(audio: Path, splits: Sequence[str], minutes: float) -> list[np.ndarray]:
-    """Give the clips of some splits, in an order by chance, of so many minutes at most."""
+def read_prompts(
+    audio: Path, splits: Sequence[str], minutes: float, skipped: float = TUNED_MINUTES
+) -> list[np.ndarray]:
+    """Give clips of some splits in an order by chance, but for those of the minutes to skip."""
     clips = pd.read_parquet(audio.parent / "manifest.parquet")
-    clips = clips[clips["split"].isin(splits)].sort_values("clip_id").sample(frac=1, random_state=0)
-    clips = clips[clips["seconds"].cumsum() <= 60 * minutes]
+    tuned = some_of(clips, SPLITS, skipped)["clip_id"]
+    clips = some_of(clips[~clips["clip_id"].isin(tuned)], splits, minutes)
     paths = [audio / Path(path).relative_to("data/audio") for path in clips["path"]]
     return [soundfile.read(path, dtype="float32")[0] for path in paths]
+
+
+def some_of(clips: pd.DataFrame, splits: Sequence[str], minutes: float) -> pd.DataFrame:
+    """Give clips of some splits in an order by chance, of so many minutes at most."""
+    clips = clips[clips["split"].isin(splits)].sort_values("clip_id").sample(frac=1, random_state=0)
+    return clips[clips["seconds"].cumsum() <= 60 * minutes]
 
 
 def in_a_room(sound: np.ndarray, seed: int) -> np.ndarray:

@@ -19,17 +19,22 @@ COPIED_BYTES = 1 << 27  # beyond any cache
 SECONDS = 0.4  # of each measurement
 
 
-def matrix_rate(dtype: torch.dtype) -> float:
-    """Floating-point operations a second of large matrix products, one thread on every core."""
+def matrix_rate(dtype: torch.dtype, cores: int | None = None) -> float:
+    """Floating-point operations a second of large matrix products, one thread on every core.
+
+    Args:
+        dtype: of the matrices.
+        cores: so many threads in place of one on every core.
+    """
     size = MATRIX_ROWS, MATRIX_ROWS
-    rates = _on_every_core(lambda: torch.randn(size).to(dtype), lambda a: torch.mm(a, a))
+    rates = _on_every_core(lambda: torch.randn(size).to(dtype), lambda a: torch.mm(a, a), cores)
     return 2 * MATRIX_ROWS**3 * rates
 
 
-def copy_rate() -> float:
-    """Bytes a second read and written again, one thread on every core."""
+def copy_rate(cores: int | None = None) -> float:
+    """Bytes a second read and written again, one thread on every core, or so many."""
     return COPIED_BYTES * _on_every_core(
-        lambda: torch.zeros(2, COPIED_BYTES // 4), lambda a: a[0].copy_(a[1])
+        lambda: torch.zeros(2, COPIED_BYTES // 4), lambda a: a[0].copy_(a[1]), cores
     )
 
 
@@ -55,9 +60,11 @@ def write_section(title: str, text: str) -> None:
 
 
 def _on_every_core(
-    make: Callable[[], torch.Tensor], work: Callable[[torch.Tensor], torch.Tensor]
+    make: Callable[[], torch.Tensor],
+    work: Callable[[torch.Tensor], torch.Tensor],
+    cores: int | None,
 ) -> float:
-    """How often a second `work` is done, by all cores together."""
+    """How often a second `work` is done, by all threads together."""
 
     def rate(_: int) -> float:
         value = make()
@@ -68,6 +75,6 @@ def _on_every_core(
             times += 1
         return times / (time.perf_counter() - start)
 
-    cores = available_cores()
+    cores = cores or available_cores()
     with one_thread_each(), ThreadPoolExecutor(cores) as pool:
         return sum(pool.map(rate, range(cores)))

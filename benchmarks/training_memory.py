@@ -44,11 +44,12 @@ def make_latents(folder: Path, frames: int, dim: int) -> None:
                 shape = min(CLIPS_PER_GROUP, clips - start), CLIP_FRAMES, dim
                 values = generator.standard_normal(shape).astype(np.float32)
                 codes = generator.integers(0, 512, (*shape[:2], 8)).astype(np.int16)
-                level = np.zeros(CLIP_FRAMES, np.float32)
+                level, gated = np.zeros(CLIP_FRAMES, np.float32), np.zeros(CLIP_FRAMES, bool)
+                names = [f"{split}/{start + n}" for n in range(len(values))]
                 writer.write(
                     [
-                        EncodedClip(f"{split}/{start + n}", "nobody", split, of, level, codes[n])
-                        for n, of in enumerate(values)
+                        EncodedClip(name, "nobody", split, of, level, gated, code)
+                        for name, of, code in zip(names, values, codes, strict=True)
                     ]
                 )
     normalizer = fit_normalizer(values.reshape(-1, dim), load_params().latents.dim)

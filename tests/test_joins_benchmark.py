@@ -46,6 +46,23 @@ def test_joins_of_mp3_are_told_where_they_are() -> None:
     assert not is_cut(alone, place)
 
 
+@pytest.mark.parametrize("kind", FORMATS, ids=str)
+def test_joins_in_the_noise_of_a_room_are_told(kind: object) -> None:
+    """None within a recording, and, but for MP2, those with one that begins in speech as well."""
+    pause = np.zeros(RATE // 2, np.float32)
+    spoken = [np.concatenate([pause, speechlike(6.0, seed), pause]) for seed in range(4)]
+    sounds = [*map(in_a_room, spoken, range(4))]
+    files = [kind.encode(sound) for sound in sounds]
+    alone = read(files, kind.container)
+    assert not any(is_cut(clips, clip.start) for clips in alone for clip in clips[1:])
+    begun = [kind.encode(without_beginning(sound)) for sound in sounds]
+    pairs = [files[0] + files[1], files[2] + begun[3]]
+    whole = read(pairs, kind.container)
+    told = [is_cut(clips, length(alone[n])) for clips, n in zip(whole, (0, 2), strict=True)]
+    assert told[0]
+    assert told[1] or kind.container == "mp2"
+
+
 def test_cells_have_shares_with_intervals_and_cuts_by_the_hour() -> None:
     assert [*cells(Found(told=8, abrupt=0, joins=10, cuts=3, seconds=1200.0))] == [
         "80 % (49 to 94)",  # of tables of Wilson's interval
@@ -74,6 +91,8 @@ def test_prompts_are_those_of_the_splits_for_so_many_minutes(tmp_path: Path) -> 
         rows.append([f"{number}", split, f"data/audio/{number}.flac", 1.0])
     names = ["clip_id", "split", "path", "seconds"]
     pd.DataFrame(rows, columns=names).to_parquet(tmp_path / "manifest.parquet")
-    whose = [round(float(s[0]) * 2**15) for s in read_prompts(tmp_path / "audio", ["test"], 9.0)]
+    audio = tmp_path / "audio"
+    whose = [round(float(s[0]) * 2**15) for s in read_prompts(audio, ["test"], 9.0, 0.0)]
     assert sorted(whose) == [1, 2, 3]
-    assert len(read_prompts(tmp_path / "audio", ["test"], 2.5 / 60)) == 2
+    assert len(read_prompts(audio, ["test"], 2.5 / 60, 0.0)) == 2
+    assert len(read_prompts(audio, ["test"], 9.0, 1.5 / 60)) == 2

@@ -14,6 +14,7 @@ from mimi_dynamics.report.rules import BETS_FILE, load_bets
 from mimi_dynamics.results.files import FOLDER
 from mimi_dynamics.results.files import read as read_row
 from mimi_dynamics.results.row import LINES, Row
+from reference_benchmarks import best_peer
 from reference_code import command_help, library_rooms, public_interface
 from reference_settings import params_tables, value_at
 
@@ -175,4 +176,5 @@ TEXTS = {
     "ranking_measures": ranking_measures,
     "least_telling": least_telling,
     "rules_after_results": rules_after_results,
+    "best_peer": best_peer,
 }

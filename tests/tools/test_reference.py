@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import reference
+import reference_benchmarks
 import reference_code
 import reference_settings
 from mimi_dynamics.pipeline.metrics import HEADLINES, headline_keys
@@ -129,3 +130,34 @@ def test_values_are_looked_up_by_dotted_keys() -> None:
     metrics = json.loads('{"a": {"b": 1}, "c": 2}')
     assert reference_settings.value_at(metrics, "a.b") == 1
     assert reference_settings.value_at(metrics, "c.d") is None
+
+
+PAGE = """# Densities
+
+## Latents of one, 75 seconds each
+
+| density | NLL | behind ours |
+|---|---|---|
+| Gaussian marginal | 1.4 | 0.01 [0.0, 0.1] |
+| a | 1.1 | 0.3 [0.2, 0.4] |
+| b | 1.0 | 0.2 [0.1, 0.3] |
+| ours, flow | 0.8 |  |
+
+## Latents of two, 75 seconds each
+
+| density | NLL | behind ours |
+|---|---|---|
+| a | 1.0 | 0.1 [0.0, 0.2] |
+"""
+
+
+def test_the_best_peer_is_that_of_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "density.md"
+    page.write_text(PAGE)
+    monkeypatch.setattr(reference_benchmarks, "DENSITY", page)
+    assert reference_benchmarks.best_peer("one", 75) == ("b", "0.2 [0.1, 0.3]")
+    assert reference_benchmarks.best_peer("two", 75) == ("a", "0.1 [0.0, 0.2]")
+    with pytest.raises(ValueError, match="has no '## Latents of one, 300 seconds each'"):
+        reference_benchmarks.best_peer("one", 300)

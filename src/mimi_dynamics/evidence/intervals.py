@@ -1,7 +1,7 @@
 """Intervals over trainings and over voices, where an interval over clips alone is too narrow.
 
 A gain depends on the clips that it was measured on, on the seed that its densities were trained
-with, and on who speaks. docs/intervals.md tells which interval covers what.
+with, and on who speaks. docs/explanation/intervals.md tells which interval covers what.
 """
 
 import operator

@@ -2,7 +2,8 @@
 
 Such files (MP3, MP2, AAC in ADTS, AC-3) have no header and no time stamps, so that two of them in
 one are a valid third. But an encoder that begins has heard nothing yet: what its first packet says
-of the time before is silence, and the packet makes sense without those before it.
+of the time before is silence, and the packet makes sense without those before it. So there is a
+hole in the sound (`holes.py`), or the packet tells of silence if it is decoded alone.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from mimi_dynamics.speech.samples import to_float, values_of
+from mimi_dynamics.speech.holes import Holes
+from mimi_dynamics.speech.samples import decibels, to_float, values_of
 
 BARE = {"aac", "ac3", "eac3", "mp3"}  # FFmpeg's names of these containers; that of MP2 is mp3.
 # What encoders write into the first frame of an MP3 file, after a header whose length depends on
@@ -32,21 +34,42 @@ class Beginning:
         quiet: they are below this level, in dB of full scale.
         louder: what follows is so many dB above it, or it would be a pause.
         ended: or it is so many dB below what the packet before says of the same time.
+        faded: in that many samples at their end little is left of the packet before, since windows
+            of the transform go to zero there; 0 where there is no such window.
+        delay: so many samples pass before the recording itself is heard, if not as many as those
+            of the time before.
     """
 
     samples: int
     quiet: float
     louder: float
     ended: float = np.inf
+    faded: int = 0
+    delay: int = 0
+
+    def may_be(self, heard: np.ndarray) -> bool:
+        """Tell by [channels, samples] after the packets before if one is worth decoding alone.
+
+        At a beginning the packet before has faded at the end of these samples, and what the packet
+        itself says of the time before is `quiet`, or `ended` below the one before; all of that may
+        be in the end, and both may add up there. HE-AAC, whose packets are twice as long, has its
+        windows elsewhere.
+        """
+        if not self.faded or heard.shape[1] == 2 * self.samples:
+            return True
+        in_the_end = 10 * np.log10(4 * self.samples / self.faded)
+        half = _level(heard[:, : self.samples // 2])
+        end = _level(heard[:, self.samples - self.faded : self.samples])
+        return end < max(half - self.ended, self.quiet) + in_the_end
 
 
 # By codec: below what is left of the quietest pauses of speech. MP3 and MP2 do not blur sound into
 # the time before it as the others do.
 BEGINNINGS = {
-    "aac": Beginning(1_024, -90.0, 12.0, 32.0),
-    "ac3": Beginning(256, -93.0, 12.0, 30.0),
-    "eac3": Beginning(256, -93.0, 12.0, 30.0),
-    "mp2": Beginning(240, -101.0, 24.0),
+    "aac": Beginning(1_024, -90.0, 12.0, 32.0, faded=32),
+    "ac3": Beginning(256, -93.0, 12.0, 30.0, faded=16),
+    "eac3": Beginning(256, -93.0, 12.0, 30.0, faded=16),
+    "mp2": Beginning(240, -101.0, 24.0, delay=512),  # 481 of its filter, in whole blocks
     "mp3": Beginning(480, -60.0, 12.0),
 }
 RARE = 50  # In most files of MP3, fewer than one packet of so many makes sense alone.
@@ -65,8 +88,10 @@ class Joins:
         self._beginning = BEGINNINGS.get(self._codec) if media.format.name in BARE else None
         self._packets, self._alone, self._since_mark = 0, 0, 0
         self._decoder: av.AudioCodecContext | None = None
+        self._holes: Holes | None = None
         if self._beginning is not None:
             self._decoder = _decoder_of(track.codec_context.name)
+            self._holes = Holes(self._beginning.delay or self._beginning.samples)
 
     def is_first(self, packet: av.Packet, frames: list[av.AudioFrame]) -> bool:
         """Tell whether a packet is the first of a recording.
@@ -79,12 +104,22 @@ class Joins:
         if _is_marked(packet, self._codec):
             again = self._codec == "aac" and self._since_mark % AAC_NAMED_AGAIN == 0
             self._since_mark = 0
-            return not again
-        if self._beginning is None or self._decoder is None or not frames:
+            first = not again
+        else:
+            first = bool(frames) and self._seems_first(packet, _values(frames[0]))
+        if first and self._holes is not None:
+            self._holes.begin()
+        return first
+
+    def _seems_first(self, packet: av.Packet, heard: np.ndarray) -> bool:
+        """Tell by its sound, [channels, samples], whether a packet without a mark is a first."""
+        if self._holes is None or self._beginning is None or self._decoder is None:
             return False
+        if self._holes.ends_before(heard):
+            return True
         if self._makes_no_sense_alone(packet):
             return False
-        return _sounds_first(self._decoder, bytes(packet), frames[0], self._beginning)
+        return _sounds_first(self._decoder, bytes(packet), heard, self._beginning)
 
     def _makes_no_sense_alone(self, packet: av.Packet) -> bool:
         """Tell whether a packet leans on others, or would be no exception if it did not."""
@@ -105,11 +140,12 @@ def _decoder_of(codec: str) -> av.AudioCodecContext:
 
 
 def _sounds_first(
-    decoder: av.AudioCodecContext, content: bytes, frame: av.AudioFrame, first: Beginning
+    decoder: av.AudioCodecContext, content: bytes, heard: np.ndarray, first: Beginning
 ) -> bool:
+    if not first.may_be(heard):
+        return False
     decoder.flush_buffers()
     alone = _decoded(decoder, content)
-    heard = _values(frame)
     if alone is None or alone.shape != heard.shape or alone.shape[1] < first.samples:
         return False
     before = alone[:, : first.samples]
@@ -138,8 +174,7 @@ def _values(frame: av.AudioFrame) -> np.ndarray:
 
 def _level(values: np.ndarray) -> float:
     """Give the level of the loudest channel of [channels, samples], in dB of full scale."""
-    power = np.square(values).mean(axis=1).max() if values.size else 0.0
-    return float(10 * np.log10(power + 1e-20))
+    return float(decibels(np.square(values).mean(axis=1).max() if values.size else 0.0))
 
 
 def _is_marked(packet: av.Packet, codec: str) -> bool:

@@ -33,3 +33,8 @@ def first_samples(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
     first = av.AudioFrame.from_ndarray(values, frame.format.name, frame.layout.name)
     first.sample_rate, first.time_base, first.pts = frame.sample_rate, frame.time_base, frame.pts
     return first
+
+
+def decibels(power: np.ndarray | float) -> np.ndarray:
+    """Give levels in dB of full scale, −200 for nothing at all."""
+    return 10 * np.log10(np.asarray(power) + 1e-20)

@@ -148,6 +148,21 @@ def test_older_keys_than_the_rows_and_the_convolution_reach_do_not_matter(shape:
     assert not same[:3].any()
 
 
+def test_a_network_of_few_frames_knows_older_ones_by_their_keys_alone(shape: Shape) -> None:
+    """It sees 2 frames, and n-grams reach back to the fifth; their convolution is silenced."""
+    trunk = awake(replace(shape, context_frames=2, orders=(3, 5))).trunk
+    with torch.no_grad():
+        trunk.its_memory.taps.zero_()
+    context, at = keyed_context(1, 20), 15
+    expected = trunk(context)[0, at]
+    for back in range(at + 1):
+        frame, key = context.clone(), context.clone()
+        frame[:, at - back, :-1] += 1
+        key[:, at - back, -1] = (key[:, at - back, -1] + 1) % CELLS
+        assert (trunk(frame)[0, at] != expected).any() == (back < 2)
+        assert (trunk(key)[0, at] != expected).any() == (back < 5)
+
+
 def test_batch_equals_single(shape: Shape) -> None:
     trunk, context = awake(shape).trunk, keyed_context(3, 12)
     together = trunk(context)

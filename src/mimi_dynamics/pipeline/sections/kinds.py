@@ -13,7 +13,7 @@ Engine = Literal["local", "ray"]
 NO_SOURCE = "sources/none"
 Source = Annotated[str, AfterValidator(lambda path: "" if path == NO_SOURCE else path)]
 HeadName = Literal["gaussian", "mdn", "autoregressive", "flow"]
-StateKind = Literal["filter", "leads", "recursive"]
+StateKind = Literal["filter", "leads", "contrast", "two_speeds", "recursive"]
 
 
 def _no_truth_value(value: object) -> object:

@@ -61,7 +61,7 @@ def identity(job: Job) -> str:
     told = {
         "data": sha256_of_tensors(frames | clips),
         "splits": data.splits.tolist(),
-        "job": [job.variant, job.width, job.seed],
+        "job": [job.variant, job.width, job.seed, shape.context_frames, shape.orders],
         "settings": [settings, shape.predict.model_dump(), shape.compute.model_dump()],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

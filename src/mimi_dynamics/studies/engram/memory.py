@@ -26,6 +26,7 @@ class Hashing(nn.Module):
         rows: least number of rows in the table of each head.
         heads: number of tables for each order.
         seed: seed of the multipliers.
+        orders: lengths of the n-grams, ascending, each 2 or more.
         one_row: whether all n-grams have one address, the first row of each table: a control that
             has all of the module but nothing to look up.
     """
@@ -35,17 +36,24 @@ class Hashing(nn.Module):
     offsets: Tensor
 
     def __init__(
-        self, keys: int, rows: int, heads: int, seed: int, *, one_row: bool = False
+        self,
+        keys: int,
+        rows: int,
+        heads: int,
+        seed: int,
+        orders: tuple[int, ...] = ORDERS,
+        *,
+        one_row: bool = False,
     ) -> None:
         super().__init__()
-        self.keys, self.one_row = keys, one_row
-        self.sizes = next_primes(rows, heads * len(ORDERS))
+        self.keys, self.orders, self.one_row = keys, orders, one_row
+        self.sizes = next_primes(rows, heads * len(orders))
         limit = np.iinfo(np.int64).max // (keys + 1) // 2
-        odd = 2 * np.random.default_rng(seed).integers(0, limit, max(ORDERS)) + 1
+        odd = 2 * np.random.default_rng(seed).integers(0, limit, max(orders)) + 1
         self.register_buffer("multipliers", torch.from_numpy(odd))
-        self.register_buffer("primes", torch.tensor(self.sizes).view(len(ORDERS), heads))
+        self.register_buffer("primes", torch.tensor(self.sizes).view(len(orders), heads))
         offsets = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-        self.register_buffer("offsets", torch.from_numpy(offsets).view(len(ORDERS), heads))
+        self.register_buffer("offsets", torch.from_numpy(offsets).view(len(orders), heads))
 
     def forward(self, keys: Tensor) -> Tensor:
         """Map (clips, time) keys to (clips, time, orders * heads) rows of one joint table."""
@@ -53,11 +61,11 @@ class Hashing(nn.Module):
             return self.offsets.flatten().expand(*keys.shape, -1)
         mixed = keys * self.multipliers[0]
         rows = []
-        for back in range(1, max(ORDERS)):
+        for back in range(1, max(self.orders)):
             earlier = functional.pad(keys[:, :-back], (back, 0), value=self.keys)
             mixed = mixed ^ (earlier[:, : keys.shape[1]] * self.multipliers[back])
-            if back + 1 in ORDERS:
-                order = ORDERS.index(back + 1)
+            if back + 1 in self.orders:
+                order = self.orders.index(back + 1)
                 rows.append(mixed[..., None] % self.primes[order] + self.offsets[order])
         return torch.cat(rows, -1)
 
@@ -103,9 +111,9 @@ class EngramMemory(nn.Module):
         """
         # This is a sum of products because on a CPU the gradient of nn.Conv1d took a fifth of the
         # time of a training step.
-        time = values.shape[1]
-        padded = functional.pad(values, (0, 0, (KERNEL - 1) * max(ORDERS), 0))
-        starts = range(0, KERNEL * max(ORDERS), max(ORDERS))
+        time, dilation = values.shape[1], max(self.hashing.orders)
+        padded = functional.pad(values, (0, 0, (KERNEL - 1) * dilation, 0))
+        starts = range(0, KERNEL * dilation, dilation)
         shifted = [padded[:, start : start + time] for start in starts]
         return sum(part * tap for part, tap in zip(shifted, self.taps, strict=True))
 

@@ -212,8 +212,8 @@ def table_metrics(subject: Subject, hashing: Hashing) -> dict[str, float]:
     used = torch.unique(rows)
     distinct = sum(
         len(np.unique(suffix_ngrams(keys.values, data.lengths, keys.count, order)[train.numpy()]))
-        * (len(hashing.sizes) // len(ORDERS))
-        for order in ORDERS
+        * (len(hashing.sizes) // len(hashing.orders))
+        for order in hashing.orders
     )
     return {
         "keys": keys.count,

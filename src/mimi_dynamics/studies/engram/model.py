@@ -12,7 +12,7 @@ from mimi_dynamics.density.trunk import Trunk
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, EngramParams, PredictParams
-from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
+from mimi_dynamics.studies.engram.memory import ORDERS, EngramMemory, Hashing
 
 Variant = Literal["none", "engram", "shuffled_keys", "one_row", "iso_parameter", "iso_flop"]
 WITH_MEMORY: tuple[Variant, ...] = ("engram", "shuffled_keys", "one_row")
@@ -27,10 +27,18 @@ class KeyedTrunk(Trunk):
         width: number of features of the summary.
         dropout: dropout rate of the summary.
         memory: the memory that keys address; without one, keys are ignored.
+        context_frames: how many frames the trunk itself looks back, a power of two; 0 means all.
     """
 
-    def __init__(self, var: Var, width: int, dropout: float, memory: EngramMemory | None) -> None:
-        super().__init__(var, width, dropout, context_frames=0)
+    def __init__(
+        self,
+        var: Var,
+        width: int,
+        dropout: float,
+        memory: EngramMemory | None,
+        context_frames: int = 0,
+    ) -> None:
+        super().__init__(var, width, dropout, context_frames)
         self.memory = memory
         self.knocked_out = False
 
@@ -78,6 +86,8 @@ class Shape:
         settings: settings of the memory and of its training.
         predict: settings of the estimator, for dropout and the components of the head.
         compute: where to train, and with which number type.
+        context_frames: how many frames the trunk looks back, a power of two; 0 means all.
+        orders: lengths of the n-grams that address the memory.
     """
 
     var: Var
@@ -86,6 +96,8 @@ class Shape:
     settings: EngramParams
     predict: PredictParams
     compute: ComputeParams = PLAIN
+    context_frames: int = 0
+    orders: tuple[int, ...] = ORDERS
 
     def with_rows(self, rows: int) -> "Shape":
         """Give the same shape with tables of another size."""
@@ -104,13 +116,14 @@ def build(shape: Shape, variant: Variant, width: int, seed: int) -> Predictor:
     settings, dropout = shape.settings, shape.predict.dropout
     torch.manual_seed(seed)
     marginal = make_marginal(shape.gaussian, settings.head, width, shape.predict.components)
-    plain = make_conditional(marginal, shape.var, width, dropout)
+    plain = make_conditional(marginal, shape.var, width, dropout, shape.context_frames)
     memory = None
     if variant in WITH_MEMORY:
         one_row = variant == "one_row"
-        hashing = Hashing(shape.keys, settings.rows, settings.heads, seed, one_row=one_row)
+        sizes = settings.rows, settings.heads, seed, shape.orders
+        hashing = Hashing(shape.keys, *sizes, one_row=one_row)
         memory = EngramMemory(hashing, settings.row_dim, width)
-    trunk = KeyedTrunk(shape.var, width, dropout, memory)
+    trunk = KeyedTrunk(shape.var, width, dropout, memory, shape.context_frames)
     trunk.load_state_dict(plain.trunk.state_dict(), strict=False)
     return Predictor(plain.whitening, trunk, plain.head)
 

@@ -20,6 +20,7 @@ from mimi_dynamics.studies.rssm.networks import (
     StateDynamics,
     StateEncoder,
     StateWhitening,
+    TwoSpeedEncoder,
 )
 
 
@@ -70,11 +71,13 @@ class Rssm(nn.Module):
         shape: see `RssmShape`.
     """
 
+    encoder_type: type[StateEncoder] = StateEncoder
+
     def __init__(self, shape: RssmShape) -> None:
         super().__init__()
         self.shape = shape
         dim, state, rec, width = shape.dim, shape.state_dim, shape.rec_dim, shape.width
-        self.encoder = StateEncoder(dim, state, width)
+        self.encoder = self.encoder_type(dim, state, width)
         self.whitening = StateWhitening(state)
         self.posterior = DiagonalGaussian(dim + state, rec, width)
         self.prior = DiagonalGaussian(state, rec, width)
@@ -126,3 +129,9 @@ class Rssm(nn.Module):
     def generate(self, state: Tensor) -> Tensor:
         """Draw one x for every state, with z_rec from the prior; gradients pass through it."""
         return self.reconstruct(state, self.prior(state).rsample()).rsample()
+
+
+class TwoSpeedRssm(Rssm):
+    """An `Rssm` of whose state one half is held for 4 frames."""
+
+    encoder_type = TwoSpeedEncoder

@@ -14,6 +14,7 @@ from mimi_dynamics.pipeline.devices import products_in_float32
 SCALE_FLOOR = 0.01  # least standard deviation of z_rec
 TAPS = 8  # number of frames that the linear part of the encoder sees, 640 ms
 DILATIONS = (1, 2, 4, 8)
+SLOW_FRAMES = 4  # for which the slow half of a state of two speeds is held, 320 ms
 WINDOW = 4  # number of newest states that the dynamics see
 MOMENTUM = 0.05  # weight of a batch in the running mean and covariance
 DUAL_RATE = 0.05  # change of the log multiplier in each step, for each e-fold of excess
@@ -54,6 +55,19 @@ class StateEncoder(nn.Module):
             delayed = functional.pad(hidden, (0, 0, dilation, 0))[:, :-dilation]
             hidden = hidden + functional.silu(layer(torch.cat([hidden, delayed], -1)))
         return self.filter(windows(frames, TAPS)) + self.outputs(hidden)
+
+
+class TwoSpeedEncoder(StateEncoder):
+    """The same, but the first half of the state changes at every fourth frame of a clip only.
+
+    `StateWhitening` keeps it held, since there a coordinate depends on none after it.
+    """
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (clips, time, dim) to (clips, time, state_dim), each clip from its first frame."""
+        slow, fast = super().forward(frames).tensor_split(2, -1)
+        held = slow[:, ::SLOW_FRAMES].repeat_interleave(SLOW_FRAMES, 1)[:, : frames.shape[1]]
+        return torch.cat([held, fast], -1)
 
 
 def windows(sequence: Tensor, length: int) -> Tensor:

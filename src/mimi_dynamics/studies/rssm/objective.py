@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import kl_divergence
 from torch.nn import functional
 
 from mimi_dynamics.evidence.energy_score import energy_of_pair
@@ -12,8 +12,9 @@ from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.latents.states import NOISE_FLOOR
 from mimi_dynamics.pipeline.devices import draws_of
 from mimi_dynamics.pipeline.params import RssmParams
+from mimi_dynamics.studies.rssm.ahead import Ahead
 from mimi_dynamics.studies.rssm.model import Rssm
-from mimi_dynamics.studies.rssm.networks import Budget, DiagonalGaussian
+from mimi_dynamics.studies.rssm.networks import Budget
 
 EVALUATION_SEED = 0  # a validation loss uses the same draws in every epoch
 # Loss for each nat above the budget. It must exceed what a nat of z_rec can save elsewhere. That
@@ -21,7 +22,6 @@ EVALUATION_SEED = 0  # a validation loss uses the same draws in every epoch
 # cannot do by itself: multipliers up to 5 were seen.
 OVERSPENT_WEIGHT = 30.0
 CURRICULUM_SHARE = 0.5  # share of training after which rollouts have their full length
-LEADS = (1, 2, 4)  # frames ahead that a state must tell of, where that is asked for
 
 
 @dataclass
@@ -105,8 +105,7 @@ class RssmTraining(BudgetedTraining):
         params: the section `rssm`, with the weights of the terms.
         budget: the most nats per frame that z_rec may carry.
         steps: number of steps of the whole training, for the curriculum.
-        leads: frames ahead of which z_dyn alone must tell the likelihood of x, a mean over these
-            leads that is added to the loss; none by default.
+        ahead: what z_dyn alone must tell of frames to come, added to the loss; None for nothing.
     """
 
     def __init__(
@@ -115,16 +114,11 @@ class RssmTraining(BudgetedTraining):
         params: RssmParams,
         budget: float,
         steps: int,
-        leads: tuple[int, ...] = (),
+        ahead: Ahead | None = None,
     ) -> None:
         super().__init__(params, budget, steps)
         self.model: Rssm = model
-        self.leads = leads
-        shape = model.shape
-        self.forecasts = nn.ModuleList(
-            DiagonalGaussian(shape.state_dim, shape.dim, shape.width, floor=NOISE_FLOOR)
-            for _ in leads
-        )
+        self.ahead = ahead
 
     def _losses(self, batch: Batch) -> Tensor:
         model, params = self.model, self.params
@@ -144,7 +138,9 @@ class RssmTraining(BudgetedTraining):
         surprise = self._at_updates(model.dynamics.nll(updates), held)
         loss = loss + params.dynamics_weight * surprise[scored]
         loss = loss + params.rollout_weight * self._rollout(updates, batch)[scored]
-        return loss + self._untold(held, batch)[scored] if self.leads else loss
+        if self.ahead is None:
+            return loss
+        return loss + self.ahead(held, batch.context, scored)[scored]
 
     def _at_updates(self, values: Tensor, held: Tensor) -> Tensor:
         """Place (clips, updates) values at the frames of the updates, with 0 in between.
@@ -162,22 +158,12 @@ class RssmTraining(BudgetedTraining):
         It is 0 at frames that no rollout reaches.
         """
         frames = batch.context.new_zeros(batch.scored.shape)
-        ahead = self._rollout_length()
+        length = self._rollout_length()
         stride = self.model.shape.state_stride
-        if updates.shape[1] <= ahead:
+        if updates.shape[1] <= length:
             return frames
-        rolled = [self.model.dynamics.roll(updates, ahead)[:, :-ahead] for _ in range(2)]
-        target = batch.context[:, ::stride][:, ahead:]
+        rolled = [self.model.dynamics.roll(updates, length)[:, :-length] for _ in range(2)]
+        target = batch.context[:, ::stride][:, length:]
         one, other = (self.model.generate(state) for state in rolled)
-        frames[:, ahead * stride :: stride] = energy_of_pair(one, other, target)
+        frames[:, length * stride :: stride] = energy_of_pair(one, other, target)
         return frames
-
-    def _untold(self, held: Tensor, batch: Batch) -> Tensor:
-        """Give the (clips, time) mean NLL of x given the state of 1, 2 and 4 frames before."""
-        total = batch.context.new_zeros(batch.scored.shape)
-        for lead, forecast in zip(self.leads, self.forecasts, strict=True):
-            if held.shape[1] > lead:
-                density: Independent = forecast(held[:, :-lead])
-                ahead = -density.log_prob(batch.context[:, lead:]) / len(self.leads)
-                total = total + functional.pad(ahead, (lead, 0))
-        return total

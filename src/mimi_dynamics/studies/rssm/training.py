@@ -16,13 +16,15 @@ from mimi_dynamics.pipeline.devices import CPU
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, RssmParams, StateKind
 from mimi_dynamics.pipeline.tensors import read_tensors, write_tensors
-from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
-from mimi_dynamics.studies.rssm.objective import LEADS, Course, RssmTraining
+from mimi_dynamics.studies.rssm.ahead import Contrast, Likelihood
+from mimi_dynamics.studies.rssm.model import Rssm, RssmShape, TwoSpeedRssm
+from mimi_dynamics.studies.rssm.objective import Course, RssmTraining
 from mimi_dynamics.studies.rssm.recursive import RecursiveRssm, RecursiveShape, RecursiveTraining
 
 CLIP_BATCH = 8192  # number of padded frames to encode together
 
 StateModel = Rssm | RecursiveRssm
+AHEAD: dict[StateKind, type[Likelihood | Contrast]] = {"leads": Likelihood, "contrast": Contrast}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class RssmJob:
         min_steps: least number of training steps; epochs are multiplied to reach it.
         seed: seed of weights, order of batches and draws.
         kind: how the state comes about: `filter` of the frames; the same with `leads`, which tells
-            of x 1, 2 and 4 frames ahead; or `recursive`, driven by z_rec alone.
+            the likelihood of x 1, 2 and 4 frames ahead, or by `contrast` finds it among others; the
+            same at `two_speeds`, one half held for 4 frames; or `recursive`, driven by z_rec alone.
         compute: where to train, and with which number type.
     """
 
@@ -128,8 +131,10 @@ def make_training(job: RssmJob, steps: int) -> RssmTraining | RecursiveTraining:
         head=params.head,
         components=params.components,
     )
-    leads = LEADS if job.kind == "leads" else ()
-    return RssmTraining(Rssm(shape), params, job.budget, steps, leads)
+    model = TwoSpeedRssm(shape) if job.kind == "two_speeds" else Rssm(shape)
+    made = AHEAD.get(job.kind)
+    ahead = None if made is None else made(job.state_dim, dim, params.width)
+    return RssmTraining(model, params, job.budget, steps, ahead)
 
 
 @torch.no_grad()
@@ -196,7 +201,13 @@ def each_clip(module: torch.nn.Module, data: Sequences) -> Tensor:
 
 
 def save_rssm(model: Rssm, path: Path) -> None:
-    """Write the weights and the settings that are needed to build the model again."""
+    """Write the weights and the settings that are needed to build the model again.
+
+    Raises:
+        TypeError: it is of another kind, which `load_rssm` would not know.
+    """
+    if type(model) is not Rssm:
+        raise TypeError(f"{type(model).__name__}: only a plain Rssm is saved")
     write_tensors(path, model.state_dict(), vars(model.shape))
 
 
