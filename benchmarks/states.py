@@ -112,10 +112,11 @@ def model_named(study: dict[str, Any], params: Params, data: Sequences) -> Model
     Raises:
         InputError: it is none that the study's settings name.
     """
-    tried = study["settings"]["bet2_study"]
-    for model in product(tried["kinds"], tried["state_dims"], tried["budgets"]):
-        kind, dim, budget = model
-        job = RssmJob(data, dim, budget, params.rssm, 1, params.seed, kind=kind)
+    settings = study["settings"]["bet2_study"]
+    tried = {name: settings[name].split(",") for name in ("kinds", "state_dims", "budgets")}
+    for kind, dim, budget in product(tried["kinds"], tried["state_dims"], tried["budgets"]):
+        model: Model = kind, int(dim), float(budget)
+        job = RssmJob(data, model[1], model[2], params.rssm, 1, params.seed, kind=kind)
         if job.name == study["chosen"]:
             return model
     raise InputError(f"{STUDY}: chose {study['chosen']!r}, which is none of its settings")

@@ -18,14 +18,17 @@ def recording(seed: int, room: float = ROOM) -> np.ndarray:
     return sound + SPEECH * speaks * random.standard_normal(sound.size)
 
 
-def told(sound: np.ndarray, samples: int = PACKET) -> list[int]:
+def told(sound: np.ndarray, samples: int = PACKET, together: int = 30) -> list[int]:
     """Give the packets before which a hole ends."""
-    holes, packets = Holes(samples), sound[: sound.size // PACKET * PACKET].reshape(-1, PACKET)
-    found = []
-    for number, of in enumerate(packets):
-        if holes.ends_before(of[None]):
-            found.append(number)
+    holes, packets = Holes(samples), sound[: sound.size // PACKET * PACKET].reshape(-1, 1, PACKET)
+    levels, found, start = block_levels(packets), [], 0
+    while start < len(levels):
+        some = levels[start : start + together]
+        end = holes.first_end(some, PACKET)
+        if end is not None:
+            found.append(start + end)
             holes.begin()
+        start += len(some) if end is None else end + 1
     return found
 
 
@@ -36,11 +39,13 @@ def test_a_recording_has_no_holes(seed: int, room: float) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", [8, 20, 40])
-def test_a_hole_is_told_where_it_ends(milliseconds: int) -> None:
+@pytest.mark.parametrize("together", [1, 7, 200])
+def test_a_hole_is_told_where_it_ends(milliseconds: int, together: int) -> None:
+    """However many packets are looked at in one go."""
     sound = recording(0)
     packet = 110
     sound[packet * PACKET - milliseconds * RATE // 1000 : packet * PACKET] *= 0.03
-    assert told(sound) == [packet]
+    assert told(sound, together=together) == [packet]
 
 
 def test_a_hole_at_the_start_of_a_packet_is_told_there_if_it_is_of_the_time_before() -> None:
@@ -83,13 +88,12 @@ def test_digital_silence_is_no_room() -> None:
 @pytest.mark.parametrize("forgets", [True, False])
 def test_after_a_new_beginning_all_is_forgotten(forgets: bool) -> None:
     sound, holes = recording(0), Holes(PACKET)
-    packets = sound[: sound.size // PACKET * PACKET].reshape(-1, 1, PACKET)
-    for of in packets[:105]:
-        holes.ends_before(of)
+    sound[109 * PACKET : 110 * PACKET] *= 0.03
+    levels = block_levels(sound[: sound.size // PACKET * PACKET].reshape(-1, 1, PACKET))
+    assert holes.first_end(levels[:105], PACKET) is None
     if forgets:
         holes.begin()
-    found = [holes.ends_before(of) for of in (*packets[105:109], 0.03 * packets[109], packets[110])]
-    assert found == [False] * 5 + [not forgets]
+    assert holes.first_end(levels[105:112], PACKET) == (None if forgets else 5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])

@@ -12,7 +12,7 @@ from itertools import chain
 import av
 
 from mimi_dynamics.speech.avi import Readable, between
-from mimi_dynamics.speech.joins import Joins
+from mimi_dynamics.speech.joins import Decoded, Joins
 from mimi_dynamics.speech.samples import first_samples
 
 # PyAV raises these on files that are not what they seem. Every FFmpegError is also one of the rest.
@@ -87,11 +87,24 @@ def frames_of(
     media: av.container.InputContainer, track: av.AudioStream, file: Readable
 ) -> Iterator[av.AudioFrame | Break]:
     """Decode one track, and yield its frames with a `Break` where some are known to be lost."""
-    packets, joins = media.demux(track), Joins(media, track)
+    started = False
+    for item, first in Joins(media, track).judged(_packets_of(media, track, file)):
+        if isinstance(item, Break):
+            yield item
+            continue
+        if started and first:
+            yield Break("joined", 0.0)
+        started = started or bool(item.frames)
+        yield from item.frames
+
+
+def _packets_of(
+    media: av.container.InputContainer, track: av.AudioStream, file: Readable
+) -> Iterator[Decoded | Break]:
+    packets = media.demux(track)
     # The last packet of a WAV file that was cut is marked too, though its samples are good.
     heeds_marks = not track.codec_context.name.startswith("pcm")
     place: int | None = None
-    started = False
     while True:
         try:
             packet = next(packets, None)
@@ -108,15 +121,9 @@ def frames_of(
         try:
             if heeds_marks and packet.is_corrupt:
                 raise ValueError("marked as corrupt")
-            frames = packet.decode()
+            yield Decoded(packet, packet.decode())
         except DECODING_ERRORS:
             yield Break("damaged", float((packet.duration or 0) * (packet.time_base or 0)))
-            continue
-        first = joins.is_first(packet, frames)
-        if started and first:
-            yield Break("joined", 0.0)
-        started = started or bool(frames)
-        yield from frames
 
 
 def _as_long_as(

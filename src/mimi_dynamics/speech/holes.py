@@ -20,6 +20,7 @@ HOLE_DB = 10  # that a hole is below the quietest of the room
 BACK_DB = 3  # below the quietest at most, where the sound of a room is back
 BACK_BLOCKS = 8  # at the start of the next packet, in one of which it is back
 LONGEST = 3_072  # samples of the packets of a hole; what lasts longer is a pause of a quieter room
+FEW = 8  # packets that are taken in at once before a room is known
 SETTLING = 2_048  # samples at the start of a recording, in which the room fades in
 
 
@@ -38,30 +39,56 @@ class Holes:
         """Forget all that was heard, since another recording has begun."""
         self._counts = np.zeros(int(LOUDEST - QUIETEST), int)  # of blocks, by their level in dB
         self._heard, self._within = 0, 0  # samples of the recording, and of a hole
+        self._room: float | None = None
 
-    def ends_before(self, heard: np.ndarray) -> bool:
-        """Tell whether a hole ends in this packet or just before it: another recording begins.
+    def first_end(self, levels: np.ndarray, samples: int) -> int | None:
+        """Give the first of some packets in which or just before which a hole ends, or None.
+
+        Nothing is known of packets after it: go on from there, after `begin`.
 
         Args:
-            heard: [channels, samples] of the packet, after those before it.
+            levels: (packets, blocks) levels in dB of each packet, after those before it.
+            samples: of each packet.
         """
-        levels = block_levels(heard)
-        self._heard += heard.shape[1]
+        start = 0
+        while start < len(levels):
+            some = levels[start : start + (FEW if self._room is None else len(levels))]
+            if self._passes(some, samples):
+                start += len(some)
+                continue
+            for number, of in enumerate(some):
+                if self._ends_before(of, samples):
+                    return start + number
+            start += len(some)
+        return None
+
+    def _passes(self, levels: np.ndarray, samples: int) -> bool:
+        """Take in packets among which there is no hole, all at once; tell if they are such."""
+        if self._heard < SETTLING or self._within:
+            return False
+        if self._room is not None and levels.min(initial=LOUDEST) < self._room - HOLE_DB:
+            return False
+        self._heard += len(levels) * samples
+        self._note(levels)
+        return True
+
+    def _ends_before(self, levels: np.ndarray, samples: int) -> bool:
+        """Tell whether a hole ends in a packet or just before it, by its (blocks,) levels."""
+        self._heard += samples
         if not levels.size or self._heard <= SETTLING:
             return False
-        quietest = self._quietest()
-        if quietest is None:
+        if self._room is None:
             self._note(levels)
             return False
-        back = levels > quietest - BACK_DB
-        holes = np.flatnonzero(levels < quietest - HOLE_DB)
+        back = levels > self._room - BACK_DB
+        holes = np.flatnonzero(levels < self._room - HOLE_DB)
         if self._within and not holes.size and back[:BACK_BLOCKS].any():
             return True
         if not holes.size:
             self._within = 0
             self._note(levels)
         elif not back[holes[-1] :].any():  # It may go on, or end with the packet.
-            self._within += heard.shape[1]
+            self._within += samples
             if self._within > LONGEST:
                 self._within = 0
                 self._note(levels)
@@ -71,8 +98,9 @@ class Holes:
         return False
 
     def _note(self, levels: np.ndarray) -> None:
-        places = np.floor(levels - QUIETEST).clip(0, self._counts.size - 1).astype(int)
+        places = (levels.ravel() - QUIETEST).clip(0, self._counts.size - 1).astype(int)
         self._counts += np.bincount(places, minlength=self._counts.size)
+        self._room = self._quietest()
 
     def _quietest(self) -> float | None:
         """Give the level of the quietest blocks so far, if they are of a pause and no dip."""
@@ -85,13 +113,13 @@ class Holes:
         return QUIETEST + float(found[0])
 
 
-def block_levels(heard: np.ndarray) -> np.ndarray:
-    """Give the (blocks,) levels of the loudest channel of [channels, samples], in dB.
+def block_levels(sound: np.ndarray) -> np.ndarray:
+    """Give the [..., blocks] levels of the loudest channel of [..., channels, samples], in dB.
 
     Values that are not finite, of which `audio` makes an error later, are as loud as full scale.
     """
-    whole = heard.shape[1] // BLOCK * BLOCK
-    blocks = heard[:, :whole].reshape(len(heard), -1, BLOCK)
+    whole = sound.shape[-1] // BLOCK * BLOCK
+    blocks = sound[..., :whole].reshape(*sound.shape[:-1], -1, BLOCK)
     with np.errstate(over="ignore", invalid="ignore"):
-        power = np.square(blocks).mean(axis=2).max(axis=0)
-    return decibels(np.nan_to_num(power, nan=1.0, posinf=1.0))
+        power = np.einsum("...t,...t->...", blocks, blocks) / BLOCK
+    return decibels(np.nan_to_num(power.max(axis=-2), nan=1.0, posinf=1.0))

@@ -6,13 +6,15 @@ of the time before is silence, and the packet makes sense without those before i
 hole in the sound (`holes.py`), or the packet tells of silence if it is decoded alone.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar, cast
 
 import av
 import numpy as np
 
-from mimi_dynamics.speech.holes import Holes
-from mimi_dynamics.speech.samples import decibels, to_float, values_of
+from mimi_dynamics.speech.holes import Holes, block_levels
+from mimi_dynamics.speech.samples import decibels, runs_of, to_float, values_of
 
 BARE = {"aac", "ac3", "eac3", "mp3"}  # FFmpeg's names of these containers; that of MP2 is mp3.
 # What encoders write into the first frame of an MP3 file, after a header whose length depends on
@@ -25,6 +27,13 @@ AAC_NAME_BYTES = 40
 AAC_NAMED_AGAIN = 256  # packets, after which FFmpeg writes its name again
 
 
+class Decoded(NamedTuple):
+    """A packet, and the frames that it gives after those before it."""
+
+    packet: av.Packet
+    frames: list[av.AudioFrame]
+
+
 @dataclass(frozen=True)
 class Beginning:
     """How the first packet of a recording sounds if it is decoded alone.
@@ -34,45 +43,54 @@ class Beginning:
         quiet: they are below this level, in dB of full scale.
         louder: what follows is so many dB above it, or it would be a pause.
         ended: or it is so many dB below what the packet before says of the same time.
-        faded: in that many samples at their end little is left of the packet before, since windows
-            of the transform go to zero there; 0 where there is no such window.
-        delay: so many samples pass before the recording itself is heard, if not as many as those
-            of the time before.
+        place: from which sample to which nothing of the packet before is heard any more, and
+            nothing but what this one says of the time before; None if there is no such place.
+        rise: what follows is so many dB above that place.
+        delay: so many samples pass before the recording itself is heard.
     """
 
     samples: int
     quiet: float
     louder: float
     ended: float = np.inf
-    faded: int = 0
+    place: tuple[int, int] | None = None
+    rise: float = 0.0
     delay: int = 0
 
-    def may_be(self, heard: np.ndarray) -> bool:
-        """Tell by [channels, samples] after the packets before if one is worth decoding alone.
+    def may_be(self, sound: np.ndarray, ahead: np.ndarray | None) -> np.ndarray:
+        """Tell which packets are worth decoding alone, as (packets,) bool.
 
-        At a beginning the packet before has faded at the end of these samples, and what the packet
-        itself says of the time before is `quiet`, or `ended` below the one before; all of that may
-        be in the end, and both may add up there. HE-AAC, whose packets are twice as long, has its
-        windows elsewhere.
+        In these, that place is quieter by `rise` than what follows it. In pauses and in most of
+        speech it is not; to decode every packet twice took as long as all else.
+
+        Args:
+            sound: [packets, channels, samples] after the packets before.
+            ahead: [channels, samples] of the packet after these.
         """
-        if not self.faded or heard.shape[1] == 2 * self.samples:
-            return True
-        in_the_end = 10 * np.log10(4 * self.samples / self.faded)
-        half = _level(heard[:, : self.samples // 2])
-        end = _level(heard[:, self.samples - self.faded : self.samples])
-        return end < max(half - self.ended, self.quiet) + in_the_end
+        if self.place is None:
+            return np.ones(len(sound), bool)
+        place = _levels(sound[:, :, slice(*self.place)])
+        if sound.shape[2] > self.delay:
+            after = _levels(sound[:, :, self.delay :])
+        else:
+            last = np.inf if ahead is None else _levels(ahead[None])[0]
+            after = np.append(_levels(sound)[1:], last)
+        return after > place + self.rise
 
 
 # By codec: below what is left of the quietest pauses of speech. MP3 and MP2 do not blur sound into
 # the time before it as the others do.
 BEGINNINGS = {
-    "aac": Beginning(1_024, -90.0, 12.0, 32.0, faded=32),
-    "ac3": Beginning(256, -93.0, 12.0, 30.0, faded=16),
-    "eac3": Beginning(256, -93.0, 12.0, 30.0, faded=16),
-    "mp2": Beginning(240, -101.0, 24.0, delay=512),  # 481 of its filter, in whole blocks
-    "mp3": Beginning(480, -60.0, 12.0),
+    "aac": Beginning(1_024, -90.0, 12.0, 32.0, (992, 1_024), 14.0, 1_024),
+    "ac3": Beginning(256, -93.0, 12.0, 30.0, (224, 256), 17.0, 256),
+    "eac3": Beginning(256, -93.0, 12.0, 30.0, (224, 256), 17.0, 256),
+    "mp2": Beginning(240, -101.0, 24.0, place=(320, 448), rise=9.0, delay=512),
+    "mp3": Beginning(480, -60.0, 12.0, delay=480),
 }
 RARE = 50  # In most files of MP3, fewer than one packet of so many makes sense alone.
+NOTHING = float(decibels(0.0))
+TOGETHER = 32  # packets that are looked at in one go: one by one, that took longer than decoding
+Item = TypeVar("Item")
 
 
 class Joins:
@@ -85,79 +103,143 @@ class Joins:
 
     def __init__(self, media: av.container.InputContainer, track: av.AudioStream) -> None:
         self._codec = track.codec_context.name.removesuffix("float")
-        self._beginning = BEGINNINGS.get(self._codec) if media.format.name in BARE else None
         self._packets, self._alone, self._since_mark = 0, 0, 0
-        self._decoder: av.AudioCodecContext | None = None
-        self._holes: Holes | None = None
-        if self._beginning is not None:
-            self._decoder = _decoder_of(track.codec_context.name)
-            self._holes = Holes(self._beginning.delay or self._beginning.samples)
+        beginning = BEGINNINGS.get(self._codec) if media.format.name in BARE else None
+        self._ear: Ear | None = None
+        if beginning is not None:
+            self._ear = Ear(beginning, _decoder_of(track), Holes(beginning.delay))
 
-    def is_first(self, packet: av.Packet, frames: list[av.AudioFrame]) -> bool:
-        """Tell whether a packet is the first of a recording.
+    def judged(self, items: Iterable[Decoded | Item]) -> Iterator[tuple[Decoded | Item, bool]]:
+        """Yield all items, and of each whether it is the first packet of a recording.
 
         Args:
-            packet: the next of the file; also its first, so that packets are counted.
-            frames: what it gives after those before it.
+            items: packets, the first of the file among them, and whatever else is between them.
         """
+        if self._ear is None:
+            for item in items:
+                yield item, isinstance(item, Decoded) and self._mark(item.packet) == "first"
+            return
+        waiting: list[Decoded | Item] = []
+        for item in items:
+            waiting.append(item)
+            if len(waiting) > TOGETHER:
+                firsts = self._judge(self._ear, waiting[:-1], waiting[-1])
+                yield from zip(waiting[:-1], firsts, strict=True)
+                waiting = waiting[-1:]
+        yield from zip(waiting, self._judge(self._ear, waiting, None), strict=True)
+
+    def _judge(
+        self, ear: "Ear", items: Sequence[Decoded | Item], ahead: Decoded | Item | None
+    ) -> list[bool]:
+        """Tell which of some items is a first packet, given the item after them."""
+        firsts = [False] * len(items)
+        places = [n for n, of in enumerate(items) if isinstance(of, Decoded) and of.frames]
+        for n, of in enumerate(items):  # An encoder may give its name in a packet without sound.
+            if isinstance(of, Decoded) and not of.frames:
+                firsts[n] = self._mark(of.packet) == "first"
+        with_sound = [cast("Decoded", items[n]) for n in places]
+        next_one = [ahead.frames[0]] if isinstance(ahead, Decoded) and ahead.frames else []
+        frames = [of.frames[0] for of in with_sound] + next_one
+        done = 0
+        for sound in runs_of(frames):
+            count = min(len(sound), len(places) - done)
+            rest = frames[done + count : done + count + 1]
+            following = _values(rest[0]) if rest else None
+            packets = [of.packet for of in with_sound[done : done + count]]
+            for n in self._firsts(ear, packets, sound[:count], following):
+                firsts[places[done + n]] = True
+            done += count
+        return firsts
+
+    def _firsts(
+        self,
+        ear: "Ear",
+        packets: Sequence[av.Packet],
+        sound: np.ndarray,
+        ahead: np.ndarray | None,
+    ) -> Iterator[int]:
+        """Yield the places of first packets among some whose sound has one shape."""
+        may_be, levels = ear.beginning.may_be(sound, ahead), block_levels(sound)
+        marks = [self._mark(packet) for packet in packets]
+        start = 0
+        while start < len(packets):
+            stop = next((n for n in range(start, len(packets)) if marks[n]), len(packets))
+            hole = ear.holes.first_end(levels[start:stop], sound.shape[2])
+            until = stop if hole is None else start + hole
+            sensible = (n for n in range(start, until) if self._makes_sense_alone(packets[n]))
+            alone = (n for n in sensible if may_be[n] and ear.hears_first(packets[n], sound[n]))
+            found = next(alone, None)
+            if found is None and (hole is not None or [*marks, ""][until] == "first"):
+                found = until
+            if found is not None:
+                ear.holes.begin()
+                yield found
+            start = 1 + (until if found is None else found)
+
+    def _mark(self, packet: av.Packet) -> str:
+        """Tell if a packet bears the mark of its encoder, as the `first` one or `again`."""
         self._since_mark += 1
-        if _is_marked(packet, self._codec):
-            again = self._codec == "aac" and self._since_mark % AAC_NAMED_AGAIN == 0
-            self._since_mark = 0
-            first = not again
-        else:
-            first = bool(frames) and self._seems_first(packet, _values(frames[0]))
-        if first and self._holes is not None:
-            self._holes.begin()
-        return first
+        if not _is_marked(packet, self._codec):
+            return ""
+        again = self._codec == "aac" and self._since_mark % AAC_NAMED_AGAIN == 0
+        self._since_mark = 0
+        return "again" if again else "first"
 
-    def _seems_first(self, packet: av.Packet, heard: np.ndarray) -> bool:
-        """Tell by its sound, [channels, samples], whether a packet without a mark is a first."""
-        if self._holes is None or self._beginning is None or self._decoder is None:
-            return False
-        if self._holes.ends_before(heard):
-            return True
-        if self._makes_no_sense_alone(packet):
-            return False
-        return _sounds_first(self._decoder, bytes(packet), heard, self._beginning)
-
-    def _makes_no_sense_alone(self, packet: av.Packet) -> bool:
-        """Tell whether a packet leans on others, or would be no exception if it did not."""
+    def _makes_sense_alone(self, packet: av.Packet) -> bool:
+        """Tell whether a packet leans on no others, which is an exception where many do."""
         if self._codec != "mp3":
-            return False
+            return True
         self._packets += 1
         if _leans_on_others(packet):
-            return True
+            return False
         self._alone += 1
-        return self._alone > 1 + self._packets / RARE
+        return self._alone <= 1 + self._packets / RARE
 
 
-def _decoder_of(codec: str) -> av.AudioCodecContext:
-    decoder = av.CodecContext.create(codec, "r")
+@dataclass(frozen=True)
+class Ear:
+    """What hears whether packets of one codec are first ones.
+
+    Attributes:
+        beginning: how those sound.
+        decoder: decodes packets alone.
+        holes: hears the packets after each other.
+    """
+
+    beginning: Beginning
+    decoder: av.AudioCodecContext
+    holes: Holes
+
+    def hears_first(self, packet: av.Packet, heard: np.ndarray) -> bool:
+        """Tell whether a packet is a first one if it is decoded alone.
+
+        Args:
+            packet: the packet.
+            heard: [channels, samples] of it after those before.
+        """
+        first, content = self.beginning, bytes(packet)
+        self.decoder.flush_buffers()
+        alone = _decoded(self.decoder, content)
+        if alone is None or alone.shape != heard.shape or alone.shape[1] < first.samples:
+            return False
+        before = alone[:, : first.samples]
+        level = _levels(before)
+        if level <= NOTHING:  # A pause of digital silence, or one that was not worth any bits.
+            return False
+        said_before = heard[:, : first.samples] - before
+        if level > first.quiet and _levels(said_before) < level + first.ended:
+            return False
+        again = _decoded(self.decoder, content)  # With this, all that it says of the time after.
+        rest = alone[:, first.samples :]
+        after = rest if again is None else np.concatenate([rest, again], axis=1)
+        return bool(_levels(after) > level + first.louder)
+
+
+def _decoder_of(track: av.AudioStream) -> av.AudioCodecContext:
+    decoder = av.CodecContext.create(track.codec_context.name, "r")
     if not isinstance(decoder, av.AudioCodecContext):
-        raise TypeError(f"{codec}: is no codec of audio")
+        raise TypeError(f"{track.codec_context.name}: is no codec of audio")
     return decoder
-
-
-def _sounds_first(
-    decoder: av.AudioCodecContext, content: bytes, heard: np.ndarray, first: Beginning
-) -> bool:
-    if not first.may_be(heard):
-        return False
-    decoder.flush_buffers()
-    alone = _decoded(decoder, content)
-    if alone is None or alone.shape != heard.shape or alone.shape[1] < first.samples:
-        return False
-    before = alone[:, : first.samples]
-    level = _level(before)
-    if not before.any():  # A pause of digital silence, or one that was not worth any bits.
-        return False
-    if level > first.quiet and _level(heard[:, : first.samples] - before) < level + first.ended:
-        return False
-    again = _decoded(decoder, content)  # With this, all that the packet says of the time after.
-    rest = alone[:, first.samples :]
-    after = rest if again is None else np.concatenate([rest, again], axis=1)
-    return _level(after) > level + first.louder
 
 
 def _decoded(decoder: av.AudioCodecContext, content: bytes) -> np.ndarray | None:
@@ -172,9 +254,13 @@ def _values(frame: av.AudioFrame) -> np.ndarray:
     return to_float(values_of(frame), frame.format.name)
 
 
-def _level(values: np.ndarray) -> float:
-    """Give the level of the loudest channel of [channels, samples], in dB of full scale."""
-    return float(decibels(np.square(values).mean(axis=1).max() if values.size else 0.0))
+def _levels(values: np.ndarray) -> np.ndarray:
+    """Give the levels of the loudest channels of [..., channels, samples], in dB of full scale."""
+    if not values.size:
+        return decibels(np.zeros(values.shape[:-2]))
+    with np.errstate(over="ignore", invalid="ignore"):  # `audio` refuses such values later.
+        power = np.einsum("...t,...t->...", values, values) / values.shape[-1]
+        return decibels(power.max(axis=-1))
 
 
 def _is_marked(packet: av.Packet, codec: str) -> bool:

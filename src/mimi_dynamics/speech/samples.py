@@ -1,8 +1,15 @@
 """The samples of a decoded frame, as numbers."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
 import av
 import numpy as np
 
+TYPES = {
+    "u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64,
+    "flt": np.float32, "dbl": np.float64,
+}  # fmt: skip
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
 
 
@@ -14,6 +21,8 @@ def to_float(frame_values: np.ndarray, form: str) -> np.ndarray:
         form: FFmpeg's name of the sample format.
     """
     name = form.removesuffix("p")
+    if name == "flt":
+        return frame_values
     if name == "u8":
         frame_values = frame_values.astype(np.int16) - FULL_SCALE["u8"]
     with np.errstate(over="ignore", invalid="ignore"):  # `audio` refuses such values later.
@@ -21,9 +30,28 @@ def to_float(frame_values: np.ndarray, form: str) -> np.ndarray:
 
 
 def values_of(frame: av.AudioFrame) -> np.ndarray:
-    """Give the values of a frame as they are, [channels, samples]."""
-    values = frame.to_ndarray()
-    return values if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels).T
+    """Give the values of a frame as they are, [channels, samples].
+
+    It does what `frame.to_ndarray` does in a third of the time, which for short frames is much of
+    the time that it takes to read a recording.
+    """
+    dtype, samples = TYPES[frame.format.name.removesuffix("p")], frame.samples
+    if frame.format.is_planar:
+        channels = [np.frombuffer(memoryview(plane), dtype, samples) for plane in frame.planes]
+        return np.concatenate(channels).reshape(-1, samples)
+    count = samples * frame.layout.nb_channels
+    values = np.frombuffer(memoryview(frame.planes[0]), dtype, count)
+    return values.reshape(samples, -1).T.copy()
+
+
+def runs_of(frames: Sequence[av.AudioFrame]) -> Iterator[np.ndarray]:
+    """Yield the [frames, channels, samples] of frames in a row that have one shape, as float32."""
+
+    def shape(frame: av.AudioFrame) -> tuple[str, int, int]:
+        return frame.format.name, frame.samples, frame.layout.nb_channels
+
+    for (form, *_), run in groupby(frames, shape):
+        yield to_float(np.stack([*map(values_of, run)]), form)
 
 
 def first_samples(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
