@@ -7,8 +7,8 @@ state that the study chose, trained anew here. Nothing of test is shown.
     PYTHONPATH=src .venv/bin/python benchmarks/states.py --kinds two_speeds --dims 16 --budgets 8
 
 Reads data/latents/, models/normalizer.safetensors and metrics/detail/bet2_study.json. Prints a
-page, which --write keeps as docs/explanation/states.md. What is in the page by default takes half
-an hour on two idle cores.
+page, which --write keeps as docs/explanation/states.md. A state takes two minutes on two idle
+cores.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from mimi_dynamics.studies.rssm.bet import trial, validation_of
 from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
 from mimi_dynamics.studies.rssm.training import RssmJob
 
-COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/states.py --write"
+COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/states.py"
 PAGE = Path("docs/explanation/states.md")
 STUDY = Path("metrics/detail/bet2_study.json")
 Model = tuple[StateKind, int, float]
@@ -72,7 +72,7 @@ def page(params: Params, models: list[Model]) -> Iterator[str]:
     sweep = trial(params, data, scale, list(dict.fromkeys([chosen, *models])), {})
     yield "# States that bet 2 did not choose among"
     yield ""
-    yield f"By `{COMMAND}`: on validation, with one"
+    yield f"By `{' '.join([COMMAND, *sys.argv[1:]])}`: on validation, with one"
     yield "training of each, as [bet 2](bet2.md) chooses its state. *contrast* must find the"
     yield "frames 1, 2 and 4 steps ahead among others (InfoNCE), where *leads* must give their"
     yield "likelihood. Of *two_speeds*, one half is held for 4 frames: on three frames of four it"
