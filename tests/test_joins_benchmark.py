@@ -18,6 +18,7 @@ from joins import (
     read_prompts,
     without_beginning,
 )
+from mimi_dynamics.speech import joins
 from mimi_dynamics.speech.audio import write_flac
 from tests.harness.speechlike import speechlike
 
@@ -47,8 +48,15 @@ def test_joins_of_mp3_are_told_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS, ids=str)
-def test_joins_in_the_noise_of_a_room_are_told(kind: object) -> None:
-    """None within a recording, and, but for MP2, those with one that begins in speech as well."""
+@pytest.mark.parametrize("together", [joins.TOGETHER, 5])
+def test_joins_in_the_noise_of_a_room_are_told(
+    kind: object, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None within a recording, and, but for MP2, those with one that begins in speech as well.
+
+    So it is however many packets are looked at in one go.
+    """
+    monkeypatch.setattr(joins, "TOGETHER", together)
     pause = np.zeros(RATE // 2, np.float32)
     spoken = [np.concatenate([pause, speechlike(6.0, seed), pause]) for seed in range(4)]
     sounds = [*map(in_a_room, spoken, range(4))]

@@ -7,7 +7,7 @@ far below the noise of the room, which is in all the pauses before it.
 
 import numpy as np
 
-from mimi_dynamics.speech.samples import decibels
+from mimi_dynamics.speech.samples import levels
 
 BLOCK = 64  # samples of which a level is taken: 3 ms at 24 kHz
 # Levels in dB of full scale are counted from the quietest to the loudest. What is quieter was
@@ -114,12 +114,7 @@ class Holes:
 
 
 def block_levels(sound: np.ndarray) -> np.ndarray:
-    """Give the [..., blocks] levels of the loudest channel of [..., channels, samples], in dB.
-
-    Values that are not finite, of which `audio` makes an error later, are as loud as full scale.
-    """
+    """Give the [..., blocks] levels of the loudest channel of [..., channels, samples], in dB."""
     whole = sound.shape[-1] // BLOCK * BLOCK
-    blocks = sound[..., :whole].reshape(*sound.shape[:-1], -1, BLOCK)
-    with np.errstate(over="ignore", invalid="ignore"):
-        power = np.einsum("...t,...t->...", blocks, blocks) / BLOCK
-    return decibels(np.nan_to_num(power.max(axis=-2), nan=1.0, posinf=1.0))
+    blocks = sound[..., :whole].reshape(*sound.shape[:-1], whole // BLOCK, BLOCK)
+    return levels(blocks.swapaxes(-3, -2))

@@ -10,6 +10,8 @@ TYPES = {
     "u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64,
     "flt": np.float32, "dbl": np.float64,
 }  # fmt: skip
+LEAST_POWER = 1e-20
+NOTHING = 10 * np.log10(LEAST_POWER)  # dB of full scale
 FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63, "flt": 1, "dbl": 1}
 
 
@@ -44,6 +46,11 @@ def values_of(frame: av.AudioFrame) -> np.ndarray:
     return values.reshape(samples, -1).T.copy()
 
 
+def float_values(frame: av.AudioFrame) -> np.ndarray:
+    """Give the values of a frame as float32, [channels, samples], where full scale is 1."""
+    return to_float(values_of(frame), frame.format.name)
+
+
 def runs_of(frames: Sequence[av.AudioFrame]) -> Iterator[np.ndarray]:
     """Yield the [frames, channels, samples] of frames in a row that have one shape, as float32."""
 
@@ -63,6 +70,14 @@ def first_samples(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
     return first
 
 
-def decibels(power: np.ndarray | float) -> np.ndarray:
-    """Give levels in dB of full scale, −200 for nothing at all."""
-    return 10 * np.log10(np.asarray(power) + 1e-20)
+def levels(sound: np.ndarray) -> np.ndarray:
+    """Give the [...] levels of the loudest channel of [..., channels, samples] in dB of full scale.
+
+    Nothing at all is `NOTHING`. Values beyond full scale are as loud as that, and so are those that
+    are not finite, of which `audio` makes an error later.
+    """
+    if not sound.size:
+        return np.full(sound.shape[:-2], NOTHING)
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.einsum("...t,...t->...", sound, sound) / sound.shape[-1]
+    return 10 * np.log10(np.fmin(power.max(axis=-1), 1.0) + LEAST_POWER)

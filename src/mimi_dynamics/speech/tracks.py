@@ -6,7 +6,7 @@ import av
 import numpy as np
 
 from mimi_dynamics.speech.decoding import DECODING_ERRORS
-from mimi_dynamics.speech.samples import to_float, values_of
+from mimi_dynamics.speech.samples import float_values
 
 SILENT_POWER = 1e-6  # 60 dB below a square wave at full scale
 
@@ -60,7 +60,7 @@ def _powers(
         except DECODING_ERRORS:
             continue
         for frame in frames:
-            values = to_float(values_of(frame), frame.format.name)
+            values = float_values(frame)
             power = float(np.nan_to_num(values.var(axis=1)).max(initial=0))
             length = frame.samples / frame.sample_rate
             energy[place[packet.stream.index]] += power * length

@@ -13,7 +13,11 @@ NEGATIVES = 255  # frames, drawn from all targets of a batch, beside which the r
 
 
 class Ahead(nn.Module):
-    """What is lost where a state tells too little of the frames 1, 2 and 4 steps after it."""
+    """What is lost where a state tells too little of the frames 1, 2 and 4 steps after it.
+
+    Each kind is made of the number of coordinates of the state and of a frame, and of the number of
+    hidden units.
+    """
 
     def forward(self, held: Tensor, frames: Tensor, scored: Tensor) -> Tensor:
         """Give the (clips, time) loss in nats at each target, a third of the sum over leads.
@@ -36,13 +40,7 @@ class Ahead(nn.Module):
 
 
 class Likelihood(Ahead):
-    """The state alone must give the likelihood of x.
-
-    Args:
-        state_dim: number of coordinates of the state.
-        dim: number of coordinates of a frame.
-        width: number of hidden units.
-    """
+    """The state alone must give the likelihood of x."""
 
     def __init__(self, state_dim: int, dim: int, width: int) -> None:
         super().__init__()
@@ -60,11 +58,6 @@ class Contrast(Ahead):
     """The state must find x among frames drawn by chance (InfoNCE).
 
     See equation 4 of van den Oord et al. 2018 (CPC, arXiv 1807.03748).
-
-    Args:
-        state_dim: number of coordinates of the state.
-        dim: number of coordinates of a frame.
-        width: number of hidden units.
     """
 
     def __init__(self, state_dim: int, dim: int, width: int) -> None:
