@@ -27,7 +27,8 @@ from mimi_dynamics.density.predictor import Predictor, make_conditional, make_ma
 from mimi_dynamics.density.training import MakeOptimizers, TrainingParams, fit, losses
 from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.diagnostics.processes import PROCESSES
-from mimi_dynamics.encoding.corpus import encode_batch, relative_difference
+from mimi_dynamics.encoding.batches import encode_batch
+from mimi_dynamics.encoding.corpus import relative_difference
 from mimi_dynamics.generation.continuations import make_decoder
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Starts, linear_floor

@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from machine import copy_rate, matrix_rate, write_section
 from mimi_dynamics.codec.loading import untrained_codec
-from mimi_dynamics.encoding.corpus import prepare
+from mimi_dynamics.encoding.batches import prepare
 from mimi_dynamics.pipeline.params import load_params
 
 COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/encoder_layers.py --write"

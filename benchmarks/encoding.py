@@ -37,7 +37,8 @@ from tqdm import tqdm
 from machine import copy_rate, matrix_rate, write_section
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.loading import load_codec, untrained_codec
-from mimi_dynamics.encoding.corpus import encode_group, prepare, relative_difference
+from mimi_dynamics.encoding.batches import encode_group, prepare
+from mimi_dynamics.encoding.corpus import relative_difference
 from mimi_dynamics.latents.store import EncodedClip
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.limits import available_cores

@@ -20,7 +20,7 @@ from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec
 from mimi_dynamics.encoding import frames
-from mimi_dynamics.encoding.corpus import EncodedArrays, encode_batch
+from mimi_dynamics.encoding.batches import EncodedArrays, encode_batch
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.gains import Gains, clip_bootstrap, fit_all
 from mimi_dynamics.evidence.surrogates import reorderings
@@ -86,11 +86,12 @@ def report(codec: Codec, params: Params) -> Iterator[str]:
     """Yield the lines of the page."""
     yield "# Noise behind gates"
     yield ""
-    yield f"By `{COMMAND}`: dynamic gain in nats per dimension of {CLIPS} clips of"
-    yield f"{SECONDS:g} s, with its 95 % interval, by the frames that are left out as targets."
-    yield "*Overlapped* frames are those that a gate overlaps, even in part, with so many before"
-    yield "and after. The last of these columns is what the pipeline leaves out. There is nothing"
-    yield "to be found but what neighbouring frames share through the encoder's overlap."
+    yield f"Written by `{COMMAND}`. The table has the dynamic gain of noise behind gates, in nats"
+    yield f"per dimension, with its 95 % interval, on {CLIPS} clips of {SECONDS:g} s. Its columns"
+    yield "differ in the frames that are left out as targets: none, the *overlapped* ones, which a"
+    yield "gate overlaps even in part, or these and so many before and after each. The pipeline"
+    yield "leaves out what the last of these columns does. There is nothing to find here but what"
+    yield "neighbouring frames share because the encoder sees some of the same sound in both."
     yield ""
     heads = " | ".join(map(beside_in_words, BESIDE))
     yield f"| gate | nothing left out | {heads} | share left out |"

@@ -10,7 +10,7 @@ import torch
 from mimi_dynamics.codec import base
 from mimi_dynamics.codec.base import SAMPLE_RATE, Codec
 from mimi_dynamics.codec.loading import CODECS, load_codec, untrained_codec
-from mimi_dynamics.encoding.corpus import encode_batch
+from mimi_dynamics.encoding.batches import encode_batch
 from mimi_dynamics.pipeline import conventions
 from mimi_dynamics.pipeline.params import CodecName
 from tests.harness.tiny_codec import load_tiny, tiny_params, two_sounds, why_no_lyra

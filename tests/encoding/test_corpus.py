@@ -10,16 +10,13 @@ import pytest
 import soundfile
 import torch
 
-import mimi_dynamics.encoding.corpus
+import mimi_dynamics.encoding.batches
 import mimi_dynamics.encoding.shards
 from mimi_dynamics.codec.base import FRAME_SIZE, Codec
 from mimi_dynamics.codec.clips import read_clip
 from mimi_dynamics.codec.loading import load_codec
-from mimi_dynamics.encoding.corpus import (
-    EncodedArrays,
-    bucket_by_length,
-    encode_corpus,
-)
+from mimi_dynamics.encoding.batches import EncodedArrays, bucket_by_length
+from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.encoding.frames import frame_levels, gated_frames, silent_frames
 from mimi_dynamics.latents.store import read_latents
 from mimi_dynamics.pipeline.errors import InputError
@@ -104,15 +101,15 @@ def test_threads_cannot_have_moshi_compile_a_batch(
     codec: Codec, manifest: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it compiles has other last bits, and each of its transformers allows it when done."""
-    encode_batch, allowed = mimi_dynamics.encoding.corpus.encode_batch, []
+    encode_batch, allowed = mimi_dynamics.encoding.batches.encode_batch, []
 
     def watched(codec: Codec, clips: list[np.ndarray]) -> list[EncodedArrays]:
         encoded = encode_batch(codec, clips)
         allowed.append(not moshi.utils.compile._compile_disabled)
         return encoded
 
-    monkeypatch.setattr(mimi_dynamics.encoding.corpus, "encode_batch", watched)
-    mimi_dynamics.encoding.corpus.encode_group(codec, manifest, 1.0, 2)
+    monkeypatch.setattr(mimi_dynamics.encoding.batches, "encode_batch", watched)
+    mimi_dynamics.encoding.batches.encode_group(codec, manifest, 1.0, 2)
     assert len(allowed) > 1
     assert not any(allowed)
 

@@ -12,7 +12,8 @@ import soundfile
 import mimi_dynamics.encoding.corpus
 import mimi_dynamics.encoding.shards
 from mimi_dynamics.codec.base import Codec
-from mimi_dynamics.encoding.corpus import encode_corpus, encode_group
+from mimi_dynamics.encoding.batches import encode_group
+from mimi_dynamics.encoding.corpus import encode_corpus
 from mimi_dynamics.encoding.shards import plan_shards
 from mimi_dynamics.latents.store import EncodedClip
 from mimi_dynamics.pipeline.params import EncodeParams
