@@ -16,7 +16,6 @@ Takes a minute on an idle core.
 
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -30,7 +29,6 @@ from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
 from mimi_dynamics.studies.engram.keys import in_split
 from mimi_dynamics.studies.engram.memory import EngramMemory, Hashing
-from mimi_dynamics.studies.engram.model import make_optimizers
 from mimi_dynamics.studies.engram.planting import (
     LEAST_SIGHTINGS,
     PLANE,
@@ -46,7 +44,7 @@ WORTHS = (0.02, 0.1, 0.35)
 WIDTH = 32
 SMALL = {"heads": 1, "row_dim": 2, "rows": 4096}
 # Sizes of the tables, and their learning rate as a multiple of that of the other weights.
-TRIED = (({}, 0.1), ({}, 5.0), (SMALL, 1.0))
+TRIED: tuple[tuple[dict[str, int], float], ...] = (({}, 0.1), ({}, 5.0), (SMALL, 1.0))
 
 
 class Alone(nn.Module):
@@ -61,15 +59,14 @@ class Alone(nn.Module):
     def __init__(self, keys: int, dim: int, settings: EngramParams) -> None:
         super().__init__()
         hashing = Hashing(keys, settings.rows, settings.heads, 0)
-        self.trunk = nn.Module()
-        self.trunk.memory = EngramMemory(hashing, settings.row_dim, WIDTH)
+        self.memory = EngramMemory(hashing, settings.row_dim, WIDTH)
         self.hidden = nn.Parameter(torch.randn(WIDTH))
         self.mean = nn.Linear(WIDTH, dim)
 
     def forward(self, batch: Batch) -> Tensor:
         """Give the (scored,) losses, less those of the mean 0."""
         keys = batch.context[..., -1].long()
-        read = self.trunk.memory(keys, self.hidden.expand(*keys.shape, -1))
+        read = self.memory(keys, self.hidden.expand(*keys.shape, -1))
         target = batch.target[batch.scored]
         error = target - self.mean(read)[batch.scored]
         return (error.square() - target.square()).sum(1) / 2
@@ -128,11 +125,17 @@ def learned(subject: Subject, settings: EngramParams) -> float:
     """Give the nats a frame that a memory saves on validation, at its best epoch."""
     torch.manual_seed(0)
     model = Alone(subject.keys.count, subject.data.dim, settings)
-    optimizers = partial(make_optimizers, table_lr=settings.table_lr)
+    tables = model.memory.tables.weight
+
+    def optimizers(of: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+        dense = [weight for weight in of.parameters() if weight is not tables]
+        sparse = torch.optim.SparseAdam([tables], lr=settings.table_lr * lr)
+        return [torch.optim.AdamW(dense, lr=lr, fused=True), sparse]
+
     training = TrainingParams(settings.lr, settings.epochs)
     generator = torch.Generator().manual_seed(0)
-    batches = (subject.batches(split) for split in ("train", "validation"))
-    return -fit(model, *batches, training, generator, optimizers)
+    train, validation = (subject.batches(split) for split in ("train", "validation"))
+    return -fit(model, train, validation, training, generator, optimizers)
 
 
 def table_lines(params: Params) -> list[str]:
