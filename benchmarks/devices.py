@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from mimi_dynamics.density.devices import on_device, to_device_of
 from mimi_dynamics.density.heads import HEADS
 from mimi_dynamics.density.predictor import Predictor, make_conditional, make_marginal
 from mimi_dynamics.density.training import MakeOptimizers, TrainingParams, fit, losses
+from mimi_dynamics.density.trunk import feature_count
 from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.diagnostics.processes import PROCESSES
 from mimi_dynamics.encoding.batches import encode_batch
@@ -40,7 +42,7 @@ from mimi_dynamics.pipeline.params import PLAIN, ComputeParams, load_params
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
 from mimi_dynamics.studies.engram.keys import make_keys
-from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
+from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers, trunk_of
 from mimi_dynamics.studies.engram.study import Subject
 from mimi_dynamics.studies.rssm.baselines import FrameVae
 from mimi_dynamics.studies.rssm.measures import Readout
@@ -55,6 +57,7 @@ DATA = PROCESSES["linear"].simulate(clips=40, frames=30, dim=4, seed=0)
 WARMUP, BATCH_FRAMES, WIDTH, COMPONENTS, STATE_DIM = 4, 256, 16, 2, 2
 LR = 0.001
 TOLERANCE = 1e-3  # of scores in nats and of shares; products on a GPU are rounded in another order
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,11 @@ def predictor(data: Sequences, head: str) -> Predictor:
     return awake(model)
 
 
-def awake(model: nn.Module) -> nn.Module:
+def awake(model: M) -> M:
     """Move all weights a little, for some start at zero and would hide what they multiply."""
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.05 * torch.randn_like(weight)
+            weight.add_(0.05 * torch.randn_like(weight))
     return model
 
 
@@ -116,7 +119,7 @@ def density(head: str) -> Work:
 def linear() -> Work:
     """The VAR in the form of a predictor; what is trained is a predictor of the newest state."""
     model = predictor(DATA, "mdn")
-    model.trunk = NewestState(DATA.dim, model.trunk.width, dropout=0.1)
+    model.trunk = NewestState(DATA.dim, feature_count(DATA.dim, WIDTH), dropout=0.1)
     floor = linear_floor(fit_var(batches(DATA), batches(DATA, "validation"), 2))
     draw = partial(paths, Generator(floor, DATA))
     return Work(model, batches(DATA)[0], nn.ModuleList([floor]), draw)
@@ -176,7 +179,7 @@ def engram() -> Work:
     def draw() -> Tensor:
         with torch.no_grad():
             here = to_device_of(model, batch)
-            openness = model.trunk.openness(here).expand(2, -1)[..., None]
+            openness = trunk_of(model).openness(here).expand(2, -1)[..., None]
             return torch.cat([model.sample(here, 2), openness], -1).to(CPU)
 
     optimizers = partial(make_optimizers, table_lr=settings.table_lr)
@@ -254,9 +257,9 @@ def main() -> None:
             wrong.append(f"{name}: not finite")
         if make().same and apart > TOLERANCE:
             wrong.append(f"{name}: scores differ by {apart:.1e}")
-    there, here = code(make_codec(compute)), code(make_codec(PLAIN))
-    for name, values in there.items():
-        apart = relative_difference(values, here[name])
+    coded, expected = code(make_codec(compute)), code(make_codec(PLAIN))
+    for name, values in coded.items():
+        apart = relative_difference(values, expected[name])
         print(f"{name:20} differ by {apart:.1e} of their norm", flush=True)
         if not apart <= TOLERANCE:
             wrong.append(f"{name}: differ by {apart:.1e}")

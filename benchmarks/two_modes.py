@@ -10,7 +10,9 @@ Prints how far the shares are from the truth. On one core, 2000 steps of one tra
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +28,21 @@ DRAWS = 20_000  # a share of them has a standard error of 0.0035 at most
 SAMPLING_STEPS = {"consistency": (1, 2), "lsd": (1, 2), "flow_matching": (16,)}
 
 
-def make_head(kind: str, dim: int = 1, **changes: object) -> CalmHead:
+class Changes(TypedDict, total=False):
+    """What may differ between heads of one kind in training, see `HeadShape`."""
+
+    batch: int
+    adaptive_weight: bool
+    tangent_normalisation: bool
+    tangent_warmup: float
+    time_proposal: bool
+
+
+def make_head(
+    kind: str, dim: int = 1, steps: int | None = None, **changes: Unpack[Changes]
+) -> CalmHead:
     """Make a small head with all stabilisers on and one coordinate of context."""
-    shape = HeadShape(kind, depth=2, batch=4, steps=SAMPLING_STEPS[kind][0])
+    shape = HeadShape(kind, depth=2, batch=4, steps=steps or SAMPLING_STEPS[kind][0])
     return CALM_HEADS[kind](replace(shape, **changes), dim, context_dim=1, width=32)
 
 
@@ -41,13 +55,13 @@ def two_modes(rows: int) -> tuple[Tensor, Tensor]:
 
 def train_head(
     kind: str,
-    draw: object = two_modes,
+    draw: Callable[[int], tuple[Tensor, Tensor]] = two_modes,
     *,
     steps: int,
     seed: int,
     clip: float = GRADIENT_NORM,
     lr: float = LR,
-    **changes: object,
+    **changes: Unpack[Changes],
 ) -> CalmHead:
     """Train by Adam with a cosine, the gradients clipped as in the training of CALM.
 
@@ -58,7 +72,7 @@ def train_head(
         seed: of weights and draws.
         clip: largest norm of a gradient.
         lr: learning rate to begin with.
-        changes: of the head, see `HeadShape`.
+        changes: of the head.
     """
     torch.manual_seed(seed)
     head = make_head(kind, **changes)
@@ -111,7 +125,7 @@ def main() -> None:
         "--warmup", type=float, default=usual.tangent_warmup, help="share of training, of a tangent"
     )
     options = parser.parse_args()
-    changes = {"batch": options.batch, "tangent_warmup": options.warmup}
+    changes: Changes = {"batch": options.batch, "tangent_warmup": options.warmup}
     torch.set_num_threads(1)
     print(f"steps {options.steps}, gradients clipped at {options.clip:g}")
     for kind in [options.kind] if options.kind else SAMPLING_STEPS:
