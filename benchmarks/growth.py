@@ -22,6 +22,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -40,7 +41,13 @@ from mimi_dynamics.latents.normalizer import (
     some_frames,
     voiced_frames,
 )
-from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences, make_batches
+from mimi_dynamics.latents.sequences import (
+    Batch,
+    BatchSource,
+    Sequences,
+    in_memory,
+    make_batches,
+)
 from mimi_dynamics.latents.store import LATENT_KIND, EncodedClip, LatentWriter
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, moments, shape_of
@@ -63,6 +70,7 @@ CODES = 512
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 STEPS = 200
 CALM_WIDTH = 96
+T = TypeVar("T")
 
 
 def make_latents(folder: Path, hours: float) -> None:
@@ -103,7 +111,7 @@ class Watch:
     def __init__(self) -> None:
         self.found: dict[str, float] = {}
 
-    def time(self, name: str, work: Callable[[], object]) -> object:
+    def time(self, name: str, work: Callable[[], T]) -> T:
         """Do some work, and note what it took."""
         start = time.process_time()
         result = work()
@@ -185,7 +193,8 @@ def structure(params: Params, watch: Watch) -> None:
 def density(watch: Watch, data: Sequences, head: str, params: Params) -> None:
     """A density of the next frame given the past."""
     job = FitSpec("real", data, head, 1, params.predict, params.seed)
-    train, validation, test = (batches_of(job, split) for split in SHARES)
+    train = batches_of(job, "train")
+    validation, test = (in_memory(batches_of(job, split)) for split in ("validation", "test"))
 
     def prepare() -> nn.Module:
         gaussian, var = (fit_var(train, validation, order) for order in (0, 8))
@@ -237,7 +246,7 @@ PARTS = {
 def peak() -> int:
     """Most bytes that this process ever held."""
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def measured(folder: Path, name: str) -> dict[str, float]:

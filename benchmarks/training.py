@@ -23,6 +23,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from torch import nn
 
 import training_memory
 from machine import write_page
@@ -33,7 +34,7 @@ from mimi_dynamics.density.var import fit_var
 from mimi_dynamics.latents.loading import load, stream_data
 from mimi_dynamics.latents.normalizer import load_normalizer
 from mimi_dynamics.latents.row_groups import row_groups
-from mimi_dynamics.latents.sequences import Batch, Sequences, scored_frames
+from mimi_dynamics.latents.sequences import Batch, BatchSource, Sequences, in_memory, scored_frames
 from mimi_dynamics.latents.streaming import BatchStream
 from mimi_dynamics.pipeline.distributed import is_main_process, process_group
 from mimi_dynamics.pipeline.errors import InputError
@@ -77,18 +78,20 @@ def read_case(params: Params) -> Case:
     normalizer = load_normalizer(Path("models/normalizer.safetensors"))
     on_disk = stream_data(groups, normalizer, params.latents.voiced_range_db, STREAM_GIB, 0)
 
-    def batches(of: Sequences, split: str) -> Batches:
+    def batches(of: Sequences, split: str) -> list[Batch] | BatchSource:
         size = params.horizon, predict.warmup_frames, predict.batch_frames
         return of.batches(split, *size, delta=False)
 
-    train, validation = batches(real, "train"), batches(real, "validation")
+    train, validation = (in_memory(batches(real, split)) for split in ("train", "validation"))
+    streamed = batches(on_disk, "train")
+    assert isinstance(streamed, BatchStream)  # as `stream_data` leaves train on disk
     torch.manual_seed(0)
     marginal = make_marginal(
         fit_var(train, validation, 0), params.head, predict.width, predict.components
     )
     var = fit_var(train, validation, predict.var_order)
     start = make_conditional(marginal, var, predict.width, predict.dropout)
-    return Case(start, train, batches(on_disk, "train"), scored_frames(train), predict.lr)
+    return Case(start, train, streamed, scored_frames(train), predict.lr)
 
 
 def rate(
@@ -101,23 +104,16 @@ def rate(
     """Frames per second of one pass, after its first steps."""
     marks: list[float] = []
 
-    class Marking(torch.optim.AdamW):
-        def step(self) -> None:
-            super().step()
-            marks.append(clock())
+    def marking(of: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+        optimizer = torch.optim.AdamW(of.parameters(), lr=lr, fused=True)
+        optimizer.register_step_post_hook(lambda *_: marks.append(clock()))
+        return [optimizer]
 
     model, generator = copy.deepcopy(case.start), torch.Generator().manual_seed(0)
     settings = {"compute": compute} if loop is training else {}
     params = loop.TrainingParams(case.lr, 1, **settings)
     torch.manual_seed(0)
-    loop.fit(
-        model,
-        train,
-        case.resident[:1],
-        params,
-        generator,
-        lambda of, lr: [Marking(of.parameters(), lr=lr, fused=True)],
-    )
+    loop.fit(model, train, case.resident[:1], params, generator, marking)
     first = int(WARM * len(marks))
     share = (len(marks) - 1 - first) / len(marks)
     return share * case.frames / (marks[-1] - marks[first])
@@ -169,14 +165,14 @@ def page(case: Case, before: str | None) -> str:
     ways["resident, bfloat16"] = lambda: rate(case, case.resident, HALF)
     ways["resident, compiled"] = lambda: rate(case, case.resident, COMPILED)
     ways["reading the stream alone"] = lambda: read_rate(case.streamed, case.frames)
-    rates = {name: [] for name in ways}
-    parts = {"resident": [], "streamed": []}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    parts: dict[str, list[dict[str, float]]] = {"resident": [], "streamed": []}
     for _ in range(REPEATS):
         for name, way in ways.items():
             rates[name].append(way())
         for name, train in (("resident", case.resident), ("streamed", case.streamed)):
             parts[name].append(shares(case, train))
-    shared = {processes: [] for processes in (1, 2)}
+    shared: dict[int, list[float]] = {processes: [] for processes in (1, 2)}
     for _ in range(SHARED_REPEATS):
         for processes, found in shared.items():
             found.append(shared_rate(processes))
@@ -210,8 +206,8 @@ def training_page(
         lines.append(f"| {name} | {np.median(found):,.0f} | {of} |")
     lines += ["", "| share of a pass by the clock | model | optimizer | all else, data among it |"]
     lines += ["|---|---|---|---|"]
-    for name, found in parts.items():
-        cells = [f"{np.median([of[part] for of in found]):.1%}" for part in found[0]]
+    for name, passes in parts.items():
+        cells = [f"{np.median([of[part] for of in passes]):.1%}" for part in passes[0]]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     ratios = np.array(shared[2]) / shared[1]
     lines += [

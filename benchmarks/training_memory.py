@@ -66,7 +66,7 @@ def small(params: Params, memory_gib: float) -> Params:
 def peak() -> int:
     """Most bytes that this process ever held; `getrusage` would count those of its parent."""
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def measure(folder: Path, memory_gib: float) -> None:

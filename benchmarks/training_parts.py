@@ -23,7 +23,9 @@ REPEATS = 9
 @contextmanager
 def timed(spent: dict[str, float]) -> Iterator[None]:
     """Within, `spent` grows by what forward and backward passes and the optimizer take."""
-    places = {"model": [(Predictor, "forward"), (Tensor, "backward")]}
+    places: dict[str, list[tuple[type | ModuleType, str]]] = {
+        "model": [(Predictor, "forward"), (Tensor, "backward")]
+    }
     places["optimizer"] = [(torch.optim.AdamW, "step"), (torch.nn.utils, "clip_grad_norm_")]
     before = [(owner, name, getattr(owner, name)) for of in places.values() for owner, name in of]
     for part, of in places.items():
@@ -83,6 +85,8 @@ def loop_of(commit: str) -> ModuleType:
         path = Path(folder) / "training_before.py"
         path.write_text(shown.stdout, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None  # for the name ends in .py
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
