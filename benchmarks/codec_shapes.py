@@ -60,7 +60,8 @@ def main() -> None:
         print_curve(arguments.shapes[0], speech, arguments.minutes)
         return
     command = [sys.executable, __file__, "--minutes", str(arguments.minutes)]
-    waiting, running = list(arguments.shapes), []
+    waiting: list[str] = list(arguments.shapes)
+    running: list[subprocess.Popen[bytes]] = []
     while waiting or running:
         while waiting and len(running) < available_cores():
             running.append(subprocess.Popen([*command, waiting.pop(0)]))
@@ -81,7 +82,7 @@ def print_curve(shape: str, speech: pd.DataFrame, minutes: float) -> None:
     learner = CodecTraining(mini, LEG, join_speech(speech[speech["split"] == "train"]))
     spent = 0.0
     # The rate falls along a cosine of time, not of steps.
-    training._schedule = lambda step, _: _rate(step, spent / 60 / minutes)
+    training._schedule = lambda step, steps: _rate(step, spent / 60 / minutes)
     clips = speech[speech["split"] == "validation"]
     sounds = [
         torch.from_numpy(read_clip(Path(path)))[:CLIP_SAMPLES]

@@ -47,8 +47,8 @@ def mp3(sound: np.ndarray, _: np.random.Generator) -> np.ndarray:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     file.seek(0)
-    with av.open(file) as container:
-        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    with av.open(file, "r") as written:
+        return np.concatenate([frame.to_ndarray()[0] for frame in written.decode(audio=0)])
 
 
 def noise(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:

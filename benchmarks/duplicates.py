@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 import machine
 from copies import KINDS, microphone
-from mimi_dynamics.speech.audio import SAMPLE_RATE, SILENCE_PEAK, AudioError, read_audio
+from mimi_dynamics.speech.audio import SAMPLE_RATE, SILENCE_PEAK, read_audio
+from mimi_dynamics.speech.decoding import AudioError
 from mimi_dynamics.speech.duplicates import group_performances
 from mimi_dynamics.speech.fingerprints import Fingerprint, fingerprint
 
@@ -93,7 +94,9 @@ def _true_groups(
     groups: np.ndarray, names: list[str], sounds: list[np.ndarray]
 ) -> tuple[np.ndarray, list[str]]:
     """Which recordings are one performance already, as the samples tell, and lines that say so."""
-    performances, true, doubtful = np.arange(len(groups)), [], []
+    performances = np.arange(len(groups))
+    true: list[str] = []
+    doubtful: list[str] = []
     for index in np.flatnonzero(groups != np.arange(len(groups))):
         members = [m for m in np.flatnonzero(groups == groups[index]) if m != index]
         residuals = [residual(sounds[index], sounds[member]) for member in members]

@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from machine import copy_rate, matrix_rate, write_section
-from mimi_dynamics.codec.base import Codec
+from mimi_dynamics.codec.base import Codec, MimiCodec
 from mimi_dynamics.codec.loading import load_codec, untrained_codec
 from mimi_dynamics.encoding.batches import encode_group, prepare
 from mimi_dynamics.encoding.corpus import relative_difference
@@ -100,7 +100,7 @@ def choose_clips(manifest: pd.DataFrame, seconds: float) -> pd.DataFrame:
     return manifest.iloc[:: max(1, round(manifest["seconds"].sum() / seconds))]
 
 
-def plain_loop(codec: Codec, clips: pd.DataFrame) -> list[torch.Tensor]:
+def plain_loop(codec: MimiCodec, clips: pd.DataFrame) -> list[torch.Tensor]:
     """One file after the other, as moshi's README has it; torch uses all cores for each."""
     model, latents = codec.model, []
     with torch.no_grad():
@@ -154,10 +154,11 @@ def make_subject(params: Params, name: str, audio_seconds: float) -> Subject:
     """A codec with all that encode by it."""
     settings = params.codec.model_copy(update={"name": name})
 
-    def load() -> Codec:
-        if name == "mimi-mini":
-            return load_codec(settings)
-        return untrained_codec(settings, params.seed)
+    def load() -> MimiCodec:
+        trained = name == "mimi-mini"
+        codec = load_codec(settings) if trained else untrained_codec(settings, params.seed)
+        assert isinstance(codec, MimiCodec)  # as both of `CODECS` are moshi's
+        return codec
 
     clips = choose_clips(pd.read_parquet(MANIFEST), CODECS[name] * audio_seconds)
     plain, codecs = load(), {dtype: load() for dtype in dtypes()}
@@ -168,7 +169,7 @@ def make_subject(params: Params, name: str, audio_seconds: float) -> Subject:
     if importlib.util.find_spec("transformers"):
         works["transformers.MimiModel"] = transformers_loop(settings, clips)
     for dtype, codec in codecs.items():
-        works[f"ours, {dtype}"] = lambda codec=codec: ours(codec, clips, seconds)
+        works[f"ours, {dtype}"] = partial(ours, codec, clips, seconds)
     kind = "mimi-mini" if name == "mimi-mini" else "The shape of Kyutai's Mimi, random weights"
     words = [agreement(dtype, codec, plain, clips, seconds) for dtype, codec in codecs.items()]
     total = float(clips["seconds"].sum())
@@ -183,7 +184,7 @@ def operations(codec: Codec) -> float:
 
 
 def agreement(
-    dtype: str, codec: Codec, plain: Codec, clips: pd.DataFrame, batch_seconds: float
+    dtype: str, codec: Codec, plain: MimiCodec, clips: pd.DataFrame, batch_seconds: float
 ) -> str:
     """Of our latents and codes with those of the plain loop, in words."""
     expected = plain_loop(plain, clips)

@@ -186,7 +186,7 @@ def write_speech(folder: Path) -> None:
 
 def commit_of(tree: Path) -> str:
     """Give the commit of a working tree, in short."""
-    command = ["git", "-C", tree, "rev-parse", "--short", "HEAD"]
+    command = ["git", "-C", str(tree), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 

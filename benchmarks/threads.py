@@ -70,7 +70,8 @@ def step_seconds(threads: int) -> float:
     noise = np.random.default_rng(0).normal(0, 1_000, AUDIO_SECONDS * 24_000).astype(np.int16)
     mini = load_params().codec.mini
     training = CodecTraining(mini, mini.legs[0], noise)
-    seconds, end = [], time.monotonic() + SECONDS
+    seconds: list[float] = []
+    end = time.monotonic() + SECONDS
     while time.monotonic() < end or len(seconds) < 3:
         start = time.perf_counter()
         training.step()
