@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def run_ours(job: FitSpec, seconds: float) -> list[Result]:
     settings = (
         f"params.yaml, lr {params.lr:g}, epochs {params.pretrain_epochs} shared + {params.epochs}"
     )
-    size = parameters(fitted.predictor)
+    size = parameters(fitted.network)
     return [Result(f"ours, {job.head}", settings, fitted.nll["test"], size, used)]
 
 
@@ -149,11 +150,11 @@ def parameters(model: nn.Module) -> int:
 
 def run_all(job: FitSpec, seconds: float) -> list[Result]:
     """Every contender, one after the other."""
-    runs: list[tuple[str, Callable[[], list[Result]]]] = [("closed forms", lambda: run_floors(job))]
-    for rival in RIVALS:
-        runs.append((rival.name, lambda rival=rival: run_rival(job, rival, seconds)))
-    for head in HEADS:
-        runs.append((head, lambda head=head: run_ours(replace(job, head=head), seconds)))
+    runs: list[tuple[str, Callable[[], list[Result]]]] = [
+        ("closed forms", partial(run_floors, job)),
+        *((rival.name, partial(run_rival, job, rival, seconds)) for rival in RIVALS),
+        *((head, partial(run_ours, replace(job, head=head), seconds)) for head in HEADS),
+    ]
     results = []
     with tqdm(runs, disable=None) as progress:
         for name, run in progress:
@@ -211,8 +212,9 @@ def page(sections: list[str]) -> str:
     return f"""# Ours beside other densities
 
 Negative log likelihood of the next latent, mean over the same test frames, with 95 % bootstrap
-intervals over clips; behind ours = minus that of *{REFERENCE}*, paired. Each contender trained for
-the time said above its table, of one thread of the same processor, one after the other.
+intervals over clips; behind ours = minus that of *{REFERENCE}*, paired. Each contender had the time
+that is above its table, of one thread of the same processor, one after the other. Ours train for as
+many whole epochs as should fit, so they take some seconds more or less; all times are in the table.
 
 Rivals see the last {CONTEXT} frames, standardised, in batches of {BATCH}; AdamW with a peak
 learning rate of {LR:g} after a warm-up, then a cosine over the time; the weights that validation

@@ -10,8 +10,8 @@ and their size, and of one who has to tell both from the data (empirical Bayes, 
     PYTHONPATH=src .venv/bin/python benchmarks/motifs.py
 
 Reads data/latents/, data/states/ and models/normalizer.safetensors.
-Prints a table of nats a frame on validation, which benchmarks/engram.py --write has on its page.
-Takes a minute on an idle core.
+Prints a table of nats a frame on validation, which benchmarks/engram_cost.py --write has on its
+page. Takes a minute on an idle core.
 """
 
 import sys

@@ -26,12 +26,17 @@ from mimi_dynamics.pipeline.files import require, require_predictor
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
-from mimi_dynamics.studies.calm.bet import bet_params, choose_sampling, train_contenders
+from mimi_dynamics.studies.calm.bet import (
+    bet_params,
+    choose_sampling,
+    contender_jobs,
+    train_contenders,
+)
 from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 
 # Sections of params.yaml on which the results depend.
-SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rssm", "seed")
+SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rollout", "rssm", "seed")
 KEPT = Path("runs/bet4_study")
 
 
@@ -45,7 +50,8 @@ def bet4_study(params: Params) -> None:
     params = bet_params(params)
 
     folder = folder_of(KEPT, origin | settings)
-    trained = train_contenders(params, data, factorisation, folder)
+    jobs = contender_jobs(params, data, factorisation)
+    trained = train_contenders(params, jobs, folder)
     ways = choose_sampling(params, data, trained)
     metrics = bet_metrics(params, data, trained, ways, predictor)
     write_study("bet4_study", metrics, settings, origin)

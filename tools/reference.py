@@ -16,7 +16,7 @@ from mimi_dynamics.results.files import read as read_row
 from mimi_dynamics.results.row import LINES, Row
 from reference_benchmarks import best_peer
 from reference_code import command_help, library_rooms, public_interface
-from reference_settings import params_tables, value_at
+from reference_settings import origin_of_study, params_tables, value_at
 
 RESULTS = Path(__file__).resolve().parents[1] / FOLDER
 # What the end of a headline key means, the longest end that fits; {} is what stands before it.
@@ -177,4 +177,5 @@ TEXTS = {
     "least_telling": least_telling,
     "rules_after_results": rules_after_results,
     "best_peer": best_peer,
+    "origin_of_study": origin_of_study,
 }

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimi_dynamics.pipeline.params import PARAMS_FILE, Params
+from mimi_dynamics.pipeline.metrics import detail_path, read_metrics
+from mimi_dynamics.pipeline.params import PARAMS_FILE, Params, load_params
 from mimi_dynamics.pipeline.settings import load_settings
+from mimi_dynamics.report.studies import origin_sentence
+from mimi_dynamics.studies.rssm.run import with_models
 
 ROOT = Path(__file__).resolve().parents[1]
 ENTRY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?P<value>[^#]*)(?:# (?P<comment>.*))?$")
@@ -110,3 +113,10 @@ def of_group(told: Mapping[str, str], name: str) -> str:
     """Give the comment of the group within a section that a setting stands in, if any."""
     group = name.rpartition(".")[0]
     return told.get(group, "") if "." in group else ""
+
+
+def origin_of_study(study: str) -> str:
+    """Say whether a study of the factorisation is of the weights, clips and settings of today."""
+    params = load_params()
+    today = with_models(params, getattr(params, study))
+    return origin_sentence(read_metrics(detail_path(study)), today)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from mimi_dynamics.latents.normalizer import fit_normalizer
 from mimi_dynamics.latents.store import (
@@ -17,7 +18,7 @@ SPLITS = ["train"] * 8 + ["validation"] * 2 + ["test"] * 4 + ["test_voice"] * 2
 
 
 def write_latents(dim: int, frames: int) -> Latents:
-    """Write data/latents/ and models/normalizer.safetensors.
+    """Write data/manifest.parquet, data/latents/ and models/normalizer.safetensors.
 
     The latents change slowly: of white noise there would be no gain for a ratio to be of.
 
@@ -46,6 +47,9 @@ def write_latents(dim: int, frames: int) -> Latents:
         for split in dict.fromkeys(SPLITS):
             writer.write([clip for clip in clips if clip.split == split])
     latents = read_latents(Path("data/latents"))
+    told = [(clip.clip_id, "0" * 64, clip.voice, clip.split) for clip in clips]
+    manifest = pd.DataFrame(told, columns=["clip_id", "sha256", "voice", "split"])
+    manifest.to_parquet("data/manifest.parquet")
     fit_normalizer(latents.values, dim).save(Path("models/normalizer.safetensors"))
     return latents
 

@@ -11,7 +11,7 @@ from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.pipeline.studies import study_settings
 from mimi_dynamics.report.evidence import lacking
 from mimi_dynamics.report.rules import load_bets
-from mimi_dynamics.report.studies import OWN_ROW, read_studies
+from mimi_dynamics.report.studies import OWN_ROW, origin_sentence, read_studies
 from tests.harness import ROOT
 
 PARAMS, BETS = load_params(ROOT / "params.yaml"), load_bets(ROOT / "bets.yaml")
@@ -69,3 +69,13 @@ def test_without_the_row_of_the_codec_it_is_not_known_what_is_of_this_run() -> N
     OWN_ROW.unlink()
     write_bet4(study_settings(PARAMS, ["calm"]), ORIGIN)
     assert "other weights; other clips" in reason()
+
+
+def test_a_page_names_what_a_study_is_of_that_is_other_today() -> None:
+    settings = study_settings(PARAMS, ["calm"])
+    study = {"origin": ORIGIN, "settings": settings}
+    assert origin_sentence(study, PARAMS) == "It is of today's weights, clips and settings."
+    settings["calm"] = settings["calm"] | {"epochs": 99}
+    study["origin"] = ORIGIN | {"clips_sha256": "c" * 64}
+    told = f"made with other clips, `calm.epochs = 99 (now {PARAMS.calm.epochs})`."
+    assert origin_sentence(study, PARAMS).endswith(told)

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mimi_dynamics.figures.calm_study import LABELS
-
 NAMES = {
     "consistency": "CALM by consistency",
     "lsd": "CALM by LSD",
-    "ours": LABELS["ours"],
-    "predictor": LABELS["predictor"],
+    "ours": "z_dyn, z_rec, x",
+    "predictor": "plain predictor",
     "var": "linear model",
     "climatology": "random frames of train",
     "persistence": "newest frame",
@@ -24,16 +22,15 @@ def bet_lines(study: Mapping[str, Any] | None) -> list[str]:
     judged, ratio = study["judged"], study["ratio"]
     way = study["validation"][judged]
     lines = [
-        "By the study `bet4_study` (`python src/bet4_study.py`), of",
-        f"{study['trainings']} trainings of each.",
-        f"CALM is judged as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in "
-        f"{way['steps']} step{'s' * (way['steps'] > 1)} with noise of variance"
-        f" {way['temperature']:g}, the best on",
-        "validation. Ours / CALM:",
-        f"energy score of the first two frames {_with_ends(ratio, 'energy_score_leads_1_2')},",
-        f"parameters {ratio['parameters']:.3f}, operations of training "
-        f"{ratio['train_operations']:.3f}, operations per generated frame "
-        f"{ratio['generation_operations']:.2f}.",
+        f"Each was trained {study['trainings']} times by the study `bet4_study`"
+        " (`python src/bet4_study.py`).",
+        f"CALM is judged as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in"
+        f" {way['steps']} step{'s' * (way['steps'] > 1)} with noise of",
+        f"variance {way['temperature']:g}, which is best on validation. Ours / CALM: the energy",
+        f"score of the first two frames is {_with_ends(ratio, 'energy_score_leads_1_2')},",
+        f"the number of parameters {ratio['parameters']:.3f}, the operations of training"
+        f" {ratio['train_operations']:.3f}, and those of a",
+        f"generated frame {ratio['generation_operations']:.2f}.",
     ]
     for split, words in SPLITS.items():
         scores = study if split == "test" else study.get(split)

@@ -1,72 +1,96 @@
 """Figure and tables of the CALM study in `plots/calm_study.csv`: stabilisers, sizes and data."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from mimi_dynamics.figures.bet4_study import NAMES
 from mimi_dynamics.figures.calm import COLOURS
-from mimi_dynamics.figures.calm import LABELS as LEGENDS
 from mimi_dynamics.pipeline.plotting import STYLE
 
-LABELS = {"calm": "CALM", "ours": "z_dyn, z_rec, x", "predictor": "plain predictor"}
-TITLES = {
-    "ablation": "Stabilisers switched off, one at a time",
-    "size": "Size",
-    "data": "Data",
+COLOUR_OF = {
+    "consistency": COLOURS["calm"],
+    "lsd": "#d996ae",
+    "ours": COLOURS["ours"],
+    "predictor": COLOURS["predictor"],
 }
-SCALED = {"size": "parameters", "data": "share of the clips of train"}
+SCALE_NAMES = {"parameters": "parameters", "clips": "clips of train"}
 
 
-def study_lines(table: pd.DataFrame) -> list[str]:
-    """Write all studies as lines of Markdown, one table for each study.
+def stabilisers(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows in which a stabiliser is off."""
+    return table[table["without"].notna()]
+
+
+def cells(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Give the rows of every size and share of the clips, by contender, of those that have them."""
+    rows = table[table["without"].isna()]
+    return {str(name): of for name, of in rows.groupby("row", sort=False) if len(of) > 1}
+
+
+def study_lines(study: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
+    """Write the study as lines of Markdown.
 
     Args:
+        study: the content of `metrics/detail/calm_study.json`.
         table: the rows of `plots/calm_study.csv`.
     """
-    lines = []
-    for study, rows in table.groupby("study", sort=False):
-        lines += ["", f"## {TITLES[study]}", ""]
-        lines += ["| | variant | parameters | TFLOP | energy score | less that of `all` |"]
-        lines += ["|---|---|---|---|---|---|"]
-        lines += [
-            f"| {LABELS[row['row']]} | {row['variant']} | {row['params']:,}"
+    return [
+        "### Stabilisers switched off, one at a time",
+        "",
+        "| | without | 10¹² operations | energy score | worse than with all |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {NAMES[row['row']]} | {str(row['without']).replace('_', ' ')}"
             f" | {row['train_flops'] / 1e12:.2f} | {row['energy_score']:.3f} | {row['worse']:+.3f}"
             f" [{row['worse_low']:+.3f}, {row['worse_high']:+.3f}] |"
-            for _, row in rows.iterrows()
-        ]
-        if study in SCALED:
-            slopes = [f"{LABELS[name]} {per_doubling(of):+.4f}" for name, of in by_row(rows)]
-            lines += ["", f"Score per doubling of the {SCALED[study]}: {', '.join(slopes)}."]
+            for _, row in stabilisers(table).iterrows()
+        ),
+        "",
+        "### Three sizes on three amounts of data",
+        "",
+        *scale_lines(table),
+        "",
+        "Change of the score with each doubling, less being better:",
+        "",
+        f"| | of the {' | of the '.join(SCALE_NAMES.values())} |",
+        "|---|---|---|",
+        *(
+            f"| {NAMES.get(name, 'ours less CALM')} | {' | '.join(with_ends(of))} |"
+            for name, of in study["per_doubling"].items()
+        ),
+    ]
+
+
+def with_ends(slopes: Mapping[str, float]) -> list[str]:
+    """Write the changes for both scales with their intervals."""
+    return [
+        f"{slopes[of]:+.3f} [{slopes[f'{of}_ci_low']:+.3f}, {slopes[f'{of}_ci_high']:+.3f}]"
+        for of in SCALE_NAMES
+    ]
+
+
+def scale_lines(table: pd.DataFrame) -> list[str]:
+    """Write the scores by contender, size and share of the clips as lines of Markdown."""
+    shares = sorted(table["clips"].unique())
+    calm = next(iter(cells(table).values()))  # it comes first
+    passes = dict(zip(calm["clips"], calm["passes"], strict=True))
+    heads = [f"{share:.0%} of the clips, {passes[share]} passes" for share in shares]
+    lines = [
+        f"| | parameters | {' | '.join(heads)} |",
+        "|---|---|" + "---|" * len(shares),
+    ]
+    for name, rows in cells(table).items():
+        for _, of in rows.groupby("width"):
+            scores = of.sort_values("clips")["energy_score"]
+            of_share = " | ".join(f"{score:.3f}" for score in scores)
+            lines.append(f"| {NAMES[name]} | {of['params'].iloc[0]:,} | {of_share} |")
     return lines
-
-
-def by_row(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Give each contender's name with its variants, sorted from small to large."""
-    rows = rows.assign(scale=scale_of(rows))
-    return [(name, of.sort_values("scale")) for name, of in rows.groupby("row", sort=False)]
-
-
-def scale_of(rows: pd.DataFrame) -> pd.Series:
-    """Give the quantity that grows in a study: parameters, or the share of the train clips.
-
-    Args:
-        rows: the rows of one study.
-    """
-    if rows["study"].iloc[0] == "size":
-        return rows["params"].astype(float)
-    return rows["variant"].replace("all", "1").astype(float)
-
-
-def per_doubling(rows: pd.DataFrame) -> float:
-    """Fit by least squares how the score changes when the quantity of `scale_of` doubles.
-
-    Args:
-        rows: the rows of one contender in one study, from `by_row`.
-    """
-    return float(np.polyfit(np.log2(rows["scale"]), rows["energy_score"], 1)[0])
 
 
 def study_figure(table: pd.DataFrame) -> Figure:
@@ -75,33 +99,29 @@ def study_figure(table: pd.DataFrame) -> Figure:
     Args:
         table: the rows of `plots/calm_study.csv`.
     """
-    ablation = table[(table["study"] == "ablation") & (table["variant"] != "all")]
+    by_row = cells(table)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14, 4.8), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 4])
-        _ablation(left, ablation)
-        size, data = (table[table["study"] == study] for study in SCALED)
-        _scaling(middle, size, size["train_flops"] / 1e12)
-        _scaling(right, data, 100 * scale_of(data))
-        middle.set_xlabel("operations spent on training, 10¹²")
-        middle.set_ylabel("energy score, mean over all leads: less is better")
-        right.set_xlabel("clips of train, %")
-        middle.set_title("Larger models?", loc="left")
-        right.set_title("More data?", loc="left")
-        right.sharey(middle)
-        shares = sorted(set(100 * scale_of(data)))
-        right.set_xticks(shares, [f"{share:g}" for share in shares])
-        handles = middle.get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower right", ncols=3, frameon=False, fontsize=9)
+        widths = [5, *(2.6 for _ in by_row)]
+        left, *others = figure.subplots(1, 1 + len(by_row), width_ratios=widths)
+        _draw_stabilisers(left, stabilisers(table))
+        for axes, (name, rows) in zip(others, by_row.items(), strict=True):
+            _draw_scales(axes, rows, COLOUR_OF[name])
+            axes.set_title(NAMES[name], loc="left", fontsize=10)
+        ends = [end for axes in others for end in axes.get_ylim()]
+        for axes in others:
+            axes.set_ylim(min(ends), max(ends))
+        others[0].set_ylabel("energy score, mean of both leads: less is better")
+        others[-1].legend(title="clips of train", frameon=False, fontsize=8, title_fontsize=8)
     return figure
 
 
-def _ablation(axes: Axes, rows: pd.DataFrame) -> None:
+def _draw_stabilisers(axes: Axes, rows: pd.DataFrame) -> None:
     at = np.arange(len(rows))
     errors = np.abs([rows["worse"] - rows["worse_low"], rows["worse_high"] - rows["worse"]])
-    colours = [COLOURS[name] for name in rows["row"]]
+    colours = [COLOUR_OF[name] for name in rows["row"]]
     axes.barh(at, rows["worse"], 0.6, xerr=errors, color=colours, error_kw={"lw": 0.8})
-    names = rows["row"].map(LABELS) + " " + rows["variant"].str.replace("_", " ")
+    names = rows["row"].map(NAMES) + ", no " + rows["without"].str.replace("_", " ")
     axes.set_yticks(at, names)
     axes.invert_yaxis()
     axes.axvline(0, color="#222222", lw=0.8)
@@ -109,25 +129,28 @@ def _ablation(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_title("What is each stabiliser worth?", loc="left")
 
 
-def _scaling(axes: Axes, rows: pd.DataFrame, x: pd.Series) -> None:
-    """Draw scores with bars for the interval of the difference to the variant `all`.
+def _draw_scales(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+    """Draw scores over size; the more clips, the darker.
 
-    The bars show the difference because all variants are scored on the same clips.
+    The bars are the intervals of the difference to the unchanged contender, for all are scored on
+    the same clips.
     """
-    for name, of in rows.assign(x=x).groupby("row", sort=False):
-        of, colour = of.sort_values("x"), COLOURS[name]
+    for share, of in rows.groupby("clips"):
+        of = of.sort_values("params")
         errors = [of["worse"] - of["worse_low"], of["worse_high"] - of["worse"]]
         axes.errorbar(
-            of["x"],
+            of["params"] / 1e3,
             of["energy_score"],
             errors,
             fmt="o-",
             ms=4,
             capsize=3,
             color=colour,
-            label=LEGENDS[name],
+            alpha=0.25 + 0.75 * float(share),
+            label=f"{share:.0%}",
         )
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
+    ticks = sorted((rows["params"] / 1e3).unique())
+    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+    axes.set_xlabel("parameters, thousands")

@@ -3,9 +3,12 @@
 What latents are byte for byte does not matter: they differ from processor to processor.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from mimi_dynamics.pipeline.metrics import DETAIL_FOLDER, Metrics, detail_path, read_metrics
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.pipeline.studies import differing, in_words
+from mimi_dynamics.pipeline.studies import DIFFERENT, differing, in_words
 from mimi_dynamics.report.rules import BetsParams
 
 # The row of the run's own codec, whose origin is that of the run.
@@ -40,3 +43,17 @@ def read_studies(bets: BetsParams, params: Params) -> dict[str, Metrics]:
 def todays_origin() -> dict[str, str]:
     """Give the hashes of the codec's weights and of the clips of this run; none if not known."""
     return read_metrics(OWN_ROW).get("origin", {}) if OWN_ROW.exists() else {}
+
+
+def origin_sentence(study: Mapping[str, Any], params: Params) -> str:
+    """Say in Markdown whether a study is of the weights, clips and settings of today.
+
+    Args:
+        study: the content of its file.
+        params: all settings of today.
+    """
+    told = differing(study, todays_origin(), params)
+    if not told:
+        return "It is of today's weights, clips and settings."
+    listed = ", ".join(what if what in DIFFERENT.values() else f"`{what}`" for what in told)
+    return f"It is not all of today, but was made with {listed}."

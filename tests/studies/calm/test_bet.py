@@ -1,11 +1,9 @@
 """What bet 4 is judged by: equally large, equally dear, chosen on validation, and of this run."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -27,18 +25,21 @@ from mimi_dynamics.studies.calm.bet import (
     bet_params,
     check_equal,
     equal_passes,
+    recipe_shape,
     sampled,
 )
 from mimi_dynamics.studies.calm.bet_metrics import merged
 from mimi_dynamics.studies.calm.comparison import Factorisation, our_jobs, our_parameters
 from mimi_dynamics.studies.calm.factorised import rssm_cost
-from mimi_dynamics.studies.calm.training import Trained
+from mimi_dynamics.studies.calm.flops import epoch_flops
+from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, matched, moments
+from mimi_dynamics.studies.calm.training import Trained, batches_of
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
 from tests.generation.test_rollouts import some_clips
 from tests.harness import ROOT
 from tests.harness.simulation import simulate
 from tests.studies.calm.test_calm import any_calm
-from tests.studies.calm.test_study import SPLITS, small_params, write_inputs
+from tests.studies.calm.test_study import small_params, write_inputs
 
 RULES = load_bets(ROOT / "bets.yaml").bet4.rules["2026-11-28"]
 FILE = Path("metrics/detail/bet4_study.json")
@@ -53,8 +54,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.setattr(bet, "MOST_APART", 1e6)
     params = small_params()
     write_inputs(params)
-    manifest = pd.DataFrame({"clip_id": [f"clip/{n}" for n in range(len(SPLITS))]})
-    manifest.assign(sha256="0" * 64, voice="ann", split=SPLITS).to_parquet("data/manifest.parquet")
     study = params.bet4_study.model_copy(update={"seeds": 2, "starts": 8})
     return params.model_copy(update={"bet4_study": study})
 
@@ -92,8 +91,7 @@ def test_the_script_writes_what_the_rule_reads_and_goes_on(
     def never(_: object) -> None:
         pytest.fail("trained again")
 
-    monkeypatch.setattr(kept, "train_calm", never)
-    monkeypatch.setattr(kept, "train_ours", never)
+    monkeypatch.setattr(kept, "trained_by", never)
     bet4_study.bet4_study(workplace)
     assert FILE.read_bytes() == first
     other = workplace.calm.model_copy(update={"lr": 1e-4})
@@ -128,10 +126,13 @@ def test_passes_at_the_settings_of_this_repository_are_equally_dear() -> None:
     shape = RssmShape(data.dim, 16, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
     factorisation = Factorisation(Rssm(shape), 4.0)
     size = our_parameters(params, factorisation.model)
-    passes, spent = equal_passes(params, data, size)
+    passes, mean = equal_passes(params, data, size)
     assert passes["consistency"] == params.calm.epochs
-    mean = math.sqrt(math.prod(spent.values()))
-    assert all(abs(mean / of - 1) < MOST_APART for of in spent.values())
+    train, _ = batches_of(data, params, params.calm.batch_frames)
+    for recipe, count in passes.items():
+        calm = make_calm(matched(recipe_shape(params, data.dim, recipe), size), *moments(data))
+        spent = count * epoch_flops(CalmTraining(calm, steps=1), train)
+        assert abs(mean / spent - 1) < MOST_APART
     job = our_jobs(params, data, factorisation)[0]
     assert rssm_cost(job, rssm, factorisation.model).flops < mean / 2
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -19,21 +20,24 @@ from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.studies.calm.adaln_mlp import AdaLnMlp, Dual
-from mimi_dynamics.studies.calm.comparison import Comparison, Factorisation
+from mimi_dynamics.studies.calm.bet import RECIPES, bet_params, contender_jobs
 from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio, operations_to
 from mimi_dynamics.studies.calm.decoding import Continuations, decoded_scores
+from mimi_dynamics.studies.calm.factorised import rssm_cost
 from mimi_dynamics.studies.calm.flops import count, epoch_flops
+from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.model import CalmShape, make_calm, matched, parameters_of, shape_of
 from mimi_dynamics.studies.calm.samples import first_runs, recorded_paths, train_windows
 from mimi_dynamics.studies.calm.study import (
-    SIZES,
+    SHARES,
+    WIDTHS,
+    Variant,
     ablation,
     scaled,
-    study_metrics,
+    scaling,
     switches_that_are_on,
     thin_train,
 )
-from mimi_dynamics.studies.calm.training import Cost
 from mimi_dynamics.studies.calm.windows import (
     Windows,
     WindowSpace,
@@ -252,14 +256,14 @@ def test_operations_on_rows_drawn_at_random_are_counted_the_same_every_time() ->
 
 def test_contenders_are_as_large_and_ablations_differ() -> None:
     """CALM within 5 % of ours at every size; nothing is trained twice as if it were a change."""
-    params = load_params(ROOT / "params.yaml")
-    data = simulate("white_noise", 400, params.latents.dim)
+    params = bet_params(load_params(ROOT / "params.yaml"))
+    data = simulate("white_noise", 60_000, params.latents.dim)
     rssm = params.rssm
     shape = RssmShape(data.dim, 16, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
     found = Factorisation(Rssm(shape), 4.0)
-    comparison = Comparison(params, data, {}, {}, Cost(0.0, 0, 0), 1.0)
-    for size in SIZES:
-        calm, ours, _ = (v.job.args[0] for v in scaled(comparison, found, "size", size, 1.0))
+    for width, recipe in product(WIDTHS, RECIPES):
+        jobs = scaled(params, data, found, recipe, width, 1.0)
+        calm, ours = jobs[recipe], jobs["ours"]
         model = Rssm(replace(shape, width=ours.changes["width"]))
         state = Var(torch.zeros(params.predict.var_order, 16, 16), torch.zeros(16), torch.eye(16))
         marginal = make_marginal(state, params.head, ours.width, params.predict.components)
@@ -267,11 +271,20 @@ def test_contenders_are_as_large_and_ablations_differ() -> None:
         whole = matched(calm.shape, calm.parameters)
         made = make_calm(whole, torch.zeros(data.dim), torch.ones(data.dim))
         assert parameters_of(made) == pytest.approx(wanted, rel=0.05)
-    jobs = {v.name: v.job.args[0] for v in ablation(comparison, found) if v.row == "calm"}
-    shapes = [job.shape for job in jobs.values()]
-    assert len(set(shapes)) == len(shapes) == 7
-    assert jobs["without head_batch"].shape.head.batch == 1
-    assert jobs["without short_context"].shape.short_frames == 0
+        # Its factorisation leaves more than half of CALM's operations to the dynamics of ours.
+        settings = rssm.model_copy(update=ours.changes)
+        assert rssm_cost(ours, settings, model).flops < ours.operations / 2
+    first = {name: of[0] for name, of in contender_jobs(params, data, found).items()}
+    switched = ablation(params, first)
+    shapes = [job.shape for of, job in switched.items() if of.row == "consistency"]
+    assert len({*shapes, first["consistency"].shape}) == len(shapes) + 1 == 7
+    assert switched[Variant("consistency", without="head_batch")].shape.head.batch == 1
+    assert switched[Variant("lsd", without="short_context")].shape.short_frames == 0
+    assert switched[Variant("ours", without="rollout_loss")].changes == {"rollout_weight": 0.0}
+    cells = scaling(params, data, found, "lsd")
+    assert len(cells) == 3 * (len(WIDTHS) * len(SHARES) - 1)
+    names = [of.name for of in (*switched, *cells)]
+    assert len(set(names)) == len(names)
 
 
 def test_only_what_is_on_is_switched_off() -> None:
@@ -297,21 +310,6 @@ def test_train_is_thinned_by_clips() -> None:
     for split, share in (("train", 0.25), ("validation", 1), ("test", 1)):
         kept, all_clips = (int((d.splits == split).sum()) for d in (thin, data))
         assert kept == pytest.approx(share * all_clips, abs=1)
-
-
-def test_stabilisers_that_are_needed_are_counted() -> None:
-    """Those without which the score is worse, interval and all."""
-    rows = [("all", 0.0, 0.0), ("without a", 0.2, 0.1), ("without b", 0.1, -0.1)]
-    table = pd.DataFrame(
-        [
-            {"study": "ablation", "row": "calm", "variant": name, "params": 1, "train_flops": 1.0}
-            | {"energy_score": 1.0, "worse": worse, "worse_low": low, "worse_high": 0.3}
-            for name, worse, low in rows
-        ]
-    )
-    found = study_metrics(table)["ablation"]["calm"]
-    assert found["needed"] == 1
-    assert found["without_a"]["worse"] == 0.2
 
 
 def tone(frames: torch.Tensor) -> np.ndarray:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from bet3_study import SECTIONS, bet3_study
@@ -57,8 +56,6 @@ def test_the_script_writes_what_the_rules_read_and_goes_on_where_it_was_stopped(
     monkeypatch.setenv("MIMI_DYNAMICS_CORES", "1")
     latents = write_latents(DIM, FRAMES)
     write_states(Path("data/states"), latents, latents.values[:, :DIM])
-    clips = {"clip_id": latents.clip_ids, "voice": latents.voices, "split": latents.splits}
-    pd.DataFrame({**clips, "sha256": ""}).to_parquet("data/manifest.parquet")
     params = small_params()
     bet3_study(params)
     path = Path("metrics/detail/bet3_study.json")

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 
@@ -110,8 +109,6 @@ def test_the_study_writes_what_the_rules_read(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
     write_latents(DIM, FRAMES)
-    clip = {"clip_id": "a", "sha256": "b", "voice": "c", "split": "train"}
-    pd.DataFrame([clip]).to_parquet("data/manifest.parquet")
     params = small_params()
     study = params.bet2_study.model_copy(
         update={"state_dims": [4], "budgets": [4.0], "trainings": 2}

@@ -146,9 +146,9 @@ class CalmParams(Section):
 
 
 class CalmStudyParams(Section):
-    """How often to train each model in the study of CALM's stabilisers, sizes and data."""
+    """How often to train unchanged models in the study of CALM's stabilisers, sizes and data."""
 
-    seeds: Count
+    seeds: Annotated[int, Field(ge=2)]
 
 
 class Bet4StudyParams(Section):

@@ -6,7 +6,7 @@ how many steps it draws and with how much noise, is chosen on validation.
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.studies.calm.comparison import our_jobs, our_parameters
+from mimi_dynamics.studies.calm.factorised import OursJob
 from mimi_dynamics.studies.calm.flops import epoch_flops
 from mimi_dynamics.studies.calm.inputs import Factorisation
 from mimi_dynamics.studies.calm.kept import train_once
@@ -69,9 +70,36 @@ def bet_params(params: Params) -> Params:
 
 
 def train_contenders(
-    params: Params, data: Sequences, factorisation: Factorisation, folder: Path
+    params: Params, jobs: Mapping[str, Sequence[CalmJob | OursJob]], folder: Path
 ) -> dict[str, list[Trained]]:
     """Train CALM by every recipe, and ours, with several seeds each.
+
+    Args:
+        params: see `bet_params`.
+        jobs: from `contender_jobs`.
+        folder: where trainings are kept, so that a study that was stopped goes on.
+
+    Raises:
+        InputError: the contenders are not equally large, or not equally dear.
+    """
+    named = {
+        f"{name}@{job.seed}": job
+        for of_seed in zip(*jobs.values(), strict=True)
+        for name, job in zip(jobs, of_seed, strict=True)
+    }
+    calls = [partial(train_once, folder, name, job) for name, job in named.items()]
+    found = run_fits(calls, "train", params.compute)
+    trained: dict[str, list[Trained]] = {name: [] for name in jobs}
+    for name, result in zip(named, found, strict=True):
+        trained[name.partition("@")[0]].append(result)
+    check_equal(trained)
+    return trained
+
+
+def contender_jobs(
+    params: Params, data: Sequences, factorisation: Factorisation
+) -> dict[str, list[CalmJob | OursJob]]:
+    """Give the trainings of CALM by every recipe, and of ours, one for each seed.
 
     A CALM of the first paper makes `calm.epochs` passes over train, one of the other recipe as many
     as come nearest to the same operations, and the dynamics of ours as many as bring its
@@ -80,31 +108,19 @@ def train_contenders(
     Args:
         params: see `bet_params`.
         data: the frames x of every split.
-        factorisation: the factorisation of the stage `rssm`; trainings after the first make their
-            own.
-        folder: where trainings are kept, so that a study that was stopped goes on.
-
-    Raises:
-        InputError: the contenders are not equally large, or not equally dear.
+        factorisation: that of the stage `rssm`; trainings after the first make their own.
     """
     parameters = our_parameters(params, factorisation.model)
-    passes, spent = equal_passes(params, data, parameters)
-    operations = math.prod(spent.values()) ** (1 / len(spent))
-    jobs: dict[str, partial[Trained]] = {}
-    for ours in our_jobs(params, data, factorisation):
-        for recipe in RECIPES:
-            shape = recipe_shape(params, data.dim, recipe)
-            calm = CalmJob(data, params, shape, parameters, ours.seed, passes[recipe])
-            name = f"{recipe}@{ours.seed}"
-            jobs[name] = partial(train_once, folder, name, calm)
-        name, job = f"{OURS}@{ours.seed}", replace(ours, operations=operations)
-        jobs[name] = partial(train_once, folder, name, job)
-    found = run_fits(list(jobs.values()), "train", params.compute)
-    trained: dict[str, list[Trained]] = {name: [] for name in (*RECIPES, OURS)}
-    for name, result in zip(jobs, found, strict=True):
-        trained[name.partition("@")[0]].append(result)
-    check_equal(trained)
-    return trained
+    passes, operations = equal_passes(params, data, parameters)
+    ours = our_jobs(params, data, factorisation)
+    jobs: dict[str, list[CalmJob | OursJob]] = {
+        recipe: [
+            CalmJob(data, params, recipe_shape(params, data.dim, recipe), parameters, job.seed, of)
+            for job in ours
+        ]
+        for recipe, of in passes.items()
+    }
+    return jobs | {OURS: [replace(job, operations=operations) for job in ours]}
 
 
 def recipe_shape(params: Params, dim: int, recipe: str) -> CalmShape:
@@ -113,9 +129,7 @@ def recipe_shape(params: Params, dim: int, recipe: str) -> CalmShape:
     return shape_of(settings, dim)
 
 
-def equal_passes(
-    params: Params, data: Sequences, parameters: int
-) -> tuple[dict[str, int], dict[str, float]]:
+def equal_passes(params: Params, data: Sequences, parameters: int) -> tuple[dict[str, int], float]:
     """Find passes over train with which CALM of every recipe is about equally dear.
 
     Args:
@@ -124,7 +138,7 @@ def equal_passes(
         parameters: the number of parameters of each.
 
     Returns:
-        The passes by recipe, and the operations that they take.
+        The passes by recipe, and the geometric mean of the operations that they take.
     """
     train, _ = batches_of(data, params, params.calm.batch_frames)
     unit = torch.ones(data.dim)
@@ -134,7 +148,8 @@ def equal_passes(
         each[recipe] = epoch_flops(CalmTraining(make_calm(shape, unit, unit), steps=1), train)
     most = enough_epochs(params.calm.epochs, len(train), params) * each["consistency"]
     passes = {recipe: max(1, round(most / one)) for recipe, one in each.items()}
-    return passes, {recipe: passes[recipe] * one for recipe, one in each.items()}
+    spent = [passes[recipe] * one for recipe, one in each.items()]
+    return passes, math.prod(spent) ** (1 / len(spent))
 
 
 def check_equal(trained: Mapping[str, list[Trained]]) -> None:
@@ -169,25 +184,42 @@ def sampled(generator: Generator, steps: int, temperature: float) -> Generator:
 def choose_sampling(
     params: Params, data: Sequences, trained: Mapping[str, list[Trained]]
 ) -> dict[str, list[Sampling]]:
-    """Score all ways to sample every recipe on validation, the best first."""
+    """Score all ways to sample every CALM on validation.
+
+    Args:
+        params: see `bet_params`.
+        data: the frames x of every split.
+        trained: the trainings of each CALM, by a name that begins with its recipe; a space may
+            follow, and what distinguishes it. Others are left out.
+
+    Returns:
+        The ways by name, the best first.
+    """
     ways = {
-        (recipe, steps, temperature): f"{recipe} {steps} {temperature}"
-        for recipe, tried in RECIPES.items()
-        for steps in tried
+        (name, steps, temperature): f"{name} {steps} {temperature}"
+        for name in trained
+        if recipe_of(name) in RECIPES
+        for steps in RECIPES[recipe_of(name)]
         for temperature in params.calm.temperatures
     }
     generators = {
-        f"{name}@{seed}": sampled(run.generator, steps, temperature)
-        for (recipe, steps, temperature), name in ways.items()
-        for seed, run in enumerate(trained[recipe])
+        f"{told}@{seed}": sampled(run.generator, steps, temperature)
+        for (name, steps, temperature), told in ways.items()
+        for seed, run in enumerate(trained[name])
     }
     grid = bet_grid(params, data, "validation")
     table = score_paths(draw_all(generators, grid, params.compute), grid)
     scores = LeadScores(table, 1, params.seed)
-    found: dict[str, list[Sampling]] = {recipe: [] for recipe in RECIPES}
-    for (recipe, steps, temperature), name in ways.items():
-        found[recipe].append(Sampling(steps, temperature, scores.overall(name).value))
-    return {recipe: sorted(of, key=lambda way: way.score) for recipe, of in found.items()}
+    found: dict[str, list[Sampling]] = {}
+    for (name, steps, temperature), told in ways.items():
+        way = Sampling(steps, temperature, scores.overall(told).value)
+        found.setdefault(name, []).append(way)
+    return {name: sorted(of, key=lambda way: way.score) for name, of in found.items()}
+
+
+def recipe_of(name: str) -> str:
+    """Give the recipe at the beginning of a contender's name."""
+    return name.partition(" ")[0]
 
 
 def bet_grid(params: Params, data: Sequences, split: str) -> Grid:

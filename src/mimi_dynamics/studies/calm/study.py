@@ -1,39 +1,50 @@
-"""Longer studies: the value of each stabiliser, and how scores change with size and data.
+"""Trainings around bet 4: without each stabiliser in turn, at three sizes, on less data.
 
-Every variant is trained once, with the first seed, and scored on test by the mean energy score over
-all leads. The starts are those of the checkpoints of the main runs.
+Without a stabiliser, CALM makes as many passes over train as with it, whose operations may be
+others, and ours as many operations. At every size and on every share of train, CALM has as many
+parameters as ours and about as many operations, by the rule of `bet`. There, more passes are made
+over fewer clips, so that steps do not fall with them (`predict.min_steps`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mimi_dynamics.density.devices import run_fits
-from mimi_dynamics.generation.generator import Grid
-from mimi_dynamics.generation.scores import LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.settings import Section
-from mimi_dynamics.studies.calm.comparison import (
-    CURVE_SAMPLES,
-    CURVE_STARTS,
-    Comparison,
-    our_parameters,
-)
-from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob, train_ours, train_predictor
+from mimi_dynamics.studies.calm.bet import OURS, bet_params, equal_passes, recipe_shape
+from mimi_dynamics.studies.calm.comparison import our_parameters
+from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.inputs import Factorisation
-from mimi_dynamics.studies.calm.model import CalmShape, head_of, shape_of
-from mimi_dynamics.studies.calm.training import CalmJob, Trained, train_calm
+from mimi_dynamics.studies.calm.kept import Job, train_once
+from mimi_dynamics.studies.calm.model import CalmShape
+from mimi_dynamics.studies.calm.training import CalmJob, Trained
 from mimi_dynamics.studies.rssm.model import Rssm
 
+PREDICTOR = "predictor"
+# Sections of params.yaml on which the results of the study depend.
+SECTIONS = (
+    "bet4_study",
+    "calm",
+    "calm_study",
+    "head",
+    "latents",
+    "predict",
+    "rollout",
+    "rssm",
+    "seed",
+)
 # Stabilisers to switch off, one at a time. The temperature is not among them: it is not part of
-# training, and it is chosen anyway.
+# training, and it is chosen on validation, for every variant anew.
 CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
     "noise_injection": lambda shape: replace(shape, noise_injection=False),
     "short_context": lambda shape: replace(shape, short_frames=0),
@@ -58,72 +69,101 @@ OUR_SWITCHES = {
     "rollout_loss": {"rollout_weight": 0.0},
     "dynamics_loss": {"dynamics_weight": 0.0},
 }
-# Sections of params.yaml on which the results of the study depend.
-SECTIONS: tuple[str, ...] = ("calm", "calm_study", "codec", "head", "horizons", "latents")
-SECTIONS += ("predict", "rollout", "rssm", "seed")
-# Factors of all our widths; CALM gets as many parameters as ours then has.
-SIZES = (0.5, 0.71, 1.0)
-DATA_SHARES = (0.25, 0.5, 1.0)  # shares of the clips of train
-COLUMNS = ["study", "row", "variant", "params", "train_flops", "energy_score", "low", "high"]
-WORSE = ["worse", "worse_low", "worse_high"]  # difference to the variant `all` of the same row
+WIDTHS = (0.5, 0.71, 1.0)  # factors of all widths of ours, and so 1/4, 1/2 and all of a matrix
+SHARES = (0.25, 0.5, 1.0)  # of the clips of train
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One training of a study.
+    """What differs from an unchanged contender.
 
     Attributes:
-        study: `ablation`, `size` or `data`.
-        row: the contender.
-        name: what distinguishes the variant.
-        job: trains it.
+        row: the contender: a recipe of CALM, `OURS` or `PREDICTOR`.
+        without: the stabiliser that is off; empty for none.
+        width: factor of all widths.
+        share: of the clips of train.
     """
 
-    study: str
     row: str
-    name: str
-    job: Callable[[], Trained]
+    without: str = ""
+    width: float = 1.0
+    share: float = 1.0
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it is the contender as it is."""
+        return not self.without and self.width == self.share == 1
+
+    @property
+    def name(self) -> str:
+        """Its contender, and what distinguishes it from the unchanged one."""
+        if self.unchanged:
+            return self.row
+        if self.without:
+            return f"{self.row} without_{self.without}"
+        return f"{self.row} width_{self.width:g}_clips_{self.share:g}"
 
 
 def study_params(params: Params) -> Params:
-    """Give the settings of the stage `calm`, with the number of trainings of the study."""
+    """Give the settings of bet 4, with the number of trainings of the study."""
+    params = bet_params(params)
     calm = params.calm.model_copy(update={"seeds": params.calm_study.seeds})
     return params.model_copy(update={"calm": calm})
 
 
-def run_study(comparison: Comparison, factorisation: Factorisation) -> pd.DataFrame:
-    """Train and score all variants.
+def train_predictors(params: Params, data: Sequences, folder: Path) -> list[Trained]:
+    """Train the unchanged plain predictor as often as the contenders, or read what was kept."""
+    seeds = range(params.seed, params.seed + params.calm.seeds)
+    jobs = [
+        partial(
+            train_once,
+            folder,
+            f"{PREDICTOR}@{seed}",
+            PredictorJob(data, params, params.predict.width, seed),
+        )
+        for seed in seeds
+    ]
+    return run_fits(jobs, "train", params.compute)
+
+
+def train_variants(
+    jobs: Mapping[Variant, Job], folder: Path, params: Params
+) -> dict[str, list[Trained]]:
+    """Train each once, or read what an earlier run kept of it.
+
+    Args:
+        jobs: what to train.
+        folder: where trainings are kept, so that a study that was stopped goes on.
+        params: all settings.
 
     Returns:
-        A table with `COLUMNS` and `WORSE`. The latter is the score of a variant minus that of the
-        unchanged contender, paired by clips.
+        The single training of each by its name.
     """
-    variants = [*ablation(comparison, factorisation), *scaling(comparison, factorisation)]
-    compute = comparison.params.compute
-    trained = run_fits([variant.job for variant in variants], "study", compute)
-    for variant, result in zip(variants, trained, strict=True):
-        if variant.row == "calm":
-            head_of(result.generator.step).temperature = comparison.temperature
-    grid = comparison.grid("test").thinned(CURVE_STARTS, CURVE_SAMPLES)
-    return study_table(comparison, variants, trained, grid)
+    calls = [
+        partial(train_once, folder, variant.name.replace(" ", "-"), job)
+        for variant, job in jobs.items()
+    ]
+    trained = run_fits(calls, "study", params.compute)
+    return {variant.name: [run] for variant, run in zip(jobs, trained, strict=True)}
 
 
-def ablation(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """List the unchanged contenders, and each without one stabiliser that it uses."""
-    params, data = comparison.params, comparison.data
-    size = our_parameters(params, factorisation.model)
-    whole = calm_job(comparison, size)
-    variants = [Variant("ablation", "calm", "all", partial(train_calm, whole))]
-    for name, without in switches_that_are_on(whole.shape).items():
-        job = partial(train_calm, replace(whole, shape=without))
-        variants.append(Variant("ablation", "calm", f"without {name}", job))
-    ours = our_job(comparison, factorisation, data)
-    variants.append(Variant("ablation", "ours", "all", partial(train_ours, ours)))
-    for name, changes in OUR_SWITCHES.items():
-        if is_change(params.rssm, changes):
-            job = partial(train_ours, replace(ours, changes=changes))
-            variants.append(Variant("ablation", "ours", f"without {name}", job))
-    return variants
+def ablation(params: Params, jobs: Mapping[str, CalmJob | OursJob]) -> dict[Variant, Job]:
+    """Give the training of every contender without one of the stabilisers that it uses.
+
+    Args:
+        params: all settings.
+        jobs: the trainings of the unchanged contenders with the first seed, by name.
+    """
+    found: dict[Variant, Job] = {}
+    for row, job in jobs.items():
+        if isinstance(job, CalmJob):
+            for name, shape in switches_that_are_on(job.shape).items():
+                found[Variant(row, without=name)] = replace(job, shape=shape)
+        else:
+            for name, changes in OUR_SWITCHES.items():
+                if is_change(params.rssm, changes):
+                    found[Variant(row, without=name)] = replace(job, rssm=None, changes=changes)
+    return found
 
 
 def switches_that_are_on(shape: CalmShape) -> dict[str, CalmShape]:
@@ -144,57 +184,63 @@ def is_change(settings: Section, changes: dict[str, Any]) -> bool:
     return any(getattr(settings, name) != value for name, value in changes.items())
 
 
-def scaling(comparison: Comparison, factorisation: Factorisation) -> list[Variant]:
-    """List three sizes on all data, and three shares of the data at full size."""
-    cells = [("size", size, 1.0) for size in SIZES]
-    cells += [("data", 1.0, share) for share in DATA_SHARES]
-    return [v for cell in cells for v in scaled(comparison, factorisation, *cell)]
+def scaling(
+    params: Params, data: Sequences, factorisation: Factorisation, recipe: str
+) -> dict[Variant, Job]:
+    """Give the training of CALM, ours and the plain predictor at every size and share of train.
+
+    Those that are unchanged are left out.
+
+    Args:
+        params: all settings.
+        data: the frames x of every split.
+        factorisation: the factorisation of the stage `rssm`.
+        recipe: of CALM.
+    """
+    return {
+        Variant(row, width=width, share=share): job
+        for width, share in product(WIDTHS, SHARES)
+        if not width == share == 1
+        for row, job in scaled(params, data, factorisation, recipe, width, share).items()
+    }
 
 
 def scaled(
-    comparison: Comparison, factorisation: Factorisation, study: str, size: float, share: float
-) -> list[Variant]:
-    """List all contenders at one size and on one share of train.
+    params: Params,
+    data: Sequences,
+    factorisation: Factorisation,
+    recipe: str,
+    width: float,
+    share: float,
+) -> dict[str, Job]:
+    """Give the training of CALM, ours and the plain predictor at one size and share of train.
 
-    Args:
-        comparison: the trained contenders.
-        factorisation: the factorisation of the stage `rssm`.
-        study: name of the study.
-        size: factor of all widths.
-        share: share of the clips of train.
+    CALM has as many parameters as ours then has, and ours about as many operations as CALM. The
+    predictor, which is no contender of bet 4, is what stage `horizon` trains, at that width.
     """
-    params = comparison.params
-    data = thin_train(comparison.data, share)
-    rssm_width, width, plain = (
-        max(4, round(size * full))
+    data, model = thin_train(data, share), factorisation.model
+    rssm_width, dynamics_width, plain_width = (
+        max(4, round(width * full))
         for full in (params.rssm.width, params.calm.dynamics_width, params.predict.width)
     )
-    ours = replace(
-        our_job(comparison, factorisation, data), changes={"width": rssm_width}, width=width
+    size = our_parameters(params, Rssm(replace(model.shape, width=rssm_width)), dynamics_width)
+    passes, operations = equal_passes(params, data, size)
+    ours = OursJob(
+        data=data,
+        params=params,
+        state_dim=model.shape.state_dim,
+        budget=factorisation.budget,
+        seed=params.seed,
+        changes={"width": rssm_width},
+        width=dynamics_width,
+        operations=operations,
     )
-    shape = replace(factorisation.model.shape, width=rssm_width)
-    parameters = our_parameters(params, Rssm(shape), width)
-    calm = replace(calm_job(comparison, parameters), data=data)
-    predictor = PredictorJob(data, params, plain, params.seed)
-    name = "all" if size == share == 1 else f"{size if study == 'size' else share:g}"
-    return [
-        Variant(study, "calm", name, partial(train_calm, calm)),
-        Variant(study, "ours", name, partial(train_ours, ours)),
-        Variant(study, "predictor", name, partial(train_predictor, predictor)),
-    ]
-
-
-def calm_job(comparison: Comparison, parameters: int) -> CalmJob:
-    """Give the training of the unchanged CALM with a given number of parameters."""
-    params, data = comparison.params, comparison.data
-    return CalmJob(data, params, shape_of(params.calm, data.dim), parameters, params.seed)
-
-
-def our_job(comparison: Comparison, factorisation: Factorisation, data: Sequences) -> OursJob:
-    """Give the training of ours with a factorisation of its own, as every variant has."""
-    params = comparison.params
-    state_dim = factorisation.model.shape.state_dim
-    return OursJob(data, params, state_dim, factorisation.budget, params.seed)
+    shape = recipe_shape(params, data.dim, recipe)
+    return {
+        recipe: CalmJob(data, params, shape, size, params.seed, passes[recipe]),
+        OURS: ours,
+        PREDICTOR: PredictorJob(data, params, plain_width, params.seed),
+    }
 
 
 def thin_train(data: Sequences, share: float) -> Sequences:
@@ -204,38 +250,3 @@ def thin_train(data: Sequences, share: float) -> Sequences:
     splits = data.splits.astype("<U16")
     splits[np.setdiff1d(train, train[kept])] = "unused"
     return replace(data, splits=splits)
-
-
-def study_table(
-    comparison: Comparison, variants: list[Variant], trained: list[Trained], grid: Grid
-) -> pd.DataFrame:
-    """Score all variants, and compare each with the unchanged contender."""
-    names = [f"{v.study} {v.row} {v.name}" for v in variants]
-    generators = {name: result.generator for name, result in zip(names, trained, strict=True)}
-    params = comparison.params
-    table = score_paths(draw_all(generators, grid, params.compute), grid)
-    scores = LeadScores(table, params.predict.bootstrap_samples, params.seed)
-    rows = []
-    for variant, name, result in zip(variants, names, trained, strict=True):
-        whole = scores.overall(f"{variant.study} {variant.row} all")
-        score = scores.overall(name)
-        row = {"study": variant.study, "row": variant.row, "variant": variant.name}
-        cost = {"params": result.parameters, "train_flops": result.flops}
-        found = score.metrics("energy_score") | (score - whole).metrics("worse")
-        rows.append({**row, **cost, **found})
-    columns = {"energy_score_ci_low": "low", "energy_score_ci_high": "high"}
-    columns |= {"worse_ci_low": "worse_low", "worse_ci_high": "worse_high"}
-    return pd.DataFrame(rows).rename(columns=columns)
-
-
-def study_metrics(table: pd.DataFrame) -> dict[str, object]:
-    """Nest the table by study, contender and variant, and count the stabilisers that are needed."""
-    results: dict[str, dict[str, dict[str, Any]]] = {}
-    for _, row in table.iterrows():
-        name = row["variant"].replace(" ", "_").replace(".", "p")
-        values = {key: row[key] for key in ("params", "train_flops", "energy_score", *WORSE)}
-        results.setdefault(row["study"], {}).setdefault(row["row"], {})[name] = values
-    for variants in results.get("ablation", {}).values():
-        needed = sum(v["worse_low"] > 0 for v in variants.values())
-        variants["needed"] = int(needed)
-    return {**results}

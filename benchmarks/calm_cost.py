@@ -4,7 +4,7 @@ Generates with all of them: with CALM by both recipes of the study `bet4_study`,
 and without training, for what a frame costs does not depend on the weights. Times are of the
 processor, not of the clock: on a machine with other work they vary less.
 
-    PYTHONPATH=src .venv/bin/python benchmarks/calm.py
+    PYTHONPATH=src .venv/bin/python benchmarks/calm_cost.py
 
 Reads what stage `calm` reads, and results of the studies `bet4_study` and `calm_study`.
 Prints a page, which --write keeps as docs/explanation/calm.md with its figure. Takes 1 minute.
@@ -15,18 +15,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from machine import write_page
 from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
 from mimi_dynamics.density.var import Var
-from mimi_dynamics.figures.bet4_study import bet_lines
+from mimi_dynamics.figures.bet4_study import NAMES, bet_lines
 from mimi_dynamics.figures.calm_study import study_figure, study_lines
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
@@ -37,14 +38,13 @@ from mimi_dynamics.pipeline.files import require_predictor
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
-from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.report.studies import origin_sentence
 from mimi_dynamics.studies.calm.bet import RECIPES, recipe_shape, sampled
 from mimi_dynamics.studies.calm.comparison import our_jobs, our_parameters
 from mimi_dynamics.studies.calm.factorised import known_states
 from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.model import make_calm, matched, moments, parameters_of
-from mimi_dynamics.studies.calm.study import SECTIONS, study_params
 
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt
@@ -116,7 +116,8 @@ def frames_per_second(generator: Generator, streams: int) -> tuple[float, Past]:
 def table_row(contender: Contender) -> str:
     """What one contender costs."""
     generator = contender.generator
-    modules = [generator.step, *([generator.render] if generator.render else [])]
+    parts = (generator.step, generator.render)
+    modules = [part for part in parts if isinstance(part, nn.Module)]
     rates, past = zip(*(frames_per_second(generator, of) for of in STREAMS), strict=True)
     test = generator.known.select("test")
     start = Starts(np.array([0]), np.array([1]), test.lengths[:1] - 1)
@@ -138,7 +139,7 @@ def page(params: Params) -> str:
     lines = [
         "# CALM beside our pipeline: bet 4, time and memory, studies",
         "",
-        "Written by `PYTHONPATH=src .venv/bin/python benchmarks/calm.py --write`.",
+        "Written by `PYTHONPATH=src .venv/bin/python benchmarks/calm_cost.py --write`.",
         "",
         "## Bet 4",
         "",
@@ -146,9 +147,8 @@ def page(params: Params) -> str:
         "",
         "## A generated frame",
         "",
-        f"On one of {os.cpu_count()} cores, by the seconds of its processor, while"
-        f" {os.getloadavg()[0]:.0f} processes wanted to run; torch {torch.__version__}. Idle",
-        "cores are faster.",
+        f"On one of {os.cpu_count()} cores, in processor time, with torch {torch.__version__}.",
+        f"Idle cores are faster; here, {os.getloadavg()[0]:.0f} processes were running or waiting.",
         "",
         "| | parameters | 10⁶ operations per frame | network passes per frame |"
         " frames per second, 1 stream | 64 streams | state of a stream, kB | weights, MB |",
@@ -171,49 +171,40 @@ def read(study: str) -> dict | None:
 def study_section(params: Params) -> list[str]:
     """Figure and tables of `calm_study`, and which of today's settings it did not run under."""
     study = read("calm_study")
-    ratio = study["ratio"]
-    both = [
-        f"{name} {ratio[key]:.3f} [{ratio[key + '_ci_low']:.3f}, {ratio[key + '_ci_high']:.3f}]"
-        for name, key in (
-            ("energy score", "energy_score"),
-            ("operations to the same score", "train_flops_to_equal_energy_score"),
-        )
-    ]
+    if study is None:
+        return ["", "The study `calm_study` has not been run."]
     return [
         "",
         "## Stabilisers, sizes, data",
         "",
-        "By the study `calm_study` (`make studies`), whose file records the settings it ran under.",
-        settings_sentence(changed_settings(study["settings"], current_settings(params))),
-        *([] if "origin" in study else [OLDER]),
+        f"By the study `calm_study` (`make studies`; `{detail_path('calm_study')}`).",
+        origin_sentence(study, params),
         "",
-        f"Ours / CALM over {study['trainings']} trainings of each (`{detail_path('calm_study')}`):",
-        f"{', '.join(both)}.",
+        f"CALM and ours were trained {study['trainings']} times as they are in bet 4, and once",
+        "without each stabiliser: CALM with as many passes over train, ours with as many",
+        "operations. Without its short context, CALM is wider, to have as many parameters. At",
+        f"every size and on every share of the clips, CALM by {study['judged']} has as many",
+        "parameters as ours and about as many operations; the plain predictor is what the stage",
+        "`horizon` trains, with more parameters and fewer operations. Larger models take more",
+        "operations, because passes are as many. Over fewer clips all make more passes, of",
+        "which the table has those of CALM. How CALM is sampled is chosen on validation for",
+        "every training. Scores are those of bet 4: the fair energy score of the first two",
+        "frames on test.",
         "",
         f"![Stabilisers switched off, sizes, data](../../{FIGURE})",
         "",
-        "Bars: 95 % intervals of the difference to all of it, paired by clips.",
-        *(line.replace("## ", "### ") for line in study_lines(pd.read_csv(STUDY))),
+        "Bars and brackets are 95 % intervals over clips, paired, and over trainings: as if",
+        "single trainings varied as much as those of the unchanged contender, whose scores have",
+        f"a standard deviation of {spreads_in_words(study['training_sd'])}. By chance, one",
+        "interval in twenty leaves out zero. Which clips a share holds was chosen once.",
+        "",
+        *study_lines(study, pd.read_csv(STUDY)),
     ]
 
 
-OLDER = (
-    "It is of an older codec, mimi-mini after the first leg of its training, which gave back less\n"
-    "of the sound and was twice as predictable as today's ([cards.md](../reference/cards.md)),\n"
-    "and of CALM's recipes before those of bet 4."
-)
-
-
-def current_settings(params: Params) -> dict[str, object]:
-    """Settings under which the study would run today."""
-    return study_settings(study_params(params), SECTIONS)
-
-
-def settings_sentence(changed: list[str]) -> str:
-    """Say which settings are others today than in the study."""
-    if not changed:
-        return "They are those of today."
-    return f"Other than today were {', '.join(f'`{setting}`' for setting in changed)}."
+def spreads_in_words(sds: Mapping[str, float]) -> str:
+    """List the standard deviations between trainings by contender."""
+    return ", ".join(f"{sd:.3f} ({NAMES[row]})" for row, sd in sds.items())
 
 
 def main() -> None:
@@ -227,7 +218,7 @@ def main() -> None:
     try:
         text = page(load_params())
     except (InputError, FileNotFoundError) as error:
-        sys.exit(f"calm: error: {error}")
+        sys.exit(f"calm_cost: error: {error}")
     print(text)
     if options.write:
         write_page(Path("docs/explanation/calm.md"), text)

@@ -3,7 +3,7 @@ r"""What a lookup memory costs, by the size of its tables, what it can find, and
 Times are of the processor on one thread, the fastest of several, sizes taking turns: on a machine
 with other work they vary less than the clock's.
 
-    PYTHONPATH=src .venv/bin/python benchmarks/engram.py
+    PYTHONPATH=src .venv/bin/python benchmarks/engram_cost.py
 
 Reads data/latents/, models/normalizer.safetensors and, of the study `bet3_study`,
 metrics/detail/bet3_study.json.
@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,9 @@ from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
-from mimi_dynamics.pipeline.studies import changed_settings, study_settings
+from mimi_dynamics.report.studies import origin_sentence
 from mimi_dynamics.studies.engram.memory import ORDERS
-from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers
+from mimi_dynamics.studies.engram.model import Shape, build, make_optimizers, trunk_of
 from mimi_dynamics.studies.engram.study import Subject
 from mimi_dynamics.studies.engram.subjects import make_shape, make_subject
 from motifs import table_lines
@@ -49,9 +48,9 @@ HELPS = {
     "help_over_shuffled_keys": "the same tables, keys shuffled",
 }
 STUDY_WORDS = (
-    "By the study `bet3_study`, a frozen stage, which `make studies` runs anew. Motifs are\n"
-    "planted into the state z_dyn: after an n-gram of keys the next frame is shifted by a\n"
-    "vector of its own."
+    "By the study `bet3_study`, a frozen stage, which `make studies` runs again. It plants\n"
+    "motifs into the state z_dyn: after each chosen n-gram of keys, the next frame is shifted\n"
+    "by a vector that belongs to that n-gram."
 )
 BUCKETS = {"never": "never", "to3": "1 to 3", "to15": "4 to 15", "more": "16 or more"}
 
@@ -88,7 +87,7 @@ def scattered(batch: Batch, keys: int) -> Batch:
 def read(model: Predictor, keys: Tensor, hidden: Tensor) -> None:
     """One reading of the memory."""
     with torch.no_grad():
-        model.trunk.memory(keys, hidden)
+        trunk_of(model).its_memory(keys, hidden)
 
 
 def step(model: Predictor, batch: Batch, optimizers: list[torch.optim.Optimizer]) -> None:
@@ -160,7 +159,7 @@ def shares_of_work(shape: Shape, batch: Batch) -> list[tuple[float, float]]:
     return [(f / plain, s / plain_step) for f, s in zip(forwards, steps, strict=True)]
 
 
-def interval(metrics: dict, key: str) -> str:
+def interval(metrics: Mapping[str, Any], key: str) -> str:
     """A number with its interval."""
     low, high = metrics[f"{key}_ci_low"], metrics[f"{key}_ci_high"]
     return f"{metrics[key]:+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -173,7 +172,7 @@ def study_lines() -> list[str]:
     study = json.loads(STUDY.read_text(encoding="utf-8"))
     subjects = [of for of in SUBJECTS if of in study]
     lines = ["", "## What it can find, and what it finds", "", STUDY_WORDS]
-    lines += [settings_sentence(changed_settings(study["settings"], today(study))), ""]
+    lines += [origin_sentence(study, load_params()), ""]
     lines += sweep_lines(study["sweep"], study["chosen"])
     if "planted" in study:
         lines += ["", *power_lines(study["planted"])]
@@ -185,15 +184,13 @@ def study_lines() -> list[str]:
     return lines
 
 
-def today(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of today of all sections that the study records."""
-    return study_settings(load_params(), study["settings"])
-
-
 def sweep_lines(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
     """What was found with every setting, on validation."""
-    lines = ["Chosen one after the other, each by the help over as many parameters in width on"]
-    lines += ["validation, nats per frame, of one planting:", ""]
+    lines = ["The settings were chosen one after the other, on one planting. Each is the one with"]
+    lines += [
+        "the most help on validation, in nats per frame, over a wider network of the same size:"
+    ]
+    lines += [""]
     lines += ["| setting | value | help | over no memory | keys in a motif | frames after one |"]
     lines += ["|---|---|---|---|---|---|"]
     for name, values in sweep.items():
@@ -212,23 +209,27 @@ def sweep_lines(sweep: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str
 
 def power_lines(planted: Mapping[str, Any]) -> list[str]:
     """How many plantings were found on test, and where."""
-    lines = ["With these settings, of motifs of each worth, on test:", ""]
-    lines += ["| worth, nats a frame | found | help over as many parameters in width |"]
+    lines = ["With these settings, what is found on test of motifs of each worth:", ""]
+    lines += ["| worth, nats a frame | found | help over a wider network of the same size |"]
     lines += ["|---|---|---|"]
     for name, of in planted.items():
         every = [value for key, value in of.items() if key.startswith("p")]
-        found = round(of["found_share"] * len(every))
+        times = round(of["found_share"] * len(every))
         helps = ", ".join(f"{one['help_nats_per_frame']:+.3f}" for one in every)
         worth = name[1:].replace("_", ".")
-        lines.append(f"| {worth} | {found} of {len(every)} | {helps} |")
-    lines += ["", "By how often train had the last three keys, the mean over plantings:", ""]
+        lines.append(f"| {worth} | {times} of {len(every)} | {helps} |")
+    lines += [
+        "",
+        "The same by how often the last three keys occur in train, as a mean over plantings:",
+        "",
+    ]
     lines += [f"| worth | {' | '.join(BUCKETS.values())} |", "|---|---|---|---|---|"]
     for name, of in planted.items():
-        every = [value["by_count"] for key, value in of.items() if key.startswith("p")]
+        counts = [value["by_count"] for key, value in of.items() if key.startswith("p")]
         cells = []
         for bucket in BUCKETS:
-            helps = [one[bucket]["help_nats_per_frame"] for one in every if bucket in one]
-            cells.append(f"{sum(helps) / len(helps):+.3f}" if helps else "")
+            found = [one[bucket]["help_nats_per_frame"] for one in counts if bucket in one]
+            cells.append(f"{sum(found) / len(found):+.3f}" if found else "")
         lines.append(f"| {name[1:].replace('_', '.')} | {' | '.join(cells)} |")
     return lines
 
@@ -236,13 +237,16 @@ def power_lines(planted: Mapping[str, Any]) -> list[str]:
 def real_lines(found: Mapping[str, Any], name: str) -> list[str]:
     """What the memory adds to data as they are."""
     trainings = found["help_nats_per_frame_trainings"]
-    lines = [f"On {name} as it is, {trainings} paired trainings, nats per frame on test:", ""]
+    lines = [
+        f"Help on {name} as it is, over {trainings} paired trainings, in nats per frame on test:",
+        "",
+    ]
     lines += ["| against | help |", "|---|---|"]
     for key, label in HELPS.items():
         lines.append(f"| {label} | {interval(found, f'{key}_nats_per_frame')} |")
-    lines += ["", "Twice the width, without a memory, would gain"]
+    lines += ["", "Twice the width, without a memory, gains"]
     lines += [f"{interval(found, 'doubling_gain_nats_per_frame')}.", ""]
-    lines += ["| times that train had the last three keys | share of frames | help |"]
+    lines += ["| times that the last three keys occur in train | share of frames | help |"]
     lines += ["|---|---|---|"]
     for key, label in BUCKETS.items():
         if key in found["by_count"]:
@@ -255,23 +259,16 @@ def real_lines(found: Mapping[str, Any], name: str) -> list[str]:
 def motif_lines(params: Params) -> list[str]:
     """What tables find of motifs in white noise, with the words around it."""
     return [
-        "By `PYTHONPATH=src .venv/bin/python benchmarks/motifs.py`: motifs planted into white",
-        "noise, after the n-grams of the state z_dyn, with nothing else to learn and no other",
-        "network. Worth is what can be learned in nats a frame of train; found, on validation:",
-        "by means of n-grams, shrunk as is best where the plane of the shifts and their size are",
-        "known, and where both have to be told from the data; and by the memory, by heads × rows ×",
-        "features of its tables and their learning rate in units of `engram.lr`.",
+        "`PYTHONPATH=src .venv/bin/python benchmarks/motifs.py` plants motifs into white noise,",
+        "after n-grams of the state z_dyn, so that there is nothing else to learn, and trains no",
+        "other network. *Worth* is what can be learned on train, in nats per frame. The other",
+        "columns say what is found on validation: first by the mean frame after each n-gram, with",
+        "the best shrinkage, once with the plane and the size of the shifts known and once with",
+        "both estimated from the data; then by the memory, for several sizes of its tables (heads",
+        "× rows × features) and learning rates of them (in units of `engram.lr`).",
         "",
         *table_lines(params),
     ]
-
-
-def settings_sentence(changed: list[str]) -> str:
-    """Which settings the study had that are others today."""
-    if not changed:
-        return f"Its file records its settings, which on {date.today()} were those of the stage."
-    listed = ", ".join(f"`{change}`" for change in changed)
-    return f"Its file records its settings; other than on {date.today()} were {listed}."
 
 
 def page(params: Params) -> str:
@@ -279,11 +276,11 @@ def page(params: Params) -> str:
     lines = [
         "# The memory: what it costs, what it can find, and what it finds",
         "",
-        "By `PYTHONPATH=src .venv/bin/python benchmarks/engram.py --write`, on one core, in time",
-        f"of the processor; torch {torch.__version__}. A batch of real frames x with random keys",
-        f"out of {KEYS:,}. Prediction and training step: as multiples of those without a memory,",
-        "for the small models of stage `engram`, and for large ones, with head and width of stage",
-        "`predict`.",
+        "Written by `PYTHONPATH=src .venv/bin/python benchmarks/engram_cost.py --write`, on one",
+        f"core with torch {torch.__version__}. Times are of the processor, for a batch of real",
+        f"frames x with random keys out of {KEYS:,}. The cost of a prediction and of a training",
+        "step is a multiple of that without a memory: for the small models of the stage `engram`,",
+        "and for large ones with the head and the width of the stage `predict`.",
         "",
         *cost_lines(params),
         "",
@@ -307,7 +304,7 @@ def main() -> None:
     try:
         text = page(load_params())
     except (InputError, FileNotFoundError) as error:
-        sys.exit(f"engram: error: {error}")
+        sys.exit(f"engram_cost: error: {error}")
     print(text)
     if options.write:
         write_page(Path("docs/explanation/engram.md"), text)
