@@ -10,10 +10,8 @@ Reads what stage `calm` reads, and results of the studies `bet4_study` and `calm
 Prints a page, which --write keeps as docs/explanation/calm.md with its figure. Takes 1 minute.
 """
 
-import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from machine import write_page
+from machine import page_command
 from mimi_dynamics.density.predictor import load_predictor, make_conditional, make_marginal
 from mimi_dynamics.density.var import Var
 from mimi_dynamics.figures.bet4_study import NAMES, bet_lines
@@ -33,7 +31,6 @@ from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.generation.rollouts import Past, Starts, read_past, roll_out
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.pipeline.conventions import NEXT_FRAME
-from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import require_predictor
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
@@ -49,6 +46,7 @@ from mimi_dynamics.studies.calm.model import make_calm, matched, moments, parame
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt
 REPEATS = 3  # of which the fastest counts
+PAGE = Path("docs/explanation/calm.md")
 STUDY, FIGURE = Path("plots/calm_study.csv"), Path("plots/calm_study.png")
 
 
@@ -209,19 +207,8 @@ def spreads_in_words(sds: Mapping[str, float]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true", help="also to docs/explanation/calm.md")
-    options = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        text = page(load_params())
-    except (InputError, FileNotFoundError) as error:
-        sys.exit(f"calm_cost: error: {error}")
-    print(text)
-    if options.write:
-        write_page(Path("docs/explanation/calm.md"), text)
+    if page_command(__doc__, PAGE, lambda: page(load_params())):
         save_figure(study_figure(pd.read_csv(STUDY)), FIGURE)
 
 

@@ -10,9 +10,7 @@ metrics/detail/bet3_study.json.
 Prints a page, which --write keeps as docs/explanation/engram.md. Takes 2 minutes.
 """
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,11 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from machine import write_page
+from machine import page_command
 from mimi_dynamics.density.predictor import Predictor
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Batch
-from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import EngramParams, Params, load_params
 from mimi_dynamics.report.studies import origin_sentence
 from mimi_dynamics.studies.engram.memory import ORDERS
@@ -39,6 +36,7 @@ from motifs import table_lines
 ROWS = tuple(2**power for power in range(12, 23, 2))  # of all tables together
 KEYS = 4096  # with few, however large the tables are, few rows are ever read
 REPEATS = 15
+PAGE = Path("docs/explanation/engram.md")
 STUDY = Path("metrics/detail/bet3_study.json")
 SUBJECTS = {"raw": "x", "z_dyn": "z_dyn"}
 HELPS = {
@@ -294,20 +292,9 @@ def page(params: Params) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true", help="also to docs/explanation/engram.md")
-    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    try:
-        text = page(load_params())
-    except (InputError, FileNotFoundError) as error:
-        sys.exit(f"engram_cost: error: {error}")
-    print(text)
-    if options.write:
-        write_page(Path("docs/explanation/engram.md"), text)
+    page_command(__doc__, PAGE, lambda: page(load_params()))
 
 
 if __name__ == "__main__":

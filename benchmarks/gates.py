@@ -8,14 +8,13 @@ without those that the gate overlaps, or that and some frames beside it. Prints 
 --write puts into docs/explanation/gates.md. Takes 20 minutes on one core.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from machine import write_page
+from machine import page_command
 from mimi_dynamics.codec.base import Codec
 from mimi_dynamics.codec.loading import load_codec
 from mimi_dynamics.density.fit import FitSpec
@@ -69,21 +68,14 @@ GATES = [
 
 
 def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="into docs/explanation/gates.md")
-    arguments = parser.parse_args()
+    """The command."""
     use_one_thread()
-    params = load_params()
-    codec = load_codec(params.codec)
-    text = "\n".join(report(codec, params))
-    print(text)
-    if arguments.write:
-        write_page(PAGE, text)
+    page_command(__doc__, PAGE, lambda: "\n".join(report(load_params())))
 
 
-def report(codec: Codec, params: Params) -> Iterator[str]:
+def report(params: Params) -> Iterator[str]:
     """Yield the lines of the page."""
+    codec = load_codec(params.codec)
     yield "# Noise behind gates"
     yield ""
     yield f"Written by `{COMMAND}`. The table has the dynamic gain of noise behind gates, in nats"

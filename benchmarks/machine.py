@@ -1,6 +1,8 @@
 """What the machine itself can do, measured like what is compared with it; the page of results."""
 
+import argparse
 import re
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import write_text
 from mimi_dynamics.pipeline.limits import available_cores
 from mimi_dynamics.pipeline.parallel import one_thread_each
@@ -36,6 +39,32 @@ def copy_rate(cores: int | None = None) -> float:
     return COPIED_BYTES * _on_every_core(
         lambda: torch.zeros(2, COPIED_BYTES // 4), lambda a: a[0].copy_(a[1]), cores
     )
+
+
+def page_command(doc: str, path: Path, make: Callable[[], str]) -> bool:
+    """Be the command of a benchmark that makes a page: print it, and with --write keep it.
+
+    Args:
+        doc: the docstring of the benchmark, for --help.
+        path: where the page is kept.
+        make: gives the page, which begins with its title.
+
+    Returns:
+        Whether it was kept.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help=f"also to {path}")
+    keep = bool(parser.parse_args().write)
+    try:
+        text = make()
+    except (InputError, FileNotFoundError) as error:
+        sys.exit(f"{parser.prog.removesuffix('.py')}: error: {error}")
+    print(text)
+    if keep:
+        write_page(path, text)
+    return keep
 
 
 def write_page(path: Path, text: str) -> None:

@@ -12,9 +12,7 @@ Reads data/latents/, data/states/, models/normalizer.safetensors and metrics/det
 Prints a page, which --write keeps as docs/explanation/engram_reach.md. Takes 10 minutes.
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from machine import write_page
+from machine import page_command
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.studies.engram.comparison import train_all
@@ -87,17 +84,8 @@ ARMS = (
 
 
 def main() -> None:
-    """Train, print the page, and with --write keep it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help=f"also to {PAGE}")
-    arguments = parser.parse_args()
-    try:
-        text = "\n".join(page(with_chosen(load_params())))
-    except (InputError, FileNotFoundError) as error:
-        sys.exit(f"reach: error: {error}")
-    print(text)
-    if arguments.write:
-        write_page(PAGE, text)
+    """The command."""
+    page_command(__doc__, PAGE, lambda: "\n".join(page(with_chosen(load_params()))))
 
 
 def with_chosen(params: Params) -> Params:

@@ -8,7 +8,7 @@ than the clock's on a machine with other work, but for processes that share, whi
 
 Reads data/latents/ and models/normalizer.safetensors. --before also times the training loop of a
 commit, on the same batches. Prints a page, which --write keeps as
-docs/reference/performance_training.md. Takes 10 minutes.
+docs/reference/performance_training.md. Takes more than ten minutes.
 """
 
 import argparse
