@@ -7,8 +7,8 @@ state that the study chose, trained anew here. Nothing of test is shown.
     PYTHONPATH=src .venv/bin/python benchmarks/states.py --kinds two_speeds --dims 16 --budgets 8
 
 Reads data/latents/, models/normalizer.safetensors and metrics/detail/bet2_study.json. Prints a
-page, which --write keeps as docs/explanation/states.md. A state takes two minutes on two idle
-cores.
+table and keeps it in runs/states/; --write makes docs/explanation/states.md of all tables that are
+there. A state takes two minutes on two idle cores.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from typing import Any, get_args
 
 import torch
 
-from machine import write_page
+from machine import measured_today
 from mimi_dynamics.latents.loading import load
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.errors import InputError
-from mimi_dynamics.pipeline.files import require
+from mimi_dynamics.pipeline.files import require, write_text
 from mimi_dynamics.pipeline.params import Params, StateKind, load_params
 from mimi_dynamics.studies.rssm.bet import trial, validation_of
 from mimi_dynamics.studies.rssm.sweep import RAW, Sweep
@@ -34,11 +34,12 @@ from mimi_dynamics.studies.rssm.training import RssmJob
 COMMAND = "PYTHONPATH=src .venv/bin/python benchmarks/states.py"
 PAGE = Path("docs/explanation/states.md")
 STUDY = Path("metrics/detail/bet2_study.json")
+TABLES = Path("runs/states")  # one of each choice of states
 Model = tuple[StateKind, int, float]
 
 
 def main() -> None:
-    """Train, print the page, and with --write keep it."""
+    """Train, print the table and keep it, and with --write make the page."""
     kinds = get_args(StateKind)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=("contrast", "two_speeds"))
@@ -48,12 +49,15 @@ def main() -> None:
     arguments = parser.parse_args()
     models = list(product(arguments.kinds, arguments.dims, arguments.budgets))
     try:
-        text = "\n".join(page(load_params(), models))
+        text = "\n".join(table(load_params(), models)) + "\n"
     except (InputError, FileNotFoundError) as error:
         sys.exit(f"states: error: {error}")
     print(text)
+    chosen = arguments.kinds, arguments.dims, arguments.budgets
+    write_text(TABLES / f"{'-'.join('_'.join(map(str, of)) for of in chosen)}.md", text)
     if arguments.write:
-        write_page(PAGE, text)
+        made = [path.read_text(encoding="utf-8") for path in sorted(TABLES.glob("*.md"))]
+        write_text(PAGE, page(made))
 
 
 def positive(text: str) -> float:
@@ -63,22 +67,29 @@ def positive(text: str) -> float:
     return value
 
 
-def page(params: Params, models: list[Model]) -> Iterator[str]:
-    """Yield the lines of the page."""
+def page(tables: list[str]) -> str:
+    """All tables, under what they have in common."""
+    return f"""# States that bet 2 did not choose among
+
+On validation, with one training of each, as [bet 2](bet2.md) chooses its state; the state that it
+chose is in every table, trained anew. *filter*, *leads* and *recursive* are the kinds of bet 2, at
+budgets that it does not try. *contrast* must find the frames 1, 2 and 4 steps ahead among others
+(InfoNCE), where *leads* must give their likelihood. Of *two_speeds*, one half is held for 4 frames:
+on three frames of four it has no dynamic ease to give. Where frames are shuffled, whitening turns
+its halves together, which makes the reference harder and the difference larger. No verdict rests
+on this page.
+
+{chr(10).join(tables)}"""
+
+
+def table(params: Params, models: list[Model]) -> Iterator[str]:
+    """Yield the lines of a table, with how it was made."""
     study = json.loads(require(STUDY, "bet2_study").read_text(encoding="utf-8"))
     _, normalizer, data = load(params)
     chosen = model_named(study, params, data)
     scale = torch.from_numpy(normalizer.scale).float()
     sweep = trial(params, data, scale, list(dict.fromkeys([chosen, *models])), {})
-    yield "# States that bet 2 did not choose among"
-    yield ""
-    yield f"By `{' '.join([COMMAND, *sys.argv[1:]])}`: on validation, with one"
-    yield "training of each, as [bet 2](bet2.md) chooses its state. *contrast* must find the"
-    yield "frames 1, 2 and 4 steps ahead among others (InfoNCE), where *leads* must give their"
-    yield "likelihood. Of *two_speeds*, one half is held for 4 frames: on three frames of four it"
-    yield "has no dynamic ease to give. Where frames are shuffled, whitening turns its halves"
-    yield "together, which makes the reference harder and the difference larger. No verdict rests"
-    yield "on this page."
+    yield f"{measured_today()} By `{' '.join([COMMAND, *sys.argv[1:]])}`:"
     yield ""
     yield "| state | dynamic ease | over raw x | R² of x read from it | sufficiency | collapsed |"
     yield "|---|--:|--:|--:|--:|---|"

@@ -124,8 +124,13 @@ def main() -> None:
     parser.add_argument(
         "--warmup", type=float, default=usual.tangent_warmup, help="share of training, of a tangent"
     )
+    parser.add_argument("--unweighted", action="store_true", help="without adaptive weight")
     options = parser.parse_args()
-    changes: Changes = {"batch": options.batch, "tangent_warmup": options.warmup}
+    changes: Changes = {
+        "adaptive_weight": not options.unweighted,
+        "batch": options.batch,
+        "tangent_warmup": options.warmup,
+    }
     torch.set_num_threads(1)
     print(f"steps {options.steps}, gradients clipped at {options.clip:g}")
     for kind in [options.kind] if options.kind else SAMPLING_STEPS:
