@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-STUDIES := calm_study bet4_study rssm_sweep rssm_slow bet1_study bet2_study bet3_study ranking_study
+STUDIES := calm_study bet4_study bet4_other rssm_sweep rssm_slow bet1_study bet2_study bet3_study ranking_study
 ROWS := untrained log_mel lyra leg_1 leg_2 read_codec read_lyra
 
 # Two environments in one folder: what the pipeline needs, and what tests and lint need on top of it. The second

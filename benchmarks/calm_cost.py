@@ -6,7 +6,7 @@ processor, not of the clock: on a machine with other work they vary less.
 
     PYTHONPATH=src .venv/bin/python benchmarks/calm_cost.py
 
-Reads what stage `calm` reads, and results of the studies `bet4_study` and `calm_study`.
+Reads what stage `calm` reads, and results of `bet4_study`, `bet4_other` and `calm_study`.
 Prints a page, which --write keeps as docs/explanation/calm.md with its figure. Takes 1 minute.
 """
 
@@ -35,13 +35,15 @@ from mimi_dynamics.pipeline.files import require_predictor
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.plotting import save_figure
-from mimi_dynamics.report.studies import origin_sentence
-from mimi_dynamics.studies.calm.bet import RECIPES, recipe_shape, sampled
+from mimi_dynamics.report.studies import origin_sentence, todays_origin
+from mimi_dynamics.studies.calm.bet import sampled
 from mimi_dynamics.studies.calm.comparison import our_jobs, our_parameters
+from mimi_dynamics.studies.calm.contenders import JUDGED, RECIPES, recipe_shape
 from mimi_dynamics.studies.calm.factorised import known_states
 from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.model import make_calm, matched, moments, parameters_of
+from mimi_dynamics.studies.codec_row.subjects import weights_of
 
 STREAMS = (1, 64)
 FRAMES = 32  # generated for a timing, after as many of prompt
@@ -70,10 +72,10 @@ def contenders(params: Params) -> list[Contender]:
     factorisation, data = read_factorisation(), load(params).sequences
     size = our_parameters(params, factorisation.model)
     found = []
-    for recipe, tried in RECIPES.items():
+    for recipe in JUDGED:
         shape = matched(recipe_shape(params, data.dim, recipe), size)
         generator = Generator(make_calm(shape, *moments(data)).eval(), data)
-        for steps in tried:
+        for steps in RECIPES[recipe].steps:
             label = f"CALM, {recipe}, {steps} step{'s' if steps > 1 else ''}"
             found.append(Contender(label, recipe, sampled(generator, steps, 1.0)))
     dim, order = factorisation.model.shape.state_dim, params.predict.var_order
@@ -143,6 +145,10 @@ def page(params: Params) -> str:
         "",
         *bet_lines(read("bet4_study")),
         "",
+        "LSD *without adaptive weight* is none of the recipes that bet 4 may be judged by. The",
+        "study of stabilisers, below, led to it.",
+        *other_section(params),
+        "",
         "## A generated frame",
         "",
         f"On one of {os.cpu_count()} cores, in processor time, with torch {torch.__version__}.",
@@ -164,6 +170,23 @@ def read(study: str) -> dict | None:
     """The content of the file of a study; None if it has not been run."""
     path = detail_path(study)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def other_section(params: Params) -> list[str]:
+    """The tables of `bet4_other`, and which of today's settings it did not run under."""
+    study, name = read("bet4_other"), params.bet4_other.codec
+    if study is None:
+        return ["", *bet_lines(study, "bet4_other")]
+    weights = {"weights_sha256": weights_of(name, params) or ""}
+    return [
+        "",
+        f"### On latents of {name}",
+        "",
+        "No bet is judged by this.",
+        origin_sentence(study, params, todays_origin() | weights),
+        "",
+        *bet_lines(study, "bet4_other"),
+    ]
 
 
 def study_section(params: Params) -> list[str]:

@@ -9,7 +9,6 @@ Prints how far the shares are from the truth. On one core, 2000 steps of one tra
 """
 
 import argparse
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypedDict, Unpack
@@ -134,20 +133,25 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"steps {options.steps}, gradients clipped at {options.clip:g}")
     for kind in [options.kind] if options.kind else SAMPLING_STEPS:
-        off: dict[int, list[float]] = {steps: [] for steps in SAMPLING_STEPS[kind]}
+        off: dict[int, list[list[float]]] = {steps: [] for steps in SAMPLING_STEPS[kind]}
         for seed in range(options.seeds):
             training = {"steps": options.steps, "clip": options.clip, "lr": options.lr}
             head = train_head(kind, seed=seed, **training, **changes)
             for steps, all_off in off.items():
                 near, here = errors_of(in_steps(head, steps))
-                all_off += here
+                all_off.append(here)
                 told = ", ".join(f"{error:+.3f}" for error in here)
                 print(
                     f"{kind}, {steps} steps, seed {seed}: near {near:.3f}, off {told}", flush=True
                 )
         for steps, all_off in off.items():
-            rms = math.sqrt(sum(error**2 for error in all_off) / len(all_off))
-            print(f"{kind}, {steps} steps: off {max(map(abs, all_off)):.3f} at most, {rms:.3f} rms")
+            errors = torch.tensor(all_off)
+            rms, mean = errors.square().mean().sqrt(), errors.mean(0)
+            told = ", ".join(f"{error:+.3f}" for error in mean.tolist())
+            print(
+                f"{kind}, {steps} steps: off {told} on average over seeds, "
+                f"{errors.abs().max():.3f} at most, {rms:.3f} rms"
+            )
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ Trains CALM by consistency, as in its first paper, and by Lagrangian self-distil
 authors train it now; and the dynamics of z_dyn, which pass through the state of the stage `rssm`:
 several times each, with equally many parameters and operations of training. The recipe, the steps
 and the noise of CALM are chosen on validation. Scored are one and two frames ahead, free-running;
-the plain predictor and the linear model are rows beside them.
+self-distillation without adaptive weight, the plain predictor and the linear model are rows beside
+them.
 
     python src/bet4_study.py
 
 It takes half an hour of a core, and `dvc repro` does not run it. It keeps its trainings in
 runs/bet4_study/, where a run that was stopped goes on; after a change of the code that trains,
 remove that folder.
-Reads data/manifest.parquet, data/latents/, models/normalizer.safetensors, models/horizons/,
-models/rssm.safetensors and metrics/detail/rssm.json.
+Reads data/manifest.parquet, data/latents/, models/normalizer.safetensors, models/rssm.safetensors
+and metrics/detail/rssm.json.
 Writes metrics/detail/bet4_study.json, by which bet 4 is judged.
 """
 
@@ -21,39 +22,28 @@ from pathlib import Path
 import pandas as pd
 
 from mimi_dynamics.latents.loading import load
-from mimi_dynamics.pipeline.conventions import NEXT_FRAME
-from mimi_dynamics.pipeline.files import require, require_predictor
+from mimi_dynamics.pipeline.files import require
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
-from mimi_dynamics.studies.calm.bet import (
-    bet_params,
-    choose_sampling,
-    contender_jobs,
-    train_contenders,
-)
-from mimi_dynamics.studies.calm.bet_metrics import bet_metrics
+from mimi_dynamics.studies.calm.bet import SECTIONS, bet_params
+from mimi_dynamics.studies.calm.bet_metrics import run_bet
+from mimi_dynamics.studies.calm.contenders import contender_jobs
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 
-# Sections of params.yaml on which the results depend.
-SECTIONS = ("bet4_study", "calm", "head", "latents", "predict", "rollout", "rssm", "seed")
 KEPT = Path("runs/bet4_study")
 
 
 def bet4_study(params: Params) -> None:
     """Run the study."""
     manifest = pd.read_parquet(require(Path("data/manifest.parquet"), "ingest"))
-    factorisation, predictor = read_factorisation(), require_predictor(NEXT_FRAME)
+    factorisation = read_factorisation()
     latents, _, data = load(params)
     settings = bet_settings(params, SECTIONS)
     origin = origin_of_run(latents.info["weights_sha256"], manifest)
     params = bet_params(params)
-
-    folder = folder_of(KEPT, origin | settings)
     jobs = contender_jobs(params, data, factorisation)
-    trained = train_contenders(params, jobs, folder)
-    ways = choose_sampling(params, data, trained)
-    metrics = bet_metrics(params, data, trained, ways, predictor)
+    metrics = run_bet(params, data, jobs, folder_of(KEPT, origin | settings))
     write_study("bet4_study", metrics, settings, origin)
 
 

@@ -23,16 +23,15 @@ from mimi_dynamics.pipeline.files import require, write_table
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.stage import run_stage
 from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_run, write_study
-from mimi_dynamics.studies.calm.bet import choose_sampling, contender_jobs, train_contenders
+from mimi_dynamics.studies.calm.bet import choose_sampling, judged_by
+from mimi_dynamics.studies.calm.contenders import JUDGED, contender_jobs, train_contenders
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.calm.study import (
-    PREDICTOR,
     SECTIONS,
     Variant,
     ablation,
     scaling,
     study_params,
-    train_predictors,
     train_variants,
 )
 from mimi_dynamics.studies.calm.study_metrics import (
@@ -55,12 +54,11 @@ def calm_study(params: Params) -> None:
     params = study_params(params)
 
     folder = folder_of(KEPT, origin | settings)
-    jobs = contender_jobs(params, data, factorisation)
+    jobs = contender_jobs(params, data, factorisation, JUDGED)
     first = {row: of[0] for row, of in jobs.items()}
     trained = train_contenders(params, jobs, folder)
     ways = choose_sampling(params, data, trained)
-    judged = min(ways, key=lambda recipe: ways[recipe][0].score)
-    trained[PREDICTOR] = train_predictors(params, data, folder)
+    judged = judged_by(ways)
     others = ablation(params, first) | scaling(params, data, factorisation, judged)
     changed = train_variants(others, folder, params)
     ways |= choose_sampling(params, data, changed)

@@ -1,4 +1,4 @@
-"""The study of bet 4 in words and tables, from `metrics/detail/bet4_study.json`."""
+"""The study of bet 4 in words and tables, of the run's latents and of those of another codec."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 NAMES = {
     "consistency": "CALM by consistency",
     "lsd": "CALM by LSD",
+    "lsd_unweighted": "CALM by LSD, no adaptive weight",
     "ours": "z_dyn, z_rec, x",
     "predictor": "plain predictor",
     "var": "linear model",
@@ -15,18 +16,24 @@ NAMES = {
 SPLITS = {"test": "test", "test_voice": "the held-out voice"}
 
 
-def bet_lines(study: Mapping[str, Any] | None) -> list[str]:
-    """Write the study as lines of Markdown; of None, that it has not been run."""
+def bet_lines(study: Mapping[str, Any] | None, name: str = "bet4_study") -> list[str]:
+    """Write the study as lines of Markdown.
+
+    Args:
+        study: the content of its file; None if it has not been run.
+        name: of the study.
+    """
     if study is None:
-        return ["The study `bet4_study` has not been run, and bet 4 is not measured."]
+        return [f"The study `{name}` has not been run."]
     judged, ratio = study["judged"], study["ratio"]
     way = study["validation"][judged]
     lines = [
-        f"Each was trained {study['trainings']} times by the study `bet4_study`"
-        " (`python src/bet4_study.py`).",
-        f"CALM is judged as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in"
+        f"Each was trained {study['trainings']} times by the study `{name}`"
+        f" (`python src/{name}.py`).",
+        f"CALM counts as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in"
         f" {way['steps']} step{'s' * (way['steps'] > 1)} with noise of",
-        f"variance {way['temperature']:g}, which is best on validation. Ours / CALM: the energy",
+        f"variance {way['temperature']:g}, which is best on validation of what its authors"
+        " published. Ours / CALM: the energy",
         f"score of the first two frames is {_with_ends(ratio, 'energy_score_leads_1_2')},",
         f"the number of parameters {ratio['parameters']:.3f}, the operations of training"
         f" {ratio['train_operations']:.3f}, and those of a",

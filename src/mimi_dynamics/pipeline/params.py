@@ -47,6 +47,7 @@ from mimi_dynamics.pipeline.sections.models import (
     Bet1StudyParams,
     Bet2StudyParams,
     Bet3StudyParams,
+    Bet4OtherParams,
     Bet4StudyParams,
     CalmParams,
     CalmStudyParams,
@@ -70,6 +71,7 @@ __all__ = [
     "Bet1StudyParams",
     "Bet2StudyParams",
     "Bet3StudyParams",
+    "Bet4OtherParams",
     "Bet4StudyParams",
     "CalmParams",
     "CalmStudyParams",
@@ -153,6 +155,7 @@ class Params(Section):
     calm: CalmParams
     calm_study: CalmStudyParams
     bet4_study: Bet4StudyParams
+    bet4_other: Bet4OtherParams
     ranking_study: RankingStudyParams
 
 

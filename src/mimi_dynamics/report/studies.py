@@ -45,14 +45,17 @@ def todays_origin() -> dict[str, str]:
     return read_metrics(OWN_ROW).get("origin", {}) if OWN_ROW.exists() else {}
 
 
-def origin_sentence(study: Mapping[str, Any], params: Params) -> str:
+def origin_sentence(
+    study: Mapping[str, Any], params: Params, origin: Mapping[str, str] | None = None
+) -> str:
     """Say in Markdown whether a study is of the weights, clips and settings of today.
 
     Args:
         study: the content of its file.
         params: all settings of today.
+        origin: what it would be of today; None for the run's codec and clips.
     """
-    told = differing(study, todays_origin(), params)
+    told = differing(study, todays_origin() if origin is None else origin, params)
     if not told:
         return "It is of today's weights, clips and settings."
     listed = ", ".join(what if what in DIFFERENT.values() else f"`{what}`" for what in told)

@@ -1,37 +1,43 @@
 """What bet 4 is judged by: equally large, equally dear, chosen on validation, and of this run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+import bet4_other
 import bet4_study
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.intervals import over_trainings
 from mimi_dynamics.figures.bet4_study import bet_lines
 from mimi_dynamics.generation.generator import Generator
+from mimi_dynamics.latents.loading import Loaded, load
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.report.evidence import lacking
 from mimi_dynamics.report.rules import load_bets
-from mimi_dynamics.studies.calm import bet, kept
-from mimi_dynamics.studies.calm.bet import (
+from mimi_dynamics.studies.calm import contenders, kept
+from mimi_dynamics.studies.calm.bet import Sampling, bet_params, judged_by, sampled
+from mimi_dynamics.studies.calm.bet_metrics import merged
+from mimi_dynamics.studies.calm.comparison import Factorisation, our_jobs, our_parameters
+from mimi_dynamics.studies.calm.contenders import (
+    JUDGED,
     MOST_APART,
     OURS,
     RECIPES,
-    bet_params,
     check_equal,
     equal_passes,
     recipe_shape,
-    sampled,
 )
-from mimi_dynamics.studies.calm.bet_metrics import merged
-from mimi_dynamics.studies.calm.comparison import Factorisation, our_jobs, our_parameters
-from mimi_dynamics.studies.calm.factorised import rssm_cost
+from mimi_dynamics.studies.calm.factorised import OursJob, rssm_cost
 from mimi_dynamics.studies.calm.flops import epoch_flops
+from mimi_dynamics.studies.calm.kept import Job, trained_by
 from mimi_dynamics.studies.calm.model import CalmTraining, make_calm, matched, moments
 from mimi_dynamics.studies.calm.training import Trained, batches_of
 from mimi_dynamics.studies.rssm.model import Rssm, RssmShape
@@ -39,7 +45,7 @@ from tests.generation.test_rollouts import some_clips
 from tests.harness import ROOT
 from tests.harness.simulation import simulate
 from tests.studies.calm.test_calm import any_calm
-from tests.studies.calm.test_study import small_params, write_inputs
+from tests.studies.calm.test_study import keys_of, small_params, write_inputs
 
 RULES = load_bets(ROOT / "bets.yaml").bet4.rules["2026-11-28"]
 FILE = Path("metrics/detail/bet4_study.json")
@@ -51,7 +57,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """Inputs, one core, and contenders that are too small to be equal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
-    monkeypatch.setattr(bet, "MOST_APART", 1e6)
+    monkeypatch.setattr(contenders, "MOST_APART", 1e6)
     params = small_params()
     write_inputs(params)
     study = params.bet4_study.model_copy(update={"seeds": 2, "starts": 8})
@@ -70,7 +76,7 @@ def test_the_script_writes_what_the_rule_reads_and_goes_on(
     assert not lacking(RULES, {"bet4_study": written})
     assert written["ratio"]["energy_score_leads_1_2_trainings"] == written["trainings"] == 2
     judged = min(
-        RECIPES,
+        JUDGED,
         key=lambda recipe: min(
             score for key, score in written["validation"][recipe].items() if "energy" in key
         ),
@@ -97,6 +103,52 @@ def test_the_script_writes_what_the_rule_reads_and_goes_on(
     other = workplace.calm.model_copy(update={"lr": 1e-4})
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         bet4_study.bet4_study(workplace.model_copy(update={"calm": other}))
+
+
+def test_judged_is_the_best_on_validation_of_the_two_recipes_of_the_authors() -> None:
+    """However good a recipe is that the rule does not name."""
+    scores = {"consistency": 2.0, "lsd": 1.0, "lsd_unweighted": 0.5}
+    assert scores.keys() == RECIPES.keys()
+    assert judged_by({name: [Sampling(1, 1.0, of)] for name, of in scores.items()}) == "lsd"
+
+
+@pytest.mark.trains
+@pytest.mark.slow
+def test_on_another_codec_no_factorisation_of_the_run_is_used(
+    workplace: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its results have the same names, its own weights, and the settings of that codec."""
+    latents, normalizer, data = load(workplace)
+    other = Loaded(latents, normalizer, replace(data, frames=data.frames.flip(0)))
+    codec = SimpleNamespace(weights_sha256="1" * 64)
+    trained = []
+
+    def made(job: Job) -> Trained:
+        trained.append(job)
+        return trained_by(job)
+
+    monkeypatch.setattr(bet4_other, "has_audio", lambda _: True)
+    monkeypatch.setattr(bet4_other, "load_codec", lambda _: codec)
+    monkeypatch.setattr(bet4_other, "encode_anew", lambda *_: other)
+    monkeypatch.setattr(kept, "trained_by", made)
+    bet4_other.bet4_other(workplace)
+    written, committed = (
+        json.loads((folder / "metrics/detail/bet4_other.json").read_text())
+        for folder in (Path(), ROOT)
+    )
+    assert set(keys_of(written)) == set(keys_of(committed))
+    assert written["origin"]["weights_sha256"] == codec.weights_sha256
+    assert written["settings"]["codec"] == {"lyra": {"frames_per_step": 4}}
+    assert all(job.data is other.sequences for job in trained)
+    ours = [job for job in trained if isinstance(job, OursJob)]
+    assert len(ours) == workplace.bet4_study.seeds
+    assert all(job.rssm is None for job in ours)
+
+
+def test_another_codec_needs_audio(workplace: Params) -> None:
+    pd.DataFrame({"path": [""]}).to_parquet("data/manifest.parquet")
+    with pytest.raises(InputError, match=r"^data/manifest\.parquet: no audio"):
+        bet4_other.bet4_other(workplace)
 
 
 def contender(parameters: int, flops: float) -> dict[str, object]:

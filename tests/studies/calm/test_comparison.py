@@ -20,7 +20,8 @@ from mimi_dynamics.latents.sequences import Batch
 from mimi_dynamics.pipeline.errors import InputError
 from mimi_dynamics.pipeline.params import load_params
 from mimi_dynamics.studies.calm.adaln_mlp import AdaLnMlp, Dual
-from mimi_dynamics.studies.calm.bet import RECIPES, bet_params, contender_jobs
+from mimi_dynamics.studies.calm.bet import bet_params
+from mimi_dynamics.studies.calm.contenders import JUDGED, contender_jobs
 from mimi_dynamics.studies.calm.cost import CostCurve, equal_score_ratio, operations_to
 from mimi_dynamics.studies.calm.decoding import Continuations, decoded_scores
 from mimi_dynamics.studies.calm.factorised import rssm_cost
@@ -261,7 +262,7 @@ def test_contenders_are_as_large_and_ablations_differ() -> None:
     rssm = params.rssm
     shape = RssmShape(data.dim, 16, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
     found = Factorisation(Rssm(shape), 4.0)
-    for width, recipe in product(WIDTHS, RECIPES):
+    for width, recipe in product(WIDTHS, JUDGED):
         jobs = scaled(params, data, found, recipe, width, 1.0)
         calm, ours = jobs[recipe], jobs["ours"]
         model = Rssm(replace(shape, width=ours.changes["width"]))
@@ -274,7 +275,7 @@ def test_contenders_are_as_large_and_ablations_differ() -> None:
         # Its factorisation leaves more than half of CALM's operations to the dynamics of ours.
         settings = rssm.model_copy(update=ours.changes)
         assert rssm_cost(ours, settings, model).flops < ours.operations / 2
-    first = {name: of[0] for name, of in contender_jobs(params, data, found).items()}
+    first = {name: of[0] for name, of in contender_jobs(params, data, found, JUDGED).items()}
     switched = ablation(params, first)
     shapes = [job.shape for of, job in switched.items() if of.row == "consistency"]
     assert len({*shapes, first["consistency"].shape}) == len(shapes) + 1 == 7

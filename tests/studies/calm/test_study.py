@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import t
 
 import calm_study
-from mimi_dynamics.density.predictor import make_conditional, make_marginal, save_predictor
-from mimi_dynamics.density.var import Var
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.figures.bet4_study import NAMES
 from mimi_dynamics.figures.calm_study import study_figure, study_lines
@@ -27,10 +24,10 @@ from mimi_dynamics.pipeline.files import write_metrics
 from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.pipeline.studies import changed_settings, study_settings
-from mimi_dynamics.studies.calm import bet, kept, study, study_metrics
-from mimi_dynamics.studies.calm.bet import OURS, RECIPES
+from mimi_dynamics.studies.calm import contenders, kept, study, study_metrics
+from mimi_dynamics.studies.calm.contenders import JUDGED, OURS, PREDICTOR
 from mimi_dynamics.studies.calm.inputs import RSSM
-from mimi_dynamics.studies.calm.study import PREDICTOR, Variant
+from mimi_dynamics.studies.calm.study import Variant
 from mimi_dynamics.studies.calm.study_metrics import (
     Combined,
     Scored,
@@ -45,7 +42,6 @@ from mimi_dynamics.studies.rssm.training import save_rssm
 from tests.harness import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
-NEXT_FRAME = Path("models/horizons/k1.safetensors")
 FILE, TABLE = detail_path("calm_study"), Path("plots/calm_study.csv")
 MANIFEST = Path("data/manifest.parquet")
 COMMITTED = json.loads((ROOT / FILE).read_text())
@@ -93,10 +89,6 @@ def write_inputs(params: Params) -> None:
     manifest = pd.DataFrame({"clip_id": [clip.clip_id for clip in clips], "split": SPLITS})
     manifest.assign(sha256="0" * 64, voice="ann").to_parquet("data/manifest.parquet")
     fit_normalizer(read_latents(LATENTS).values, DIM).save(NORMALIZER)
-    size = {"head": params.head, "width": 8, "components": 1}
-    var = Var(torch.zeros(1, DIM, DIM), torch.zeros(DIM), torch.eye(DIM))
-    predictor = make_conditional(make_marginal(var, *size.values()), var, 8, 0.0)
-    save_predictor(predictor, NEXT_FRAME, size | {"context_frames": 0})
     rssm = params.rssm
     shape = RssmShape(DIM, 2, 1, rssm.rec_dim, rssm.width, rssm.head, rssm.components)
     save_rssm(Rssm(shape), RSSM)
@@ -109,7 +101,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parallel, "available_cores", lambda: 1)
     # Contenders as small as these cannot be made equally large.
-    monkeypatch.setattr(bet, "MOST_APART", 1e6)
+    monkeypatch.setattr(contenders, "MOST_APART", 1e6)
     for switches, one in (("CALM_SWITCHES", "head_batch"), ("OUR_SWITCHES", "rollout_loss")):
         monkeypatch.setattr(study, switches, {one: getattr(study, switches)[one]})
     for module in (study, study_metrics):
@@ -140,7 +132,7 @@ def test_the_script_writes_what_is_committed_and_goes_on(monkeypatch: pytest.Mon
         assert now == before, name
     assert written["trainings"] == 2
     counts = {"needed", "harmful"}
-    for row, switch in {**dict.fromkeys(RECIPES, "head_batch"), OURS: "rollout_loss"}.items():
+    for row, switch in {**dict.fromkeys(JUDGED, "head_batch"), OURS: "rollout_loss"}.items():
         assert written["ablation"][row].keys() == {switch, *counts}
     rows = {written["judged"], OURS, PREDICTOR}
     assert written["per_doubling"].keys() == {*rows, "ours_less_calm"}
@@ -149,7 +141,7 @@ def test_the_script_writes_what_is_committed_and_goes_on(monkeypatch: pytest.Mon
     scaled = table[table["without"].isna()]
     assert (scaled.groupby("row").size()[[*rows]] == 4).all()
     unchanged = scaled[(scaled["width"] == 1) & (scaled["clips"] == 1)]
-    assert set(unchanged["row"]) == {*RECIPES, OURS, PREDICTOR}
+    assert set(unchanged["row"]) == {*JUDGED, OURS, PREDICTOR}
     assert (unchanged[["worse", "worse_low", "worse_high"]] == 0).all(axis=None)
     assert len(study_figure(table).axes) == 1 + len(rows)
     page = "\n".join(study_lines(written, table))
@@ -195,7 +187,7 @@ def test_contenders_are_equal_at_every_size_and_on_every_share() -> None:
     calm, ours = scaled.loc[COMMITTED["judged"]], scaled.loc[OURS]
     assert len(calm) == len(ours) == len(study.WIDTHS) * len(study.SHARES)
     for column in ("params", "train_flops"):
-        assert ((ours[column] / calm[column] - 1).abs() < bet.MOST_APART).all(), column
+        assert ((ours[column] / calm[column] - 1).abs() < contenders.MOST_APART).all(), column
 
 
 def score(value: float, spread: Spread, trainings: int = 1, of_clips: float = 0.0) -> Combined:

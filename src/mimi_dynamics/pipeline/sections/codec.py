@@ -18,6 +18,9 @@ def _known_codec(name: str) -> str:
     raise ValueError(f"{name!r:.200}: must be one of {known}, {HF_PREFIX}<repository or folder>")
 
 
+AnyCodec = Annotated[str, AfterValidator(_known_codec)]
+
+
 class MimiParams(Section):
     """Where Kyutai's checkpoint is, and how many of its codebooks to use."""
 
@@ -74,7 +77,7 @@ class MiniParams(Section):
 class CodecParams(Section):
     """Which codec turns speech into latents."""
 
-    name: Annotated[str, AfterValidator(_known_codec)]
+    name: AnyCodec
     mimi: MimiParams
     lyra: LyraParams
     pocket_tts: PocketParams

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mimi_dynamics.pipeline.sections.codec import AnyCodec
 from mimi_dynamics.pipeline.sections.kinds import HeadName, StateKind
 from mimi_dynamics.pipeline.settings import Count, Positive, Section, Share
 
@@ -157,3 +158,9 @@ class Bet4StudyParams(Section):
     seeds: Annotated[int, Field(ge=2)]
     starts: Count
     stride_frames: Count
+
+
+class Bet4OtherParams(Section):
+    """Which other codec's latents to repeat the study of bet 4 on."""
+
+    codec: AnyCodec

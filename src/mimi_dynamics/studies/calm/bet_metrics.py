@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from mimi_dynamics.density.fit import evaluated_splits
-from mimi_dynamics.density.predictor import load_predictor
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.intervals import TrainedEstimate, over_trainings
 from mimi_dynamics.generation.generator import Generator, Grid
@@ -13,10 +12,18 @@ from mimi_dynamics.generation.rollouts import Starts, linear_floor
 from mimi_dynamics.generation.scores import LeadScores, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.calm.bet import LEADS, OURS, RECIPES, Sampling, bet_grid, sampled
-from mimi_dynamics.studies.calm.comparison import linear_model, predictor_cost
+from mimi_dynamics.studies.calm.bet import (
+    LEADS,
+    Sampling,
+    bet_grid,
+    choose_sampling,
+    judged_by,
+    sampled,
+)
+from mimi_dynamics.studies.calm.comparison import linear_model
+from mimi_dynamics.studies.calm.contenders import OURS, RECIPES, train_contenders
 from mimi_dynamics.studies.calm.flops import frame_flops, network_evaluations
-from mimi_dynamics.studies.calm.model import parameters_of
+from mimi_dynamics.studies.calm.kept import Job
 from mimi_dynamics.studies.calm.training import Trained
 
 Ways = Mapping[str, Sequence[Sampling]]
@@ -25,24 +32,33 @@ BOTH = "leads_1_2"
 UNTRAINED = ("climatology", "persistence")  # rows that `score_paths` adds
 
 
+def run_bet(
+    params: Params, data: Sequences, jobs: Mapping[str, Sequence[Job]], folder: Path
+) -> dict[str, object]:
+    """Train all contenders, choose on validation how CALM draws, and give `bet_metrics`.
+
+    Args:
+        params: see `bet.bet_params`.
+        data: the frames x of every split.
+        jobs: from `contenders.contender_jobs`.
+        folder: where trainings are kept, so that a study that was stopped goes on.
+    """
+    trained = train_contenders(params, jobs, folder)
+    return bet_metrics(params, data, trained, choose_sampling(params, data, trained))
+
+
 def bet_metrics(
-    params: Params,
-    data: Sequences,
-    trained: Mapping[str, list[Trained]],
-    ways: Ways,
-    predictor: Path,
+    params: Params, data: Sequences, trained: Mapping[str, list[Trained]], ways: Ways
 ) -> dict[str, object]:
     """Score the contenders on every evaluated split, and compare what they cost.
 
     Args:
         params: see `bet.bet_params`.
         data: the frames x of every split.
-        trained: the contenders, from `bet.train_contenders`.
+        trained: the contenders, from `contenders.train_contenders`.
         ways: how each recipe can be sampled, the best on validation first.
-        predictor: file of the plain predictor one frame ahead.
     """
-    judged = min(ways, key=lambda recipe: ways[recipe][0].score)
-    step, info = load_predictor(predictor)
+    judged = judged_by(ways)
     generators: dict[str, list[Generator]] = {
         name: [run.generator for run in runs] for name, runs in trained.items()
     }
@@ -50,7 +66,6 @@ def bet_metrics(
         generators[recipe] = [
             sampled(generator, best.steps, best.temperature) for generator in generators[recipe]
         ]
-    generators["predictor"] = [Generator(step, data)]
     generators["var"] = [Generator(linear_floor(linear_model(params, data)), data)]
 
     grids = {split: bet_grid(params, data, split) for split in evaluated_splits(data)}
@@ -60,17 +75,12 @@ def bet_metrics(
     metrics = by_split.pop("test")
     start = grids["test"].starts[:1]
     for name, runs in trained.items():
-        head = name if name in RECIPES else params.head
+        head = RECIPES[name].head if name in RECIPES else params.head
         metrics[name] |= {
             "parameters": runs[0].parameters,
             "train_operations": runs[0].flops,
             "train_passes": runs[0].passes,
         } | generation_metrics(generators[name][0], head, start)
-    cost = predictor_cost(params, data, step, info["head"])
-    metrics["predictor"] |= {
-        "parameters": parameters_of(step),
-        "train_operations": cost.flops,
-    } | generation_metrics(generators["predictor"][0], info["head"], start)
     for key in ("parameters", "train_operations", "generation_operations"):
         metrics["ratio"][key] = metrics[OURS][key] / metrics[judged][key]
     metrics["judged"] = judged

@@ -20,8 +20,10 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.settings import Section
-from mimi_dynamics.studies.calm.bet import OURS, bet_params, equal_passes, recipe_shape
+from mimi_dynamics.studies.calm import bet
+from mimi_dynamics.studies.calm.bet import bet_params
 from mimi_dynamics.studies.calm.comparison import our_parameters
+from mimi_dynamics.studies.calm.contenders import OURS, PREDICTOR, equal_passes, recipe_shape
 from mimi_dynamics.studies.calm.factorised import OursJob, PredictorJob
 from mimi_dynamics.studies.calm.heads import CALM_HEADS
 from mimi_dynamics.studies.calm.inputs import Factorisation
@@ -30,19 +32,8 @@ from mimi_dynamics.studies.calm.model import CalmShape
 from mimi_dynamics.studies.calm.training import CalmJob, Trained
 from mimi_dynamics.studies.rssm.model import Rssm
 
-PREDICTOR = "predictor"
 # Sections of params.yaml on which the results of the study depend.
-SECTIONS = (
-    "bet4_study",
-    "calm",
-    "calm_study",
-    "head",
-    "latents",
-    "predict",
-    "rollout",
-    "rssm",
-    "seed",
-)
+SECTIONS = tuple(sorted({"calm_study", *bet.SECTIONS}))
 # Stabilisers to switch off, one at a time. The temperature is not among them: it is not part of
 # training, and it is chosen on validation, for every variant anew.
 CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
@@ -111,21 +102,6 @@ def study_params(params: Params) -> Params:
     return params.model_copy(update={"calm": calm})
 
 
-def train_predictors(params: Params, data: Sequences, folder: Path) -> list[Trained]:
-    """Train the unchanged plain predictor as often as the contenders, or read what was kept."""
-    seeds = range(params.seed, params.seed + params.calm.seeds)
-    jobs = [
-        partial(
-            train_once,
-            folder,
-            f"{PREDICTOR}@{seed}",
-            PredictorJob(data, params, params.predict.width, seed),
-        )
-        for seed in seeds
-    ]
-    return run_fits(jobs, "train", params.compute)
-
-
 def train_variants(
     jobs: Mapping[Variant, Job], folder: Path, params: Params
 ) -> dict[str, list[Trained]]:
@@ -147,8 +123,10 @@ def train_variants(
     return {variant.name: [run] for variant, run in zip(jobs, trained, strict=True)}
 
 
-def ablation(params: Params, jobs: Mapping[str, CalmJob | OursJob]) -> dict[Variant, Job]:
+def ablation(params: Params, jobs: Mapping[str, Job]) -> dict[Variant, Job]:
     """Give the training of every contender without one of the stabilisers that it uses.
+
+    The plain predictor has none.
 
     Args:
         params: all settings.
@@ -159,7 +137,7 @@ def ablation(params: Params, jobs: Mapping[str, CalmJob | OursJob]) -> dict[Vari
         if isinstance(job, CalmJob):
             for name, shape in switches_that_are_on(job.shape).items():
                 found[Variant(row, without=name)] = replace(job, shape=shape)
-        else:
+        elif isinstance(job, OursJob):
             for name, changes in OUR_SWITCHES.items():
                 if is_change(params.rssm, changes):
                     found[Variant(row, without=name)] = replace(job, rssm=None, changes=changes)

@@ -18,7 +18,8 @@ from mimi_dynamics.evidence.intervals import UPPER, around
 from mimi_dynamics.generation.scores import LeadScores, average, draw_all, score_paths
 from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.params import Params
-from mimi_dynamics.studies.calm.bet import OURS, Sampling, bet_grid, sampled
+from mimi_dynamics.studies.calm.bet import Sampling, bet_grid, sampled
+from mimi_dynamics.studies.calm.contenders import OURS
 from mimi_dynamics.studies.calm.study import SHARES, WIDTHS, Variant
 from mimi_dynamics.studies.calm.training import Trained
 

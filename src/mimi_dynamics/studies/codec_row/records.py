@@ -102,13 +102,26 @@ def origin_of(
     if row in LEGS:
         trained = params.model_copy(update={"codec": after_leg(row, params)})
         settings["codec"] = {"mini": study_settings(trained, ["codec"])["codec"]["mini"]}
-    if LYRA in (row, params.codec.name if row == RUN else ""):
-        own = {"frames_per_step": params.codec.lyra.frames_per_step}
-        settings["codec"] = settings.get("codec", {}) | {LYRA: own}
-    if POCKET_TTS in (row, params.codec.name if row in (RUN, UNTRAINED) else ""):
-        of_package = {"config": params.codec.pocket_tts.config}
-        settings["codec"] = settings.get("codec", {}) | {"pocket_tts": of_package}
+    if own := settings_of_codec(params.codec.name if row in (RUN, UNTRAINED) else row, params):
+        settings["codec"] = settings.get("codec", {}) | own
     return {"weights_sha256": weights_sha256, "clips_sha256": clips, "settings": settings}
+
+
+def settings_of_codec(name: str, params: Params) -> dict[str, Any]:
+    """Give the settings on which the latents of a codec depend beside its weights.
+
+    Args:
+        name: as `codec.name`, or of a row.
+        params: all settings.
+
+    Returns:
+        What the section `codec` has of them; nothing of most codecs.
+    """
+    if name == LYRA:
+        return {LYRA: {"frames_per_step": params.codec.lyra.frames_per_step}}
+    if name == POCKET_TTS:
+        return {"pocket_tts": {"config": params.codec.pocket_tts.config}}
+    return {}
 
 
 def facts(subject: Subject, params: Params) -> dict[str, object]:
