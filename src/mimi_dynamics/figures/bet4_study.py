@@ -1,5 +1,6 @@
 """The study of bet 4 in words and tables, of the run's latents and of those of another codec."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ NAMES = {
     "climatology": "random frames of train",
     "persistence": "newest frame",
 }
+# The name of a score on validation, with the steps of sampling and the variance of its noise.
+WAY = re.compile(r"energy_score_steps_(\d+)_temperature_(\w+)")
 SPLITS = {"test": "test", "test_voice": "the held-out voice"}
 
 
@@ -43,6 +46,8 @@ def bet_lines(study: Mapping[str, Any] | None, name: str = "bet4_study") -> list
         scores = study if split == "test" else study.get(split)
         if scores:
             lines += ["", f"On {words}, fair energy score, less is better:", "", *_table(scores)]
+    lines += ["", "How to sample was chosen by the same score on validation:", ""]
+    lines += _ways_table(study["validation"])
     lines += ["", "| | passes over train | 10¹² operations of training |", "|---|---|---|"]
     lines += [
         f"| {NAMES[name]} | {study[name].get('train_passes', '')}"
@@ -51,6 +56,27 @@ def bet_lines(study: Mapping[str, Any] | None, name: str = "bet4_study") -> list
         if "train_operations" in study[name]
     ]
     return lines
+
+
+def _ways_table(ways: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Give the score of each recipe by steps, in rows, and by variance of the noise, in columns."""
+    found = {
+        (recipe, int(way[1]), float(way[2].replace("p", "."))): score
+        for recipe, of in ways.items()
+        for key, score in of.items()
+        if (way := WAY.fullmatch(key))
+    }
+    variances = sorted({variance for *_, variance in found}, reverse=True)
+    titles = [f"noise of variance {variance:g}" for variance in variances]
+    rows = [
+        " | ".join(
+            [f"| {NAMES[recipe]}", str(steps)]
+            + [f"{found[recipe, steps, variance]:.3f}" for variance in variances]
+        )
+        + " |"
+        for recipe, steps in dict.fromkeys((recipe, steps) for recipe, steps, _ in found)
+    ]
+    return [f"| | steps | {' | '.join(titles)} |", "|---" * (2 + len(titles)) + "|", *rows]
 
 
 def _table(scores: Mapping[str, Any]) -> list[str]:

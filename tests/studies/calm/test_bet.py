@@ -14,7 +14,7 @@ import bet4_other
 import bet4_study
 from mimi_dynamics.evidence.bootstrap import Estimate
 from mimi_dynamics.evidence.intervals import over_trainings
-from mimi_dynamics.figures.bet4_study import bet_lines
+from mimi_dynamics.figures.bet4_study import NAMES, bet_lines
 from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.latents.loading import Loaded, load
 from mimi_dynamics.pipeline import parallel
@@ -91,7 +91,15 @@ def test_the_script_writes_what_the_rule_reads_and_goes_on(
     assert written["ratio_to"].keys() == rows - {OURS}
     page = "\n".join(bet_lines(written))
     ratio = written["ratio_to"]["var"]["energy_score_leads_1_2"]
-    assert page.count(f" | {ratio:.3f} [") == 1
+    (row,) = [line for line in page.split("held-out voice")[0].splitlines() if NAMES["var"] in line]
+    assert f" | {ratio:.3f} [" in row
+    tried = page.split("on validation:")[1].split("passes over train")[0]
+    for recipe, of in written["validation"].items():
+        for key, score in of.items():
+            if "energy" in key:
+                start = f"| {NAMES[recipe]} | {key.split('_')[3]} |"
+                (row,) = [line for line in tried.splitlines() if line.startswith(start)]
+                assert f"| {score:.3f} " in row
     assert "has not been run" in bet_lines(None)[0]
 
     def never(_: object) -> None:

@@ -117,7 +117,7 @@ def split_metrics(
         for name, of in by_lead.items()
         if name != OURS
     }
-    return {**metrics, "ratio": ratios[judged], "ratio_to": ratios}
+    return {**metrics, "ratio": dict(ratios[judged]), "ratio_to": ratios}
 
 
 def _over(ours: Score, theirs: Score) -> Score:
