@@ -1,6 +1,6 @@
 """Is our pipeline better than CALM on the latents of another codec, too?
 
-Repeats the study `bet4_study` on them. They are encoded from the clips of this run and whitened, and
+Repeats the study `bet4_study` on them. They are encoded from the clips of this run and whitened;
 `latents.dim` of their components are kept. The state of ours has the size and the budget that the
 stage `rssm` chose for the run's own latents; its factorisation is trained anew with every seed. No
 bet is judged by the results.
