@@ -1,11 +1,11 @@
 """Is our pipeline better than CALM, or as good and cheaper, at equal size and equal training?
 
-Trains CALM by consistency, as in its first paper, and by Lagrangian self-distillation, as its
-authors train it now; and the dynamics of z_dyn, which pass through the state of the stage `rssm`:
-several times each, with equally many parameters and operations of training. The recipe, the steps
-and the noise of CALM are chosen on validation. Scored are one and two frames ahead, free-running;
-self-distillation without adaptive weight, the plain predictor and the linear model are rows beside
-them.
+Trains CALM by consistency, as in its first paper, and by Lagrangian self-distillation, after the
+way in which its authors train it now; and the dynamics of z_dyn, which pass through the state of
+the stage `rssm`: several times each, with equally many parameters and operations of training. The
+recipe, the steps and the noise of CALM are chosen on validation. Scored are one and two frames
+ahead, free-running; self-distillation without adaptive weight, the plain predictor and the linear
+model are rows beside them.
 
     python src/bet4_study.py
 

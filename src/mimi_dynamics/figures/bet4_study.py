@@ -33,10 +33,10 @@ def bet_lines(study: Mapping[str, Any] | None, name: str = "bet4_study") -> list
     lines = [
         f"Each was trained {study['trainings']} times by the study `{name}`"
         f" (`python src/{name}.py`).",
-        f"CALM counts as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in"
+        f"CALM is compared as trained by {NAMES[judged].removeprefix('CALM by ')} and sampled in"
         f" {way['steps']} step{'s' * (way['steps'] > 1)} with noise of",
-        f"variance {way['temperature']:g}, which is best on validation of what its authors"
-        " published. Ours / CALM: the energy",
+        f"variance {way['temperature']:g}, which is best on validation of the recipes that the rule"
+        " names. Ours / CALM: the energy",
         f"score of the first two frames is {_with_ends(ratio, 'energy_score_leads_1_2')},",
         f"the number of parameters {ratio['parameters']:.3f}, the operations of training"
         f" {ratio['train_operations']:.3f}, and those of a",

@@ -1,4 +1,4 @@
-"""The contents of `metrics/detail/bet4_study.json`: scores of both leads, ratios and costs."""
+"""The contents of `bet4_study.json` and `bet4_other.json`: scores of both leads, ratios, costs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -126,13 +126,15 @@ class FlowHead(CalmHead):
 
 
 class LsdHead(FlowHead):
-    """Lagrangian self-distillation (Boffi et al. 2025, arXiv 2505.18825), as Pocket TTS trains it.
+    """Lagrangian self-distillation (Boffi et al. 2025, arXiv 2505.18825), after Pocket TTS.
 
     The loss is 0.75 times that of flow matching, of every sample, and 0.25 times that of
     self-distillation: the map X_st(x) = x + (t − s) F(x, s, t) must move, as t does, with the
     velocity at the point where it arrives. As that is dear, Pocket TTS distils at a quarter of the
     steps, divided by that share; here it is a quarter of the samples of every step, which costs
-    as much and has the same mean. The logits of all times are normal.
+    as much and has the same mean. The logits of all times are normal. Two things differ: the
+    adaptive weight is that of `AdaptiveWeight` and not a small network without a bound, and no
+    gradient passes through the point at which the target is computed.
     """
 
     jump = 1

@@ -2,8 +2,8 @@
 
 Without a stabiliser, CALM makes as many passes over train as with it, whose operations may be
 others, and ours as many operations. At every size and on every share of train, CALM has as many
-parameters as ours and about as many operations, by the rule of `bet`. There, more passes are made
-over fewer clips, so that steps do not fall with them (`predict.min_steps`).
+parameters as ours and about as many operations, by the rule of `contenders`. There, more
+passes are made over fewer clips, so that steps do not fall with them (`predict.min_steps`).
 """
 
 from collections.abc import Callable, Mapping
