@@ -181,7 +181,7 @@ def other_section(params: Params) -> list[str]:
     if study is None:
         return ["", *bet_lines(study, "bet4_other")]
     name = study["settings"]["bet4_other"]["codec"]
-    weights = {"weights_sha256": weights_of(name, params) or ""}
+    weights = {"weights_sha256": weights_of(name, params)}
     return [
         "",
         f"### On latents of {name}",

@@ -8,14 +8,13 @@ bet is judged by the results.
     python src/bet4_other.py
 
 It takes three quarters of an hour of a core, and `dvc repro` does not run it. It keeps its
-trainings in runs/bet4_other/, where a run that was stopped goes on; after a change of the code that
-trains, remove that folder.
+trainings in runs/bet4_other/, where a run that was stopped goes on after encoding anew; after a
+change of the code that trains, remove that folder.
 Reads data/manifest.parquet, data/audio/, models/rssm.safetensors, metrics/detail/rssm.json and the
 codec.
 Writes metrics/detail/bet4_other.json.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +28,7 @@ from mimi_dynamics.pipeline.studies import bet_settings, folder_of, origin_of_ru
 from mimi_dynamics.pipeline.without_audio import has_audio
 from mimi_dynamics.studies.calm.bet import SECTIONS, bet_params
 from mimi_dynamics.studies.calm.bet_metrics import run_bet
-from mimi_dynamics.studies.calm.contenders import OURS, contender_jobs
-from mimi_dynamics.studies.calm.factorised import OursJob
+from mimi_dynamics.studies.calm.contenders import contender_jobs
 from mimi_dynamics.studies.calm.inputs import read_factorisation
 from mimi_dynamics.studies.codec_row.records import settings_of_codec
 from mimi_dynamics.studies.codec_row.subjects import encode_anew
@@ -50,10 +48,9 @@ def bet4_other(params: Params) -> None:
     origin = origin_of_run(codec.weights_sha256, manifest)
     params = bet_params(params)
     data = encode_anew(codec, manifest, params, KEPT / "encoded").sequences
-    jobs = contender_jobs(params, data, factorisation)
-    # That of the run is of other latents.
-    jobs[OURS] = [replace(job, rssm=None) for job in jobs[OURS] if isinstance(job, OursJob)]
-    metrics = run_bet(params, data, jobs, folder_of(KEPT, origin | settings))
+    jobs = contender_jobs(params, data, factorisation, anew=True)
+    folder = folder_of(KEPT, origin | settings | factorisation.choice)
+    metrics = run_bet(params, data, jobs, folder)
     write_study("bet4_other", metrics, settings, origin)
 
 

@@ -43,7 +43,8 @@ def bet4_study(params: Params) -> None:
     origin = origin_of_run(latents.info["weights_sha256"], manifest)
     params = bet_params(params)
     jobs = contender_jobs(params, data, factorisation)
-    metrics = run_bet(params, data, jobs, folder_of(KEPT, origin | settings))
+    folder = folder_of(KEPT, origin | settings | factorisation.choice)
+    metrics = run_bet(params, data, jobs, folder)
     write_study("bet4_study", metrics, settings, origin)
 
 

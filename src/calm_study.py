@@ -53,7 +53,7 @@ def calm_study(params: Params) -> None:
     origin = origin_of_run(latents.info["weights_sha256"], manifest)
     params = study_params(params)
 
-    folder = folder_of(KEPT, origin | settings)
+    folder = folder_of(KEPT, origin | settings | factorisation.choice)
     jobs = contender_jobs(params, data, factorisation, JUDGED)
     first = {row: of[0] for row, of in jobs.items()}
     trained = train_contenders(params, jobs, folder)

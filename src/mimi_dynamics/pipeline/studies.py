@@ -104,12 +104,15 @@ def folder_of(above: Path, origin: Mapping[str, object]) -> Path:
     return above / digest.hexdigest()[:12]
 
 
-def differing(study: Mapping[str, Any], origin: Mapping[str, str], params: Params) -> list[str]:
+def differing(
+    study: Mapping[str, Any], origin: Mapping[str, str | None], params: Params
+) -> list[str]:
     """List what a study was made with that is something else today.
 
     Args:
         study: the content of its file.
-        origin: that of this run; a hash that is not known is that of something else.
+        origin: that of this run; a hash that is missing is that of something else, and one that is
+            None is not compared.
         params: all settings of today.
     """
     settings = study.get("settings", {})

@@ -46,7 +46,7 @@ def todays_origin() -> dict[str, str]:
 
 
 def origin_sentence(
-    study: Mapping[str, Any], params: Params, origin: Mapping[str, str] | None = None
+    study: Mapping[str, Any], params: Params, origin: Mapping[str, str | None] | None = None
 ) -> str:
     """Say in Markdown whether a study is of the weights, clips and settings of today.
 

@@ -19,6 +19,8 @@ from mimi_dynamics.generation.generator import Generator
 from mimi_dynamics.latents.loading import Loaded, load
 from mimi_dynamics.pipeline import parallel
 from mimi_dynamics.pipeline.errors import InputError
+from mimi_dynamics.pipeline.files import write_metrics
+from mimi_dynamics.pipeline.metrics import detail_path
 from mimi_dynamics.pipeline.params import Params, load_params
 from mimi_dynamics.report.evidence import lacking
 from mimi_dynamics.report.rules import load_bets
@@ -111,6 +113,10 @@ def test_the_script_writes_what_the_rule_reads_and_goes_on(
     other = workplace.calm.model_copy(update={"lr": 1e-4})
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         bet4_study.bet4_study(workplace.model_copy(update={"calm": other}))
+    # So does a state that the stage chose among the same settings.
+    write_metrics(detail_path("rssm"), {"budget_nats_per_frame": 5.0})
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        bet4_study.bet4_study(workplace)
 
 
 def test_judged_is_the_best_on_validation_of_the_two_recipes_of_the_authors() -> None:

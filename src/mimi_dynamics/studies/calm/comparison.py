@@ -109,8 +109,17 @@ def training_jobs(
     return [partial(train_calm, job) for job in calms] + [partial(train_ours, job) for job in ours]
 
 
-def our_jobs(params: Params, data: Sequences, factorisation: Factorisation) -> list[OursJob]:
-    """Give a job for each seed of ours; those after the first make a factorisation of their own."""
+def our_jobs(
+    params: Params, data: Sequences, factorisation: Factorisation, *, anew: bool = False
+) -> list[OursJob]:
+    """Give a job for each seed of ours; those after the first make a factorisation of their own.
+
+    Args:
+        params: all settings.
+        data: the frames x of every split.
+        factorisation: that of the stage `rssm`.
+        anew: whether the first makes its own as well, because these are other frames.
+    """
     model = factorisation.model
     return [
         OursJob(
@@ -119,7 +128,7 @@ def our_jobs(params: Params, data: Sequences, factorisation: Factorisation) -> l
             state_dim=model.shape.state_dim,
             budget=factorisation.budget,
             seed=params.seed + number,
-            rssm=None if number else model,
+            rssm=None if anew or number else model,
         )
         for number in range(params.calm.seeds)
     ]

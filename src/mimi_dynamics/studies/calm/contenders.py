@@ -88,6 +88,8 @@ def contender_jobs(
     data: Sequences,
     factorisation: Factorisation,
     recipes: Sequence[str] = tuple(RECIPES),
+    *,
+    anew: bool = False,
 ) -> dict[str, list[Job]]:
     """Give the trainings of CALM by every recipe, of ours, and of the plain predictor.
 
@@ -101,13 +103,14 @@ def contender_jobs(
         data: the frames x of every split.
         factorisation: that of the stage `rssm`; trainings after the first make their own.
         recipes: keys of `RECIPES`.
+        anew: whether the first training of ours makes its own, too; see `comparison.our_jobs`.
 
     Returns:
         One training for each seed, by name.
     """
     parameters = our_parameters(params, factorisation.model)
     passes, operations = equal_passes(params, data, parameters)
-    ours = our_jobs(params, data, factorisation)
+    ours = our_jobs(params, data, factorisation, anew=anew)
     jobs: dict[str, list[Job]] = {
         recipe: [CalmJob(data, params, shape, parameters, job.seed, passes[recipe]) for job in ours]
         for recipe in recipes
@@ -151,13 +154,13 @@ def equal_passes(params: Params, data: Sequences, parameters: int) -> tuple[dict
 
 
 def check_equal(trained: Mapping[str, list[Trained]]) -> None:
-    """Check that ours and CALM by every recipe are equally large and equally dear.
+    """Check that ours and CALM by the recipes of `JUDGED` are equally large and equally dear.
 
     Raises:
         InputError: if they are more than 5 % apart.
     """
     ours = trained[OURS][0]
-    for recipe in filter(RECIPES.__contains__, trained):
+    for recipe in JUDGED:
         calm = trained[recipe][0]
         for what, ratio in (
             ("parameters", ours.parameters / calm.parameters),

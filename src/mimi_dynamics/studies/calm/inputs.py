@@ -27,6 +27,11 @@ class Factorisation:
     model: Rssm
     budget: float
 
+    @property
+    def choice(self) -> dict[str, float]:
+        """What the stage chose: results depend on it, and settings may list several of both."""
+        return {"state_dim": self.model.shape.state_dim, "budget": self.budget}
+
 
 def read_factorisation() -> Factorisation:
     """Read the model that the stage `rssm` chose, and the budget for which it was trained.

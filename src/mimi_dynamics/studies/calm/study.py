@@ -20,7 +20,7 @@ from mimi_dynamics.latents.sequences import Sequences
 from mimi_dynamics.pipeline.conventions import choose_evenly
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.settings import Section
-from mimi_dynamics.studies.calm import bet
+from mimi_dynamics.studies.calm.bet import SECTIONS as SECTIONS_OF_BET
 from mimi_dynamics.studies.calm.bet import bet_params
 from mimi_dynamics.studies.calm.comparison import our_parameters
 from mimi_dynamics.studies.calm.contenders import OURS, PREDICTOR, equal_passes, recipe_shape
@@ -33,7 +33,7 @@ from mimi_dynamics.studies.calm.training import CalmJob, Trained
 from mimi_dynamics.studies.rssm.model import Rssm
 
 # Sections of params.yaml on which the results of the study depend.
-SECTIONS = tuple(sorted({"calm_study", *bet.SECTIONS}))
+SECTIONS = tuple(sorted({"calm_study", *SECTIONS_OF_BET}))
 # Stabilisers to switch off, one at a time. The temperature is not among them: it is not part of
 # training, and it is chosen on validation, for every variant anew.
 CALM_SWITCHES: dict[str, Callable[[CalmShape], CalmShape]] = {
