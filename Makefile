@@ -7,7 +7,14 @@ ROWS := untrained log_mel lyra leg_1 leg_2 read_codec read_lyra
 
 # Two environments in one folder: what the pipeline needs, and what tests and lint need on top of it. The second
 # lock holds all of the first at the same versions, so that installing one never takes from the other.
-SYNC = $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes
+# With TORCH=cpu, torch comes without CUDA from PyTorch's own index; the locks then give versions, but no hashes.
+TORCH ?= $(if $(wildcard .venv/torch-cpu),cpu,cuda)
+$(if $(filter cpu cuda,$(TORCH)),,$(error TORCH=$(TORCH) is unknown; it may be cpu or cuda))
+UV_PIP = $(BIN)/uv pip $(1) --quiet --compile-bytecode --python $(BIN)/python
+SYNC_cuda = $(call UV_PIP,sync) --require-hashes $(1)
+SYNC_cpu = $(call UV_PIP,install) --torch-backend cpu --no-verify-hashes --constraint $(1) --extra pipeline $(2) -r pyproject.toml
+SYNC = $(call SYNC_$(TORCH),$(1),$(2))
+SYNC_DEV = $(call SYNC,requirements-dev.lock,--group dev)
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
 # A clone of the last commit in runs/<name>, which uses the downloads of this one.
@@ -16,20 +23,20 @@ CLONE = rm -rf runs/$(1) && git clone -q . runs/$(1) && mkdir -p runs/downloads 
 
 .PHONY: install install-dev repro compare quick mimi row studies readme site screenshots test nightly lint types lock audit
 
-install: .venv/installed
+install: .venv/torch-$(TORCH)
 
 install-dev: .venv/installed-dev
 
-# Where development tools are installed, they stay and follow their own lock.
-.venv/installed: requirements.lock
+# Where development tools are installed, they stay and follow their own lock. The other build of torch starts anew.
+.venv/torch-$(TORCH): requirements.lock
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12)) or sys.exit("mimi-dynamics needs Python 3.11 or 3.12, this is %d.%d; try: make PYTHON=python3.11" % v)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(if $(wildcard $@),,--clear) .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(SYNC) $(if $(wildcard .venv/installed-dev),requirements-dev.lock,$<)
+	$(if $(wildcard .venv/installed-dev),$(SYNC_DEV),$(call SYNC,$<))
 	touch $@
 
-.venv/installed-dev: requirements-dev.lock .venv/installed
-	$(SYNC) $<
+.venv/installed-dev: requirements-dev.lock .venv/torch-$(TORCH)
+	$(SYNC_DEV)
 	touch $@
 
 # Ends with the closing screen, whether or not anything had to run; `bets` leaves it to that.
