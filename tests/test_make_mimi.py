@@ -27,7 +27,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_mimi(repository: Path, weights: Path) -> tuple[str, Row]:
     """Run the command, all but what installs; what it prints, and the row, which alone is new."""
-    said = run(repository, "make", "-o", "install", "mimi", f"WEIGHTS={weights}").stdout
+    said = run(
+        repository, "make", "--no-print-directory", "-o", "install", "mimi", f"WEIGHTS={weights}"
+    ).stdout
     mark, path = run(repository, "git", "status", "--short").stdout.split()
     assert mark == "??"
     return said, read(repository / path)
