@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 STUDIES := calm_study bet4_study bet4_other rssm_sweep rssm_slow bet1_study bet2_study bet3_study ranking_study
-ROWS := untrained log_mel lyra leg_1 leg_2 read_codec read_lyra
+ROWS := untrained log_mel lyra steps_400 steps_1600 leg_1 leg_2 read_codec read_lyra
 
 # Two environments in one folder: what the pipeline needs, and what tests and lint need on top of it. The second
 # lock holds all of the first at the same versions, so that installing one never takes from the other.

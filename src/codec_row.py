@@ -13,9 +13,10 @@ count by what they change in the sound. Two frames ahead, gains are of one train
     python src/codec_row.py untrained    (in make studies, for every row of codec_table.rows)
 
 A row is `codec`, that of the run, whose plain fits stage `horizon` has done; `untrained`, one of
-its shape with random weights; `leg_1`, ..., mimi-mini as it was after that leg of its training;
-`log_mel`; or another codec by its name. With the prefix `read_`, it is measured on the corpora
-of read speech, kathleen and kerstin, on whose train split mimi-mini was trained.
+its shape with random weights; `steps_400`, ..., mimi-mini trained for so many steps alone;
+`leg_1`, ..., as it was after that leg of its training; `log_mel`; or another codec by its name.
+With the prefix `read_`, it is measured on the corpora of read speech, kathleen and kerstin, on
+whose train split mimi-mini was trained.
 Reads data/manifest.parquet and data/audio/; for `codec` also data/latents/, data/horizons/,
 models/normalizer.safetensors and metrics/detail/reconstruct.json.
 Writes metrics/detail/codec_rows/<row>.json.

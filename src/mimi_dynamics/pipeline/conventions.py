@@ -18,6 +18,8 @@ CODEC_ROWS = {
     "lyra": "Lyra V2",
     "mimi": "Kyutai's Mimi",
     "pocket-tts": "Pocket TTS",
+    "steps_400": "mimi-mini of 400 steps",
+    "steps_1600": "mimi-mini of 1,600 steps",
     "leg_1": "mimi-mini after its first leg",
     "leg_2": "mimi-mini after its second leg",
     "read_codec": "the codec of this run, read speech",

@@ -216,18 +216,20 @@ def test_the_title_of_the_picture_is_what_was_found() -> None:
 def test_gain_against_quality_has_the_rows_with_a_quality(rows: Path) -> None:
     """And tells those of one training by their legs: a codec of another shape is not of it."""
     found = read_rows(PARAMS, CLIPS)
+    found["steps_400"] = gains(0.3) | {"quality": quality(0.9, 1.0)}
     found["leg_2"] = gains(0.25) | {"quality": quality(0.6, 0.8)}
     found["lyra"] = gains(0.1) | {"quality": quality(0.3, 0.2)}
-    assert "leg_2" not in set(plot_table(found)["row"])
+    assert not {"leg_2", "steps_400"} & set(plot_table(found)["row"])
     table = quality_table(found, PARAMS).set_index("row")
-    legs = len(PARAMS.codec.mini.legs)
-    assert table["legs"].dropna().to_dict() == {"codec": legs, "untrained": 0, "leg_2": 2}
+    legs = PARAMS.codec.mini.legs
+    less = {"steps_400": 400 / legs[0].steps, "leg_2": 2}
+    assert table["legs"].dropna().to_dict() == {"codec": len(legs), "untrained": 0, **less}
     shown = table.loc["leg_2", ["log_mel", "word_error_rate", "dynamic"]]
     assert shown.tolist() == [0.6, 0.8, 0.25]
     assert table.loc["lyra", "speech_borne_ci_low"] == pytest.approx(0.09)
     assert table.loc["codec", ["word_error_rate"]].isna().all()
     other = quality_table(found, with_section("codec", name="mimi")).set_index("row")
-    assert other["legs"].dropna().to_dict() == {"leg_2": 2}
+    assert other["legs"].dropna().to_dict() == less
 
 
 @pytest.mark.parametrize("kept", [["codec", "untrained", "leg_1", "lyra"], ["lyra"], []])

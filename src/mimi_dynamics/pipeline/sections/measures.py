@@ -66,6 +66,8 @@ class ReconstructParams(Section):
 RowName = Literal[
     "untrained",
     "log_mel",
+    "steps_400",
+    "steps_1600",
     "leg_1",
     "leg_2",
     "lyra",

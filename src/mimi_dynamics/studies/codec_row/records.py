@@ -27,13 +27,13 @@ from mimi_dynamics.studies.codec_row.measures import (
     variance_kept_by_leading,
 )
 from mimi_dynamics.studies.codec_row.subjects import (
-    LEGS,
+    LESS_TRAINED,
     LOG_MEL,
     RUN,
     UNTRAINED,
     Subject,
-    after_leg,
     ingest_of_read_speech,
+    trained_by,
 )
 
 FOLDER = DETAIL_FOLDER / "codec_rows"
@@ -99,8 +99,8 @@ def origin_of(
     if row == UNTRAINED:
         mini = study_settings(params, ["codec"])["codec"]["mini"]
         settings["codec"]["mini"] = {name: mini[name] for name in SHAPE}
-    if row in LEGS:
-        trained = params.model_copy(update={"codec": after_leg(row, params)})
+    if row in LESS_TRAINED:
+        trained = params.model_copy(update={"codec": trained_by(row, params)})
         settings["codec"] = {"mini": study_settings(trained, ["codec"])["codec"]["mini"]}
     if own := settings_of_codec(params.codec.name if row in (RUN, UNTRAINED) else row, params):
         settings["codec"] = settings.get("codec", {}) | own

@@ -35,8 +35,11 @@ from mimi_dynamics.speech.ingestion import ingest_corpora
 
 RUN = "codec"  # the row of the codec that all other stages are about
 UNTRAINED, LOG_MEL = "untrained", "log_mel"
-# Rows of mimi-mini as it was after a leg of its training, each with how many legs it had had.
+# Rows of mimi-mini trained anew, each with how many steps of its first leg there were in all, and
+# as it was after a leg of its training, each with how many legs it had had.
+STEPS = {"steps_400": 400, "steps_1600": 1600}
 LEGS = {"leg_1": 1, "leg_2": 2}
+LESS_TRAINED = (*STEPS, *LEGS)
 CHECKPOINTS = Path("models/checkpoints")
 
 
@@ -68,7 +71,7 @@ def codec_of(row: str, params: Params) -> Codec:
 
     Args:
         row: `codec` for that of the run, `untrained` for one of its shape with random weights,
-            a key of `LEGS` for mimi-mini after so many legs of its training, `log_mel`, or a key of
+            one of `LESS_TRAINED` for mimi-mini after less training, `log_mel`, or a key of
             `CODECS`; each of them also with the prefix `READ`.
         params: all settings.
 
@@ -82,29 +85,33 @@ def codec_of(row: str, params: Params) -> Codec:
         return untrained_codec(params.codec, params.seed)
     if row == LOG_MEL:
         return LogMelFrames()
-    if row in LEGS:
-        return mimi_mini.load(after_leg(row, params), weights_after(row))
+    if row in LESS_TRAINED:
+        return mimi_mini.load(trained_by(row, params), weights_file(row))
     if row in CODECS:
         return load_codec(params.codec.model_copy(update={"name": row}))
-    known = ", ".join((RUN, UNTRAINED, *LEGS, LOG_MEL, *CODECS))
+    known = ", ".join((RUN, UNTRAINED, *LESS_TRAINED, LOG_MEL, *CODECS))
     raise InputError(f"codec_table.rows: {row!r}: must be one of {known}")
 
 
-def after_leg(row: str, params: Params) -> CodecParams:
-    """Give the settings with which mimi-mini was trained up to a leg.
+def trained_by(row: str, params: Params) -> CodecParams:
+    """Give the settings by which mimi-mini was trained for a row.
 
     Args:
-        row: a key of `LEGS`.
+        row: one of `LESS_TRAINED`.
         params: all settings.
     """
     mini = params.codec.mini
-    before = mini.model_copy(update={"legs": mini.legs[: LEGS[row]]})
-    return params.codec.model_copy(update={"name": "mimi-mini", "mini": before})
+    if row in STEPS:
+        legs = [mini.legs[0].model_copy(update={"steps": STEPS[row]})]
+    else:
+        legs = mini.legs[: LEGS[row]]
+    less = mini.model_copy(update={"legs": legs})
+    return params.codec.model_copy(update={"name": "mimi-mini", "mini": less})
 
 
-def weights_after(row: str) -> Path:
-    """Give the path of the weights of a key of `LEGS`."""
-    return CHECKPOINTS / f"leg-{LEGS[row]}.safetensors"
+def weights_file(row: str) -> Path:
+    """Give the path of the weights of one of `LESS_TRAINED`."""
+    return CHECKPOINTS / f"{row.replace('_', '-')}.safetensors"
 
 
 def weights_of(row: str, params: Params) -> str | None:
@@ -117,8 +124,8 @@ def weights_of(row: str, params: Params) -> str | None:
     row = row.removeprefix(READ)
     if row in (UNTRAINED, LOG_MEL):
         return ""
-    if row in LEGS:
-        path = weights_after(row)
+    if row in LESS_TRAINED:
+        path = weights_file(row)
         return sha256_of(path) if path.exists() else None
     published = getattr(CODECS.get(row), "WEIGHTS_SHA256", None)
     if published is not None:  # Whatever these are used for, they need not be downloaded.

@@ -10,7 +10,14 @@ from mimi_dynamics.pipeline.metrics import read_metrics
 from mimi_dynamics.pipeline.params import Params
 from mimi_dynamics.pipeline.studies import differences, in_words
 from mimi_dynamics.studies.codec_row.records import origin_of, row_path
-from mimi_dynamics.studies.codec_row.subjects import LEGS, RUN, UNTRAINED, weights_of
+from mimi_dynamics.studies.codec_row.subjects import (
+    LEGS,
+    LESS_TRAINED,
+    RUN,
+    STEPS,
+    UNTRAINED,
+    weights_of,
+)
 
 NOT_TODAYS = "not_todays"  # where rows stand that were made with something else
 MEASURES = {  # what the figure shows, by its name in the table of it
@@ -61,7 +68,7 @@ def read_rows(params: Params, clips: str, own_weights: str | None = None) -> dic
 def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
     """Give the gains of all rows that are true of this run, with the ends of their intervals.
 
-    Rows of mimi-mini between two legs of its training are left to `quality_table`.
+    Rows of mimi-mini after less training are left to `quality_table`.
 
     Args:
         rows: see `read_rows`.
@@ -69,7 +76,7 @@ def plot_table(rows: Mapping[str, Any]) -> pd.DataFrame:
     Returns:
         A table with the columns `row`, `split`, `what`, `value`, `low`, `high`.
     """
-    names = [name for name in rows if name not in (NOT_TODAYS, *LEGS)]
+    names = [name for name in rows if name not in (NOT_TODAYS, *LESS_TRAINED)]
     found = [
         (name, split, *values)
         for name in names
@@ -103,15 +110,19 @@ def quality_table(rows: Mapping[str, Any], params: Params) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["row", "legs", *measures])
 
 
-def legs_of(params: Params) -> dict[str, int]:
+def legs_of(params: Params) -> dict[str, float]:
     """Give the number of legs of training of all rows that are mimi-mini, in the shape of the run.
+
+    A training of fewer steps than the first leg has counts as a part of it.
 
     Args:
         params: all settings.
     """
+    legs = params.codec.mini.legs
+    less = {row: steps / legs[0].steps for row, steps in STEPS.items()} | LEGS
     if params.codec.name != "mimi-mini":
-        return dict(LEGS)
-    return {UNTRAINED: 0, **LEGS, RUN: len(params.codec.mini.legs)}
+        return less
+    return {UNTRAINED: 0, **less, RUN: len(legs)}
 
 
 def _quality_and_gains(metrics: Mapping[str, Any]) -> dict[str, float]:
