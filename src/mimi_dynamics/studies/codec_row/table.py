@@ -102,7 +102,7 @@ def quality_table(rows: Mapping[str, Any], params: Params) -> pd.DataFrame:
     """
     legs = legs_of(params)
     found = [
-        {"row": name, "legs": legs.get(name)} | _quality_and_gains(metrics)
+        {"row": name, "legs": legs.get(name), **_quality_and_gains(metrics)}
         for name, metrics in rows.items()
         if name != NOT_TODAYS and not name.startswith(READ) and "quality" in metrics
     ]
