@@ -81,7 +81,7 @@ def test_every_key_of_the_committed_metrics_is_there(clone: Path, path: Path) ->
     # sure, no interval is over voices, no gain surely halves, and frozen rows are of other clips.
     of_this_corpus = re.compile(
         r"corpora\.|english\.|codec\.quality\.word|.*\.pitch_|.*over_voices\.|.*half_life_"
-        r"|(not_todays|untrained|log_mel|lyra|leg_#|read_codec|read_lyra)\."
+        r"|(not_todays|untrained|log_mel|lyra|steps_#|leg_#|read_codec|read_lyra)\."
     )
     assert {key for key in committed ^ found if not of_this_corpus.match(key)} == set()
 
